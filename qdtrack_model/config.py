@@ -1,0 +1,140 @@
+"""Configuration: frozen dataclasses, read from YAML; an unknown key or a bad value is an error that names it.
+
+There is no inheritance between files: a file holds what differs from the defaults below, and the defaults are
+the documentation. Networks and trackers store their configuration in the weights file, see ``checkpoints.py``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+T = TypeVar("T")
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the text names the key, the value and what was expected."""
+
+
+def _convert(value: Any, kind: Any, where: str) -> Any:
+    """Return ``value`` as the annotated ``kind`` or raise ConfigError naming ``where``."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return from_mapping(kind, value, where)
+    if origin in (Union, UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _convert(value, next(a for a in arguments if a is not type(None)), where)
+    if origin is Literal:
+        if value not in arguments:
+            raise ConfigError(f"{where}: got {value!r}, expected one of {', '.join(map(str, arguments))}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{where}: got {value!r}, expected a list")
+        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
+        if len(kinds) != len(value):
+            raise ConfigError(f"{where}: got {len(value)} values, expected {len(kinds)}")
+        return tuple(_convert(v, k, f"{where}[{i}]") for i, (v, k) in enumerate(zip(value, kinds, strict=True)))
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise ConfigError(f"{where}: got {value!r}, expected a finite number")
+        return float(value)
+    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+        return value
+    raise ConfigError(f"{where}: got {value!r}, expected {kind.__name__}")
+
+
+def from_mapping(kind: type[T], mapping: Any, where: str = "") -> T:
+    """Build the dataclass ``kind`` from a mapping.
+
+    Raises:
+        ConfigError: a key is unknown or missing, or a value is of the wrong type or out of range.
+    """
+    where = where or kind.__name__
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(f"{where}: got {mapping!r}, expected a mapping of keys to values")
+    known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for key in mapping:
+        if key not in known:
+            close = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else f"; known keys: {', '.join(sorted(known))}"
+            raise ConfigError(f"{where}: unknown key {key!r}{hint}")
+    hints = get_type_hints(kind)
+    values = {key: _convert(value, hints[key], f"{where}.{key}") for key, value in mapping.items()}
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def to_mapping(config: Any) -> dict[str, Any]:
+    """The plain mapping (numbers, strings, lists) that :func:`from_mapping` reads back."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+    return {key: plain(value) for key, value in dataclasses.asdict(config).items()}
+
+
+def read_yaml(path: str | Path) -> Any:
+    """The plain data in a YAML file (no Python objects are ever built from it).
+
+    Raises:
+        ConfigError: the file is missing or is not YAML.
+    """
+    path = Path(path)
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+
+
+def require(condition: bool, key: str, value: object, expected: str) -> None:
+    """Raise ConfigError naming ``key`` and ``value`` unless ``condition`` holds."""
+    if not condition:
+        raise ConfigError(f"{key}: got {value!r}, expected {expected}")
+
+
+@dataclass(frozen=True)
+class OneShotConfig:
+    """The light one-shot network: a CSP backbone and centre-point heads at stride 4 (``networks/one_shot.py``)."""
+
+    classes: tuple[str, ...] = ("pedestrian", "vehicle")
+    input_size: tuple[int, int] = (384, 640)  # height, width; multiples of 32
+    width: float = 0.375  # channels relative to CSP-large (64 at stride 2)
+    head_width: int = 128
+    embedding_size: int = 64
+    max_detections: int = 200
+    score_floor: float = 0.1  # lower peaks never leave the network
+
+    def __post_init__(self) -> None:
+        require(len(self.classes) > 0, "classes", self.classes, "at least one name")
+        height, width = self.input_size
+        require(
+            height > 0 and width > 0 and height % 32 == 0 and width % 32 == 0,
+            "input_size", self.input_size, "height and width as positive multiples of 32",
+        )  # fmt: skip
+        require(0 < self.width <= 2, "width", self.width, "a number in (0, 2]")
+        require(self.head_width > 0, "head_width", self.head_width, "a positive number")
+        require(self.embedding_size > 0, "embedding_size", self.embedding_size, "a positive number")
+        peaks = (height // 4) * (width // 4)
+        require(0 < self.max_detections <= peaks, "max_detections", self.max_detections, f"1..{peaks}")
+        require(0 <= self.score_floor < 1, "score_floor", self.score_floor, "a number in [0, 1)")
+
+
+# Every network has one configuration class; a weights file says which by `architecture`.
+ModelConfig = OneShotConfig
+ARCHITECTURES: dict[str, type[ModelConfig]] = {"one_shot": OneShotConfig}
