@@ -1,0 +1,1 @@
+"""Readers and writers: image sources, MOTChallenge files, bags, synthetic scenes."""

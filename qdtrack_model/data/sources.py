@@ -1,0 +1,229 @@
+"""Images in order from a video, a folder or a bag, all as one kind of :class:`Source`.
+
+A folder is a MOTChallenge sequence (``img1/`` beside ``seqinfo.ini``), one video beside ``seqinfo.ini``, or plain
+images in the order of their names (numbers in names count as numbers). The frame rate of ``seqinfo.ini`` wins over
+the container's: containers are often wrong, and the ground truth follows ``seqinfo.ini``.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+
+from qdtrack_model.data.mot import MotError, SequenceInfo, read_seqinfo
+from qdtrack_model.structures import Array
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv"})
+BAG_SUFFIXES = frozenset({".mcap", ".db3"})
+DEFAULT_FRAME_RATE = 25.0  # plain images and containers that name no rate
+
+
+class SourceError(ValueError):
+    """A source that cannot be read; the text names the path and what was expected."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One image: ``index`` from 1, ``time`` in seconds (grows from frame to frame), ``image`` (H, W, 3) BGR uint8."""
+
+    index: int
+    time: float
+    image: Array
+
+
+class Source(ABC):
+    """Images in order, read once while iterating; also a context manager.
+
+    Attributes:
+        name: name of the sequence.
+        size: (width, height) in pixels, None where unknown before reading.
+        frame_rate: frames a second, None where unknown.
+        length: number of frames announced, None where unknown. What can be read may be less.
+        undecodable: frames met so far that could not be decoded; they are left out and keep their index.
+    """
+
+    name: str
+    size: tuple[int, int] | None = None
+    frame_rate: float | None = None
+    length: int | None = None
+    undecodable: int = 0
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Frame]:
+        """The frames from the first one on."""
+
+    def close(self) -> None:  # noqa: B027 - most sources hold nothing open between frames
+        """Release files."""
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None,
+                 ) -> None:  # fmt: skip
+        self.close()
+
+
+class _GrowingTime:
+    """Times as given while they grow; a time that does not is replaced by one step after the last."""
+
+    def __init__(self, step: float) -> None:
+        self._step = step
+        self._last: float | None = None
+
+    def __call__(self, time: float) -> float:
+        if self._last is not None:
+            if time > self._last:
+                self._step = time - self._last
+            else:
+                time = self._last + self._step
+        self._last = time
+        return time
+
+
+class VideoSource(Source):
+    """A video file, decoded by OpenCV in the order of presentation."""
+
+    def __init__(self, path: Path, info: SequenceInfo | None = None) -> None:
+        self._path, self._info = path, info
+        self._capture = cv2.VideoCapture(str(path))
+        if not (self._capture.isOpened() and self._capture.get(cv2.CAP_PROP_FRAME_WIDTH) > 0):
+            self._capture.release()
+            raise SourceError(f"{path}: not a video that can be decoded (empty, cut off, or an unknown format)")
+        self.name = info.name if info else path.stem
+        self.size = (int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)))
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self.frame_rate = info.frame_rate if info else (rate if 0 < rate < 1000 else DEFAULT_FRAME_RATE)
+        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.length = info.length if info else (count if count > 0 else None)
+
+    def __iter__(self) -> Iterator[Frame]:
+        assert self.frame_rate is not None
+        growing = _GrowingTime(1 / self.frame_rate)
+        index, start = 0, None
+        while self._capture.grab():
+            index += 1
+            presented = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            start = presented if start is None else start
+            decoded, image = self._capture.retrieve()
+            if not decoded or image is None or image.size == 0:
+                self.undecodable += 1
+                continue
+            yield Frame(index, (index - 1) / self.frame_rate if self._info else growing(presented - start), image)
+        if index == self.undecodable:
+            raise SourceError(f"{self._path}: not one frame could be decoded")
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+class ImageFolderSource(Source):
+    """Image files in order.
+
+    Args:
+        files: image files; those that cannot be read are counted and left out.
+        indices: frame number of each file.
+    """
+
+    def __init__(self, name: str, files: list[Path], indices: list[int], info: SequenceInfo | None) -> None:
+        self.name, self._files, self._indices = name, files, indices
+        self.length = len(files)
+        self.frame_rate = info.frame_rate if info else DEFAULT_FRAME_RATE
+        self.size = (info.width, info.height) if info else None
+
+    def __iter__(self) -> Iterator[Frame]:
+        assert self.frame_rate is not None
+        for path, index in zip(self._files, self._indices, strict=True):
+            # Not cv2.imread: it prints its own warnings and cannot open every path.
+            data = np.fromfile(path, np.uint8)
+            image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+            if image is None:
+                self.undecodable += 1
+                continue
+            yield Frame(index, (index - 1) / self.frame_rate, image)
+        if self.undecodable == len(self._files):
+            raise SourceError(f"{self._files[0].parent}: not one of its {len(self._files)} images could be decoded")
+
+
+class BagSource(Source):
+    """The images of one topic of a bag, with the seconds of their header stamps."""
+
+    def __init__(self, path: Path, topic: str | None) -> None:
+        self._path, self._topic = path, topic
+        self.name = path.stem if path.is_file() else path.name
+
+    def __iter__(self) -> Iterator[Frame]:
+        from qdtrack_model.data.bags import read_images  # the rosbags package is needed for bags alone
+
+        growing = _GrowingTime(1 / DEFAULT_FRAME_RATE)
+        index = 0
+        for index, (_, stamp, image) in enumerate(read_images(self._path, self._topic), start=1):
+            yield Frame(index, growing(stamp), image)
+        if index == 0:
+            raise SourceError(f"{self._path}: no image in this bag{f' on {self._topic}' if self._topic else ''}")
+
+
+def _natural(path: Path) -> list[tuple[int, int | str]]:
+    """Sort key: runs of digits compare as numbers, so that ``2.png`` comes before ``10.png``."""
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", path.stem) if part]
+
+
+def _files(folder: Path, suffixes: frozenset[str]) -> list[Path]:
+    return sorted((f for f in folder.iterdir() if f.is_file() and f.suffix.lower() in suffixes), key=_natural)
+
+
+def _open_folder(folder: Path) -> Source:
+    info = read_seqinfo(folder) if (folder / "seqinfo.ini").is_file() else None
+    image_folder = folder / (info.image_folder if info else "img1")
+    if image_folder.is_dir():
+        files = _files(image_folder, IMAGE_SUFFIXES)
+        # In a MOTChallenge sequence the file's number is the frame's, also where a file is missing.
+        numbers = [int(f.stem) for f in files if f.stem.isdecimal()]
+        indices = numbers if len(set(numbers)) == len(files) and min(numbers, default=0) >= 1 else []
+    else:
+        image_folder, files, indices = folder, _files(folder, IMAGE_SUFFIXES), []
+    videos = _files(folder, VIDEO_SUFFIXES)
+    if files:
+        name = info.name if info else folder.resolve().name
+        return ImageFolderSource(name, files, indices or list(range(1, len(files) + 1)), info)
+    if len(videos) == 1:
+        return VideoSource(videos[0], info)
+    if videos:
+        raise SourceError(f"{folder}: {len(videos)} videos ({videos[0].name}, {videos[1].name} ...): name one of them")
+    raise SourceError(f"{folder}: neither images (img1/ or here), nor a video, nor a bag (metadata.yaml)")
+
+
+def _is_bag(path: Path) -> bool:
+    if path.is_dir():
+        return (path / "metadata.yaml").is_file() or bool(_files(path, BAG_SUFFIXES))
+    return path.suffix.lower() in BAG_SUFFIXES
+
+
+def open_source(path: str | Path, topic: str | None = None) -> Source:
+    """Open a video file, a folder or a bag (rosbag2 folder, ``.mcap`` or ``.db3``).
+
+    Args:
+        path: what to read.
+        topic: image topic, for bags with several.
+
+    Raises:
+        SourceError: nothing there, nothing to read in it, or a topic for something that is no bag.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise SourceError(f"{path}: no such file or folder")
+    if _is_bag(path):
+        return BagSource(path, topic)
+    if topic is not None:
+        raise SourceError(f"{path}: topic {topic!r} is for bags, and this is none")
+    try:
+        return _open_folder(path) if path.is_dir() else VideoSource(path)
+    except MotError as error:
+        raise SourceError(str(error)) from None
