@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -24,6 +25,8 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".
 VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv"})
 BAG_SUFFIXES = frozenset({".mcap", ".db3"})
 DEFAULT_FRAME_RATE = 25.0  # plain images and containers that name no rate
+
+S = TypeVar("S", bound="Source")
 
 
 class SourceError(ValueError):
@@ -60,14 +63,15 @@ class Source(ABC):
     def __iter__(self) -> Iterator[Frame]:
         """The frames from the first one on."""
 
-    def close(self) -> None:  # noqa: B027 - most sources hold nothing open between frames
-        """Release files."""
+    def close(self) -> None:
+        """Release files; most sources hold none open between frames."""
 
-    def __enter__(self) -> Source:
+    def __enter__(self: S) -> S:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None,
-                 ) -> None:  # fmt: skip
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -98,7 +102,10 @@ class VideoSource(Source):
             self._capture.release()
             raise SourceError(f"{path}: not a video that can be decoded (empty, cut off, or an unknown format)")
         self.name = info.name if info else path.stem
-        self.size = (int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)))
+        self.size = (
+            int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
+            int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+        )
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.frame_rate = info.frame_rate if info else (rate if 0 < rate < 1000 else DEFAULT_FRAME_RATE)
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))

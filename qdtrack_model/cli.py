@@ -1,0 +1,59 @@
+"""The command ``qdtrack``, also ``python -m qdtrack_model.cli``: parses and dispatches, nothing else.
+
+Each subcommand's body is a module with ``add_arguments(parser)`` and ``main(args) -> exit status``, imported only
+when it is asked for, so that ``qdtrack evaluate`` needs no torch and ``qdtrack --help`` is instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "track": ("qdtrack_model.track", "track objects in a video, a folder of images or a bag"),
+    "evaluate": ("qdtrack_model.evaluation.command", "score results against ground truth"),
+    "synthesize": ("qdtrack_model.data.synthetic.command", "make a synthetic street scene with ground truth"),
+    "train": ("qdtrack_model.training.run", "train a network"),
+}
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The arguments of the subcommand that comes first; ``args.body`` is its module."""
+    parser = argparse.ArgumentParser(prog="qdtrack", description="Multi-object tracking for robots and vehicles.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (module, summary) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        if arguments and arguments[0] == name:
+            body = importlib.import_module(module)
+            body.add_arguments(command)
+            command.set_defaults(body=body)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; what the user can mend is one line on stderr and status 2, never a traceback."""
+    try:
+        args = parse(sys.argv[1:] if arguments is None else arguments)
+        return int(args.body.main(args))
+    except KeyboardInterrupt:
+        print("qdtrack: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith("qdtrack_model"):
+            raise
+        print(f"qdtrack: error: the package {error.name!r} is needed for this and not installed", file=sys.stderr)
+    except (ValueError, OSError) as error:
+        print(f"qdtrack: error: {error}", file=sys.stderr)
+    except RuntimeError as error:
+        if not type(error).__module__.startswith("qdtrack_model"):
+            raise
+        print(f"qdtrack: error: {error}", file=sys.stderr)
+    return USAGE_ERROR
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""What is scored: ground truth and results of each frame with their overlaps, ignored regions taken out.
+
+Follows the preprocessing of TrackEval for MOT17 (https://github.com/JonathonLuiten/TrackEval): results that match
+an ignored box are neither right nor wrong and disappear, then the ignored boxes do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from qdtrack_model.boxes import box_iou
+from qdtrack_model.data.mot import MotBoxes
+from qdtrack_model.structures import Array
+
+MATCH_IOU = 0.5
+EPSILON = np.finfo(np.float64).eps  # an overlap of exactly one half is a match, rounding or not
+
+
+class EvaluationError(ValueError):
+    """Ground truth and results that cannot be compared; the text says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredFrame:
+    """One frame: ids (T,) of the ground truth, ids (R,) of the results, similarity (T, R) as IoU."""
+
+    truth_ids: Array
+    result_ids: Array
+    similarity: Array
+
+
+def _check_unique(boxes: MotBoxes, what: str) -> None:
+    """Raise EvaluationError where an id is twice in a frame: no metric is defined then."""
+    pairs, counts = np.unique(np.stack([boxes.frames, boxes.ids]), axis=1, return_counts=True)
+    if (counts > 1).any():
+        frame, identity = pairs[:, counts > 1][:, 0]
+        raise EvaluationError(f"{what}: id {identity} is {counts.max()} times in frame {frame}, expected once")
+
+
+def _rows_by_frame(boxes: MotBoxes) -> dict[int, Array]:
+    order = np.argsort(boxes.frames, kind="stable")
+    frames, starts = np.unique(boxes.frames[order], return_index=True)
+    return dict(zip(frames.tolist(), np.split(order, starts[1:]), strict=True))
+
+
+def _similarity(truth: MotBoxes, scored: Array, results: MotBoxes, separate_classes: bool) -> Array:
+    """IoU (T, R); 0 between a scored box and a result of another class."""
+    similarity = box_iou(truth.boxes, results.boxes)
+    if separate_classes:
+        known = results.classes > 0
+        differ = truth.classes[:, None] != results.classes[None, :]
+        similarity[differ & known[None, :] & scored[:, None]] = 0
+    return similarity
+
+
+def _on_ignored(similarity: Array, scored: Array) -> Array:
+    """Which results (R,) the best one-to-one matching of overlaps gives to ignored boxes."""
+    overlap = np.where(similarity >= MATCH_IOU - EPSILON, similarity, 0)
+    rows, columns = linear_sum_assignment(-overlap)
+    matched = overlap[rows, columns] > 0
+    ignored = np.zeros(similarity.shape[1], bool)
+    ignored[columns[matched & ~scored[rows]]] = True
+    return ignored
+
+
+def scored_frames(ground_truth: MotBoxes, results: MotBoxes) -> Iterator[ScoredFrame]:
+    """The frames in which anything is left to score, in order.
+
+    Ground truth of confidence 0 is ignored, all other is scored. Where several classes are scored, a result with a
+    class (above 0) can only match its own.
+
+    Raises:
+        EvaluationError: an id is twice in one frame, or no ground truth is scored.
+    """
+    _check_unique(ground_truth, "ground truth")
+    _check_unique(results, "results")
+    all_scored = ground_truth.confidences != 0
+    if not all_scored.any():
+        raise EvaluationError(f"ground truth: none of its {len(ground_truth)} boxes is scored (confidence not 0)")
+    separate_classes = len(np.unique(ground_truth.classes[all_scored])) > 1
+    truth_rows, result_rows = _rows_by_frame(ground_truth), _rows_by_frame(results)
+    nothing = np.zeros(0, np.int64)
+    for frame in sorted(truth_rows.keys() | result_rows.keys()):
+        truth = ground_truth[truth_rows.get(frame, nothing)]
+        found = results[result_rows.get(frame, nothing)]
+        scored = truth.confidences != 0
+        similarity = _similarity(truth, scored, found, separate_classes)
+        kept = ~_on_ignored(similarity, scored)
+        if scored.any() or kept.any():
+            yield ScoredFrame(truth.ids[scored], found.ids[kept], similarity[np.ix_(scored, kept)])

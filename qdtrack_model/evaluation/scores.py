@@ -1,0 +1,154 @@
+"""The scores of one sequence, and of several together.
+
+MOTA, MOTP, ID switches: Bernardin and Stiefelhagen, "Evaluating Multiple Object Tracking Performance: The CLEAR MOT
+Metrics", 2008. IDF1: Ristani et al., 2016 (both by motmetrics). HOTA, DetA, AssA: Luiten et al., 2020 (by trackeval).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from qdtrack_model.data.mot import MotBoxes
+from qdtrack_model.evaluation.frames import EPSILON, MATCH_IOU, EvaluationError, ScoredFrame, scored_frames
+
+COUNTS = {
+    "num_objects": "objects", "num_predictions": "predictions", "num_unique_objects": "identities",
+    "num_switches": "id_switches", "num_false_positives": "false_positives", "num_misses": "false_negatives",
+    "num_fragmentations": "fragmentations", "mostly_tracked": "mostly_tracked",
+    "partially_tracked": "partly_tracked", "mostly_lost": "mostly_lost", "idtp": "id_true_positives",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Counts, and the scores that follow from them as fractions (1 is perfect; MOTA can be below 0).
+
+    Args:
+        objects: scored ground-truth boxes.
+        predictions: result boxes that count (those on ignored ground truth do not).
+        identities: scored ground-truth identities; mostly tracked: matched in 80 % of their frames or more, mostly
+            lost: in less than 20 %, partly tracked: the rest.
+        id_true_positives: boxes right under the best one-to-one assignment of identities.
+        overlap: sum of the IoU of all matched pairs.
+        hota_parts: what trackeval needs to combine sequences: one value per threshold.
+    """
+
+    objects: int
+    predictions: int
+    identities: int
+    id_switches: int
+    false_positives: int
+    false_negatives: int
+    fragmentations: int
+    mostly_tracked: int
+    partly_tracked: int
+    mostly_lost: int
+    id_true_positives: int
+    overlap: float
+    hota_parts: dict[str, Any] = field(repr=False, compare=False)
+
+    @property
+    def mota(self) -> float:
+        """1 - (misses + false positives + switches) / objects."""
+        return 1 - (self.false_negatives + self.false_positives + self.id_switches) / self.objects
+
+    @property
+    def motp(self) -> float:
+        """Mean IoU of the matched pairs; 0 without any."""
+        return self.overlap / max(self.objects - self.false_negatives, 1)
+
+    @property
+    def idf1(self) -> float:
+        """Share of boxes with the right identity: harmonic mean of its precision and recall."""
+        return 2 * self.id_true_positives / (self.objects + self.predictions)
+
+    @property
+    def hota(self) -> float:
+        """Higher-order tracking accuracy, mean over IoU thresholds .05 to .95."""
+        return float(np.mean(self.hota_parts["HOTA"]))
+
+    @property
+    def deta(self) -> float:
+        """Detection accuracy, mean over thresholds."""
+        return float(np.mean(self.hota_parts["DetA"]))
+
+    @property
+    def assa(self) -> float:
+        """Association accuracy, mean over thresholds."""
+        return float(np.mean(self.hota_parts["AssA"]))
+
+    def to_mapping(self) -> dict[str, float | int]:
+        """All scores and counts by name, ready for JSON."""
+        scores = {
+            name: round(float(getattr(self, name)), 6) for name in ("mota", "motp", "idf1", "hota", "deta", "assa")
+        }
+        return scores | {name: int(getattr(self, name)) for name in COUNTS.values()}
+
+
+def _motmetrics(frames: Sequence[ScoredFrame]) -> dict[str, float]:
+    """Counts by motmetrics, its accumulator fed with our distances (its own IoU fails on NumPy 2)."""
+    import motmetrics
+
+    accumulator = motmetrics.MOTAccumulator()
+    for number, frame in enumerate(frames):
+        close = frame.similarity >= MATCH_IOU - EPSILON
+        distances = np.where(close, 1 - frame.similarity, np.nan)
+        accumulator.update(frame.truth_ids, frame.result_ids, distances, frameid=number)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandas, about how motmetrics calls it
+        table = motmetrics.metrics.create().compute(
+            accumulator, metrics=[*COUNTS, "motp", "num_detections"], return_dataframe=False
+        )
+    return {name: float(value) for name, value in table.items()}
+
+
+def trackeval_data(frames: Sequence[ScoredFrame]) -> dict[str, Any]:
+    """The frames as the metric classes of trackeval take them: ids counted from 0."""
+    truth_ids = np.unique(np.concatenate([f.truth_ids for f in frames]))
+    result_ids = np.unique(np.concatenate([f.result_ids for f in frames]))
+    return {
+        "num_timesteps": len(frames),
+        "num_gt_ids": len(truth_ids),
+        "num_tracker_ids": len(result_ids),
+        "num_gt_dets": sum(len(f.truth_ids) for f in frames),
+        "num_tracker_dets": sum(len(f.result_ids) for f in frames),
+        "gt_ids": [np.searchsorted(truth_ids, f.truth_ids) for f in frames],
+        "tracker_ids": [np.searchsorted(result_ids, f.result_ids) for f in frames],
+        "similarity_scores": [f.similarity for f in frames],
+    }
+
+
+def _hota_metric() -> Any:
+    try:
+        from trackeval.metrics import HOTA
+    except ImportError as error:
+        raise EvaluationError(f"trackeval is not installed ({error}): pip install --no-deps trackeval") from None
+    return HOTA()
+
+
+def evaluate(ground_truth: MotBoxes, results: MotBoxes) -> Scores:
+    """Score one sequence at IoU .5 (HOTA over all thresholds).
+
+    No results at all is a valid answer: everything is missed.
+
+    Raises:
+        EvaluationError: an id is twice in one frame, or no ground truth is scored.
+    """
+    frames = list(scored_frames(ground_truth, results))
+    values = _motmetrics(frames)
+    counts = {ours: int(values[theirs]) for theirs, ours in COUNTS.items()}
+    matched = int(values["num_detections"])
+    overlap = (1 - values["motp"]) * matched if matched else 0.0
+    return Scores(**counts, overlap=overlap, hota_parts=_hota_metric().eval_sequence(trackeval_data(frames)))
+
+
+def combine(parts: Sequence[Scores]) -> Scores:
+    """The scores of several sequences taken as one: counts are summed, then divided."""
+    sums = {name: sum(getattr(part, name) for part in parts) for name in COUNTS.values()}
+    hota = _hota_metric().combine_sequences({str(i): part.hota_parts for i, part in enumerate(parts)})
+    return Scores(**sums, overlap=sum(part.overlap for part in parts), hota_parts=hota)

@@ -1,0 +1,184 @@
+"""The way of an image to tracks: resize, network, back to source pixels, tracker. There is no second such path.
+
+The node, the command line and the benchmarks all use :class:`Pipeline`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from qdtrack_model.config import QuasiDenseConfig, from_mapping, to_mapping
+from qdtrack_model.structures import Array, Detections, Tracks
+from qdtrack_model.tracking import QuasiDenseTracker
+
+if TYPE_CHECKING:
+    from qdtrack_model.runtimes import Runtime
+
+PADDING = 114  # grey: where the network was trained to find nothing
+
+
+def _check_image(image: Array) -> None:
+    """Raise ValueError unless ``image`` is uint8, (H, W, 3) or (H, W), and not empty."""
+    shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
+    expected = "expected uint8 of shape (height, width, 3) in BGR order, or (height, width) grey"
+    if shape is None or dtype is None:
+        raise ValueError(f"image: got {type(image).__name__}, {expected}")
+    if dtype != np.uint8:
+        raise ValueError(f"image: got dtype {dtype} with shape {shape}, {expected}")
+    if len(shape) == 3 and shape[2] == 4:
+        raise ValueError(f"image: got shape {shape} with 4 channels, {expected}; drop the alpha channel")
+    if not (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)):
+        raise ValueError(f"image: got shape {shape}, {expected}")
+    if 0 in shape:
+        raise ValueError(f"image: got shape {shape}, which holds no pixels, {expected}")
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """How one image was fitted in: source pixel edges times ``scale`` (x, y) are network-input pixel edges."""
+
+    scale: tuple[float, float]
+    source_size: tuple[int, int]  # width, height
+
+    def to_source(self, detections: Detections) -> Detections:
+        """The detections in source pixels, clipped to the image; those wholly outside it are dropped."""
+        boxes = detections.boxes / np.array([*self.scale, *self.scale], np.float32)
+        width, height = self.source_size
+        np.clip(boxes, 0, np.array([width, height, width, height], np.float32), out=boxes)
+        inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+        if not inside.all():
+            detections, boxes = detections[inside], boxes[inside]
+        return Detections(boxes, detections.scores, detections.labels, detections.embeddings)
+
+
+class Preprocessor:
+    """Fits images of any size into the network's input: aspect kept, padded at the bottom and right.
+
+    Args:
+        input_size: (height, width) of the network's input.
+    """
+
+    def __init__(self, input_size: tuple[int, int]) -> None:
+        self.input_size = input_size
+        self._canvas = np.full((1, *input_size, 3), PADDING, np.uint8)
+        self._filled = (0, 0)
+
+    def __call__(self, image: Array) -> tuple[Array, Letterbox]:
+        """Fit one image in.
+
+        Args:
+            image: (H, W, 3) BGR or (H, W) grey, uint8.
+
+        Returns:
+            The network's input (1, height, width, 3), valid until the next call, and the way back.
+
+        Raises:
+            ValueError: another shape or dtype, or no pixels.
+        """
+        _check_image(image)
+        height, width = image.shape[:2]
+        scale = min(self.input_size[0] / height, self.input_size[1] / width)
+        # Never below one pixel: an image 4000 wide and 1 high is odd but valid.
+        fitted = (max(1, round(width * scale)), max(1, round(height * scale)))
+        if fitted != self._filled:
+            self._canvas[...] = PADDING
+            self._filled = fitted
+        # Linear interpolation skips pixels when it shrinks to less than half.
+        interpolation = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR
+        resized = cv2.resize(image, fitted, interpolation=interpolation)
+        target = self._canvas[0, : fitted[1], : fitted[0]]
+        target[...] = resized[:, :, None] if resized.ndim == 2 else resized
+        # The sides were rounded to whole pixels, so that the exact scale differs a little between the axes.
+        return self._canvas, Letterbox((fitted[0] / width, fitted[1] / height), (width, height))
+
+
+class Pipeline:
+    """Images and times in, tracks out, for one camera.
+
+    Args:
+        runtime: runs the network; may be shared by several pipelines in one thread.
+        tracker: remembers objects; belongs to this pipeline alone.
+
+    Attributes:
+        timings: seconds that the last frame took, by stage: ``preprocess``, ``network``, ``track``.
+    """
+
+    def __init__(self, runtime: Runtime, tracker: QuasiDenseTracker) -> None:
+        self.runtime = runtime
+        self.tracker = tracker
+        self.timings: dict[str, float] = {}
+        self._preprocess = Preprocessor(runtime.config.input_size)
+
+    @classmethod
+    def load(
+        cls,
+        weights: str | Path = "street",
+        runtime: str = "auto",
+        threads: int | None = None,
+        tracker: Mapping[str, Any] | None = None,
+    ) -> Pipeline:
+        """Build a pipeline from a weights file.
+
+        Args:
+            weights: name of shipped weights or path of a file.
+            runtime: ``auto``, ``onnxruntime`` or ``torch``.
+            threads: CPU threads of the network, None for the runtime's own choice.
+            tracker: values that replace those tuned for the weights, by their name in ``QuasiDenseConfig``.
+
+        Raises:
+            CheckpointError: no such weights, or a file that cannot be used.
+            ConfigError: an unknown tracker key, or a value out of range.
+            RuntimeUnavailable: the runtime is not installed.
+        """
+        from qdtrack_model import checkpoints, runtimes
+
+        checkpoint = checkpoints.load(weights)
+        values = {**to_mapping(checkpoint.tracker), **(tracker or {})}
+        config = from_mapping(QuasiDenseConfig, values, "tracker")
+        return cls(runtimes.load(checkpoint, runtime, threads), QuasiDenseTracker(config))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names; ``Tracks.labels`` are indices into them."""
+        return self.runtime.config.classes
+
+    def process(self, image: Array, time: float) -> Tracks:
+        """Track one image further.
+
+        Args:
+            image: (H, W, 3) BGR or (H, W) grey, uint8, of any size.
+            time: seconds; a time before the last one starts afresh.
+
+        Returns:
+            The tracks seen in this image, boxes in its pixels (sub-pixel).
+
+        Raises:
+            ValueError: the image has another shape or dtype, or no pixels. The pipeline stays usable.
+        """
+        started = perf_counter()
+        batch, letterbox = self._preprocess(image)
+        prepared = perf_counter()
+        detections = self.runtime.infer(batch)[0]
+        inferred = perf_counter()
+        tracks = self.tracker.update(letterbox.to_source(detections), time)
+        self.timings = {
+            "preprocess": prepared - started,
+            "network": inferred - prepared,
+            "track": perf_counter() - inferred,
+        }
+        return tracks
+
+    def reset(self) -> None:
+        """Forget all objects; the next image starts a new sequence."""
+        self.tracker.reset()
+
+    def close(self) -> None:
+        """Release the runtime."""
+        self.runtime.close()
