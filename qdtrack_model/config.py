@@ -135,6 +135,97 @@ class OneShotConfig:
         require(0 <= self.score_floor < 1, "score_floor", self.score_floor, "a number in [0, 1)")
 
 
+@dataclass(frozen=True)
+class QuasiDenseConfig:
+    """The quasi-dense tracker (``tracking/quasi_dense.py``); all times are in the unit of the ``time`` given to it.
+
+    The defaults are those of the paper, with times in frames. ``motion`` and ``recover_iou`` add what later work
+    found useful in crowds of people who look alike (``tracking/motion.py``); both are off by default.
+    """
+
+    init_score: float = 0.8  # unmatched detections above start a track
+    object_score: float = 0.5  # matched detections above continue a track
+    match_score: float = 0.5  # least similarity of a match
+    memory_span: float = 10.0  # a track unseen for so long is forgotten
+    backdrop_span: float = 1.0  # detections that are no track still take part in matching for so long
+    momentum: float = 0.8  # weight of the new embedding in the remembered one
+    discard_score: float = 0.5  # weak detections more similar to a track than this are dropped
+    backdrop_iou: float = 0.3  # a weak detection overlapping a stronger one by more is a duplicate
+    class_iou: float = 0.7  # the same for the others
+    separate_classes: bool = True  # a track never changes its class
+    metric: Literal["bisoftmax", "softmax", "cosine"] = "bisoftmax"
+
+    motion: Literal["none", "gate"] = "none"
+    gate: float = 1.5  # largest distance from the predicted box, in box sizes
+    gate_growth: float = 0.1  # by which fraction the gate widens per unit of time unseen
+    gate_cosine: float = 0.3  # least cosine of two embeddings inside the gate
+    prior: float = 1.0  # a match loses prior * (distance relative to the gate's widening)^2 before the softmax
+    velocity_momentum: float = 0.4  # weight of the newest velocity in the smoothed one
+    velocity_decay: float = 10.0  # unseen, an object coasts to a halt with this time constant
+
+    recover_iou: float = 0.0  # unmatched detections continue a track they overlap by so much; 0: off
+    recover_score: float = 0.1  # ... if their score is above
+    recover_span: float = 1.0  # ... and the track was seen no longer ago
+
+    def __post_init__(self) -> None:
+        fractions = (
+            "init_score", "object_score", "match_score", "momentum", "discard_score", "backdrop_iou", "class_iou",
+            "gate_cosine", "velocity_momentum", "recover_iou", "recover_score",
+        )  # fmt: skip
+        _require_range(self, fractions, 0, 1)
+        _require_range(self, ("backdrop_span", "gate_growth", "prior", "recover_span"), 0, math.inf)
+        for key in ("memory_span", "gate", "velocity_decay"):
+            require(0 < getattr(self, key) < math.inf, key, getattr(self, key), "a positive number")
+        metrics = ("bisoftmax", "softmax", "cosine")
+        require(self.metric in metrics, "metric", self.metric, f"one of {', '.join(metrics)}")
+        require(self.motion in ("none", "gate"), "motion", self.motion, "none or gate")
+
+    @classmethod
+    def preset(cls, name: str) -> QuasiDenseConfig:
+        """The published settings of a data set, times in frames.
+
+        Raises:
+            ConfigError: no preset has this name.
+        """
+        presets = {
+            "default": cls(),
+            "mot17": cls(init_score=0.9, memory_span=30.0),
+            "bdd100k": cls(init_score=0.7, object_score=0.3),
+        }
+        require(name in presets, "preset", name, f"one of {', '.join(presets)}")
+        return presets[name]
+
+
+@dataclass(frozen=True)
+class TaoConfig:
+    """The tracker for many classes and sparse frames (``tracking/tao.py``); times in annotated frames."""
+
+    init_score: float = 0.0001  # unmatched detections above start a track
+    object_score: float = 0.0001  # weaker detections are not matched
+    match_score: float = 0.5  # least similarity of a match
+    memory_span: float = 10.0  # a track unseen for so long is forgotten
+    momentum: float = 0.8  # weight of the new embedding in the remembered one
+    score_momentum: float = 0.5  # weight of the new score in that of the track
+    duplicate_score: float = 0.5  # only detections weaker than this can be duplicates
+    duplicate_iou: float = 0.3  # they are, where they overlap an earlier one of their class by more
+
+    def __post_init__(self) -> None:
+        fractions = (
+            "init_score", "object_score", "match_score", "momentum", "score_momentum", "duplicate_score",
+            "duplicate_iou",
+        )  # fmt: skip
+        _require_range(self, fractions, 0, 1)
+        require(0 < self.memory_span < math.inf, "memory_span", self.memory_span, "a positive number")
+
+
+def _require_range(config: object, keys: tuple[str, ...], low: float, high: float) -> None:
+    """Raise ConfigError unless low <= value <= high (and finite) for all keys."""
+    expected = f"a number in [{low}, {high}]" if math.isfinite(high) else f"a number of at least {low}"
+    for key in keys:
+        value = getattr(config, key)
+        require(low <= value <= high and math.isfinite(value), key, value, expected)
+
+
 # Every network has one configuration class; a weights file says which by `architecture`.
 ModelConfig = OneShotConfig
 ARCHITECTURES: dict[str, type[ModelConfig]] = {"one_shot": OneShotConfig}

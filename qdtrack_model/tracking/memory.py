@@ -1,0 +1,181 @@
+"""What a tracker remembers of its tracks: one array per property, one row per live track."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from qdtrack_model.boxes import box_centres
+from qdtrack_model.structures import Array, Tracks, TrackState
+
+# Header seconds since 1970 are exact to a quarter of a microsecond in float64; spans are compared no finer.
+CLOCK_RESOLUTION = 1e-6
+
+
+class TrackMemory:
+    """Live tracks in the order of their birth, and the clock and the id counter that go with them.
+
+    Args:
+        span: a track unseen for so long is forgotten, in the unit of the times given to :meth:`advance`.
+        momentum: weight of a new embedding in the remembered one.
+        velocity_momentum: weight of the newest velocity in the smoothed one.
+    """
+
+    ids: Array
+    boxes: Array
+    scores: Array
+    labels: Array
+    embeddings: Array
+    velocities: Array
+    first_seen: Array
+    last_seen: Array
+    sightings: Array
+
+    def __init__(self, span: float, momentum: float, velocity_momentum: float) -> None:
+        self.span = span
+        self.momentum = momentum
+        self.velocity_momentum = velocity_momentum
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget tracks, time and ids: the next track is number 0."""
+        self.time: float | None = None
+        self.next_id = 0
+        self._allocate(embedding_size=0)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def _allocate(self, embedding_size: int, capacity: int = 64) -> None:
+        def column(dtype: Any, *width: int) -> Array:
+            return np.zeros((capacity, *width), dtype)
+
+        self._store: dict[str, Array] = {
+            "ids": column(np.int64),
+            "boxes": column(np.float32, 4),
+            "scores": column(np.float32),
+            "labels": column(np.int64),
+            "embeddings": column(np.float32, embedding_size),
+            "velocities": column(np.float32, 2),
+            "first_seen": column(np.float64),
+            "last_seen": column(np.float64),
+            "sightings": column(np.int64),
+        }
+        self._resize(0)
+
+    def _resize(self, count: int) -> None:
+        """Let the public arrays show the first ``count`` rows of the store, which grows by doubling."""
+        for name, column in self._store.items():
+            if count > len(column):
+                grown = np.zeros((max(count, 2 * len(column)), *column.shape[1:]), column.dtype)
+                grown[: len(column)] = column
+                self._store[name] = grown
+            setattr(self, name, self._store[name][:count])
+        self._count = count
+
+    def advance(self, time: float, embeddings: Array) -> bool:
+        """Move the clock to ``time`` and forget what is older than the span.
+
+        Args:
+            time: of the newest frame.
+            embeddings: (N, D) of its detections.
+
+        Returns:
+            True where time ran backwards, so that everything but the id counter was forgotten.
+
+        Raises:
+            ValueError: the time is not finite or is that of the frame before, or D is not that of the memory;
+                nothing has changed then.
+        """
+        if not math.isfinite(time):
+            raise ValueError(f"time: got {time}, expected a finite number in the unit of memory_span")
+        if time == self.time:
+            raise ValueError(
+                f"time: got {time} a second time; every frame needs its own: drop repeated frames, and give frames "
+                "without a stamp the time of their arrival"
+            )
+        back = self.time is not None and time < self.time
+        alive = np.zeros(len(self), bool) if back else time - self.last_seen <= self.span + CLOCK_RESOLUTION
+        size = self.embeddings.shape[1]
+        if len(embeddings) and embeddings.shape[1] != size:
+            if alive.any():
+                raise ValueError(
+                    f"embeddings: got {embeddings.shape[1]} dimensions, but the remembered tracks have {size}; "
+                    "reset the tracker when the network changes"
+                )
+            self._allocate(embeddings.shape[1])
+        else:
+            self._keep(alive)
+        self.time = time
+        return back
+
+    def _keep(self, rows: Array) -> None:
+        """Forget all but the rows of a boolean mask."""
+        if rows.all():
+            return
+        kept = np.flatnonzero(rows)
+        for name in self._store:
+            column = getattr(self, name)
+            column[: len(kept)] = column[kept]
+        self._resize(len(kept))
+
+    def expire(self) -> None:
+        """Forget the tracks whose time unseen has reached the span; row numbers change."""
+        self._keep(self.gaps() < self.span - CLOCK_RESOLUTION)
+
+    def gaps(self) -> Array:
+        """Time (T,) since each track was last seen."""
+        gaps: Array = self.time - self.last_seen  # type: ignore[operator]  # there is no track before a time
+        return gaps
+
+    def born(self, boxes: Array, scores: Array, labels: Array, embeddings: Array) -> Array:
+        """Start a track for each row of the given arrays; returns the rows of the new tracks."""
+        count, new = self._count, len(boxes)
+        self._resize(count + new)
+        rows = np.arange(count, count + new)
+        self.ids[rows] = np.arange(self.next_id, self.next_id + new)
+        self.boxes[rows], self.scores[rows], self.labels[rows] = boxes, scores, labels
+        self.embeddings[rows] = embeddings
+        self.velocities[rows] = 0
+        self.first_seen[rows] = self.last_seen[rows] = self.time
+        self.sightings[rows] = 1
+        self.next_id += new
+        return rows
+
+    def seen(self, rows: Array, boxes: Array, scores: Array, labels: Array, embeddings: Array | None) -> None:
+        """Continue tracks with new detections; without embeddings the remembered ones stay as they are."""
+        gaps = (self.time - self.last_seen[rows])[:, None]
+        newest = (box_centres(boxes) - box_centres(self.boxes[rows])) / gaps
+        weight = np.where(self.sightings[rows] == 1, 1.0, self.velocity_momentum)[:, None]
+        self.velocities[rows] = (1 - weight) * self.velocities[rows] + weight * newest
+        self.boxes[rows], self.scores[rows], self.labels[rows] = boxes, scores, labels
+        if embeddings is not None:
+            self.embeddings[rows] = (1 - self.momentum) * self.embeddings[rows] + self.momentum * embeddings
+        self.last_seen[rows] = self.time
+        self.sightings[rows] += 1
+
+    def observed(self, rows: Array) -> Tracks:
+        """The tracks of the given rows, all seen at this time, in that order."""
+        states = np.where(self.sightings[rows] == 1, TrackState.TENTATIVE, TrackState.ACTIVE)
+        return self._tracks(rows, states)
+
+    def remembered(self) -> Tracks:
+        """The tracks not seen at this time, each with the box where it was last seen."""
+        rows = np.flatnonzero(self.last_seen != self.time) if len(self) else np.zeros(0, np.int64)
+        return self._tracks(rows, np.full(len(rows), TrackState.LOST))
+
+    def _tracks(self, rows: Array, states: Array) -> Tracks:
+        now = self.time or 0.0
+        return Tracks(
+            ids=self.ids[rows],
+            boxes=self.boxes[rows],
+            scores=self.scores[rows],
+            labels=self.labels[rows],
+            embeddings=self.embeddings[rows],
+            velocities=self.velocities[rows],
+            ages=now - self.first_seen[rows],
+            unseen=now - self.last_seen[rows],
+            states=states,
+        )

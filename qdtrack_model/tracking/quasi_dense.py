@@ -1,0 +1,249 @@
+"""The quasi-dense tracker: association by appearance with a memory of tracks and of backdrops.
+
+Paper: Pang et al., Quasi-Dense Similarity Learning for Multiple Object Tracking, CVPR 2021. The order of the steps
+and their thresholds follow the public implementation, whose ids it reproduces; unlike there the memory is a span of
+time, ages on empty frames too, and does not survive a jump back in time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qdtrack_model.boxes import box_iou
+from qdtrack_model.config import QuasiDenseConfig
+from qdtrack_model.structures import Array, Detections, Tracks
+from qdtrack_model.tracking.memory import CLOCK_RESOLUTION, TrackMemory
+from qdtrack_model.tracking.motion import box_distances, predict_boxes, recover_by_overlap
+from qdtrack_model.tracking.similarity import bisoftmax, row_softmax, shadowed, unit
+
+_UNMATCHED, _DROPPED = -1, -2  # instead of a row of the memory
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidates:
+    """Detections of one frame without duplicates, by falling score; ``shadowed`` as backdrops they would repeat."""
+
+    boxes: Array
+    scores: Array
+    labels: Array
+    embeddings: Array
+    shadowed: Array
+
+
+@dataclass(frozen=True, eq=False)
+class _Backdrops:
+    """Detections that are no track, newest first: they draw off what would else be matched to a track."""
+
+    boxes: Array
+    labels: Array
+    embeddings: Array
+    times: Array
+
+    @classmethod
+    def none(cls, embedding_size: int) -> _Backdrops:
+        return cls(
+            np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros((0, embedding_size), np.float32), np.zeros(0)
+        )
+
+    def since(self, time: float) -> _Backdrops:
+        rows = self.times >= time
+        if rows.all():
+            return self
+        return _Backdrops(self.boxes[rows], self.labels[rows], self.embeddings[rows], self.times[rows])
+
+    def after(self, found: _Candidates, rows: Array, time: float) -> _Backdrops:
+        """These, preceded by the given rows of the newest frame."""
+        return _Backdrops(
+            np.concatenate([found.boxes[rows], self.boxes]),
+            np.concatenate([found.labels[rows], self.labels]),
+            np.concatenate([found.embeddings[rows], self.embeddings]),
+            np.concatenate([np.full(len(rows), float(time)), self.times]),
+        )
+
+
+class QuasiDenseTracker:
+    """Gives detections ids that hold over time.
+
+    Ids count up from 0 in each tracker and are never used twice: when time runs backwards (a bag that loops, a
+    simulation that restarts) everything else is forgotten, but the ids go on. :meth:`reset` begins anew with id 0.
+
+    Args:
+        config: thresholds and spans; spans are in the unit of the ``time`` given to :meth:`update`.
+
+    Example:
+        >>> tracker = QuasiDenseTracker(QuasiDenseConfig(memory_span=30))
+        >>> person = Detections([[10, 20, 50, 120]], [0.9], [0], [[1.0, 0.0]])
+        >>> [int(tracker.update(person, time).ids[0]) for time in (0, 1, 2)]
+        [0, 0, 0]
+    """
+
+    def __init__(self, config: QuasiDenseConfig | None = None) -> None:
+        self.config = config or QuasiDenseConfig()
+        self._memory = TrackMemory(self.config.memory_span, self.config.momentum, self.config.velocity_momentum)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything, as if newly made: the next id is 0."""
+        self._memory.clear()
+        self._backdrops = _Backdrops.none(0)
+
+    def update(self, detections: Detections, time: float) -> Tracks:
+        """Continue with the detections of one frame; call it for empty frames too, so that the memory ages.
+
+        Args:
+            detections: of this frame, in any order.
+            time: of this frame, header seconds or frame number; the unit of the configured spans. Less than that of
+                the frame before means that time was turned back, and resets the memory.
+
+        Returns:
+            The tracks observed in this frame, each with the box of its detection, by falling score. Detections that
+            belong to no track are not among them.
+
+        Raises:
+            ValueError: ``time`` is not finite or is that of the frame before, or the embeddings are of another
+                dimension than those remembered. The tracker is then as before.
+        """
+        went_back = self._memory.advance(time, detections.embeddings)
+        if went_back or self._backdrops.embeddings.shape[1] != self._memory.embeddings.shape[1]:
+            self._backdrops = _Backdrops.none(self._memory.embeddings.shape[1])
+        self._backdrops = self._backdrops.since(time - self.config.backdrop_span - CLOCK_RESOLUTION)
+        found = self._without_duplicates(detections)
+        rows = np.full(len(found.boxes), _UNMATCHED)
+        by_overlap = np.zeros(len(rows), bool)
+        if len(self._memory) and len(rows):
+            predicted = self._predicted_boxes()
+            self._match(found, self._scores(found, predicted), rows)
+            if self.config.recover_iou > 0:
+                by_overlap = self._recover(found, predicted, rows)
+        self._remember(found, rows, by_overlap)
+        tracks = self._memory.observed(rows[rows >= 0])
+        fresh = np.flatnonzero((rows == _UNMATCHED) & ~found.shadowed)
+        self._backdrops = self._backdrops.after(found, fresh, time)
+        self._memory.expire()
+        return tracks
+
+    def remembered(self) -> Tracks:
+        """The tracks not seen in the newest frame (state LOST), each with the box where it was last seen."""
+        return self._memory.remembered()
+
+    def _without_duplicates(self, detections: Detections) -> _Candidates:
+        order = np.argsort(-detections.scores, kind="stable")
+        boxes, scores = detections.boxes[order], detections.scores[order]
+        overlaps = box_iou(boxes, boxes)
+        weak = scores < self.config.object_score
+        kept = ~shadowed(overlaps, np.where(weak, self.config.backdrop_iou, self.config.class_iou))
+        if not kept.all():
+            order, boxes, scores, overlaps = order[kept], boxes[kept], scores[kept], overlaps[np.ix_(kept, kept)]
+        return _Candidates(
+            boxes=boxes,
+            scores=scores,
+            labels=detections.labels[order],
+            embeddings=detections.embeddings[order],
+            shadowed=shadowed(overlaps, self.config.backdrop_iou),
+        )
+
+    def _predicted_boxes(self) -> Array:
+        """Where the tracks (T, 4) should be by now, or where they were, if nothing asks for more."""
+        memory, config = self._memory, self.config
+        if config.motion == "none" and config.recover_iou == 0:
+            return memory.boxes
+        return predict_boxes(memory.boxes, memory.velocities, memory.gaps(), config.velocity_decay)
+
+    def _scores(self, found: _Candidates, predicted: Array) -> Array:
+        """Match scores (N, T + B) of detections with tracks and then backdrops."""
+        config = self.config
+        embeddings, entries = found.embeddings, np.concatenate([self._memory.embeddings, self._backdrops.embeddings])
+        if config.metric == "cosine":
+            embeddings, entries = unit(embeddings), unit(entries)
+        logits = embeddings @ entries.T
+        same_class = None
+        if config.separate_classes:
+            same_class = found.labels[:, None] == np.concatenate([self._memory.labels, self._backdrops.labels])
+        plausible = None
+        if config.motion == "gate":
+            distances, plausible = self._gate(found, predicted, entries, logits)
+            logits -= np.float32(config.prior) * distances**2
+            if same_class is not None:
+                plausible &= same_class
+        elif same_class is not None and config.metric == "cosine":
+            plausible = same_class
+        if config.metric == "cosine":
+            return logits if plausible is None else logits * plausible
+        scores = (bisoftmax if config.metric == "bisoftmax" else row_softmax)(logits, plausible)
+        # Without motion, as published: other classes count in the sums, and are ruled out afterwards.
+        return scores if same_class is None else scores * same_class
+
+    def _gate(self, found: _Candidates, predicted: Array, entries: Array, logits: Array) -> tuple[Array, Array]:
+        """Distances (N, T + B) relative to the gate's widening, and the pairs inside the gate.
+
+        A softmax over a single plausible pair is 1 however unlike the two are, hence the least cosine.
+        """
+        config, now = self.config, self._memory.time
+        last_seen = np.concatenate([self._memory.last_seen, self._backdrops.times])
+        widening = (1 + config.gate_growth * (now - last_seen)).astype(np.float32)
+        distances = box_distances(found.boxes, np.concatenate([predicted, self._backdrops.boxes])) / widening
+        plausible = distances <= config.gate
+        if entries.shape[1]:
+            lengths = np.linalg.norm(found.embeddings, axis=1)[:, None] * np.linalg.norm(entries, axis=1)
+            cosines = logits if config.metric == "cosine" else logits / np.maximum(lengths, 1e-12)
+            plausible &= cosines >= config.gate_cosine
+        return distances, plausible
+
+    def _match(self, found: _Candidates, scores: Array, rows: Array) -> None:
+        """Fill ``rows`` greedily, best detection first; a track is taken once, a backdrop as often as it wins."""
+        config, tracks = self.config, len(self._memory)
+        best = scores.argmax(axis=1)
+        confidence = scores[np.arange(len(scores)), best]
+        strong = found.scores > config.object_score
+        free = np.ones(scores.shape[1], bool)
+        for row in np.flatnonzero(confidence > config.match_score).tolist():
+            column, value = best[row], confidence[row]
+            if not free[column]:  # only then is the precomputed maximum out of date
+                left = scores[row] * free
+                column = left.argmax()
+                value = left[column]
+                if not value > config.match_score:
+                    continue
+            if column >= tracks:
+                continue
+            if strong[row]:
+                rows[row] = column
+                free[column] = False
+            elif value > config.discard_score:
+                rows[row] = _DROPPED
+
+    def _recover(self, found: _Candidates, predicted: Array, rows: Array) -> Array:
+        """Fill ``rows`` by overlap where appearance found nothing; returns which (N,)."""
+        config, memory = self.config, self._memory
+        left = np.flatnonzero((rows < 0) & (found.scores > config.recover_score))
+        lost = memory.gaps() <= config.recover_span + CLOCK_RESOLUTION
+        lost[rows[rows >= 0]] = False
+        tracks = np.flatnonzero(lost)
+        allowed = np.ones((len(left), len(tracks)), bool)
+        if config.separate_classes:
+            allowed = found.labels[left][:, None] == memory.labels[tracks]
+        recovered = np.zeros(len(rows), bool)
+        for row, column in recover_by_overlap(found.boxes[left], predicted[tracks], allowed, config.recover_iou):
+            rows[left[row]] = tracks[column]
+            recovered[left[row]] = True
+        return recovered
+
+    def _remember(self, found: _Candidates, rows: Array, by_overlap: Array) -> None:
+        """Continue the tracks of ``rows`` and start new ones, whose rows are filled in."""
+        for matched, embeddings in (((rows >= 0) & ~by_overlap, found.embeddings), (by_overlap, None)):
+            which = np.flatnonzero(matched)
+            if len(which):  # what overlap alone recovered is mostly half hidden: it would spoil the appearance
+                self._memory.seen(
+                    rows[which],
+                    found.boxes[which],
+                    found.scores[which],
+                    found.labels[which],
+                    None if embeddings is None else embeddings[which],
+                )
+        new = np.flatnonzero((rows == _UNMATCHED) & (found.scores > self.config.init_score))
+        if len(new):
+            rows[new] = self._memory.born(
+                found.boxes[new], found.scores[new], found.labels[new], found.embeddings[new]
+            )

@@ -1,0 +1,53 @@
+"""Ids and boxes equal to those of the public trackers, on streams of every preset and metric."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qdtrack_model.config import QuasiDenseConfig
+from qdtrack_model.structures import Detections
+from qdtrack_model.tracking import QuasiDenseTracker, TaoTracker
+
+FOLDER = Path(__file__).parents[4] / "shared" / "reference"
+NAMES = {
+    "init_score_thr": "init_score",
+    "obj_score_thr": "object_score",
+    "memo_tracklet_frames": "memory_span",
+    "match_metric": "metric",
+    "with_cats": "separate_classes",
+}
+needs_streams = pytest.mark.skipif(not FOLDER.is_dir(), reason="the reference streams are not beside the repository")
+
+
+def assert_equal_stream(tracker, stored):
+    ends, track_ends = np.cumsum(stored["n"]), np.cumsum(stored["track_n"])
+    detections = Detections(*(stored[name] for name in ("boxes", "scores", "labels", "embeddings")))
+    for time, (end, count, track_end, track_count) in enumerate(
+        zip(ends, stored["n"], track_ends, stored["track_n"], strict=True)
+    ):
+        tracks = tracker.update(detections[slice(end - count, end)], time)
+        rows = slice(track_end - track_count, track_end)
+        assert tracks.ids.tolist() == stored["track_ids"][rows].tolist(), f"frame {time}"
+        np.testing.assert_array_equal(tracks.boxes, stored["track_boxes"][rows])
+        np.testing.assert_array_equal(tracks.labels, stored["track_labels"][rows])
+        np.testing.assert_allclose(tracks.scores, stored["track_scores"][rows], rtol=1e-6)
+
+
+@needs_streams
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("quasi_dense_*.npz")), ids=lambda path: path.stem)
+def test_quasi_dense(path):
+    with np.load(path) as stored:
+        given = ast.literal_eval(str(stored["params"]))
+        config = QuasiDenseConfig(**{NAMES[key]: value for key, value in given.items()})
+        assert_equal_stream(QuasiDenseTracker(config), stored)
+
+
+@needs_streams
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("tao_*.npz")), ids=lambda path: path.stem)
+def test_tao(path):
+    with np.load(path) as stored:
+        assert_equal_stream(TaoTracker(), stored)
