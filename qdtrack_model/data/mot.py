@@ -10,13 +10,13 @@ from __future__ import annotations
 import configparser
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from qdtrack_model.structures import Array
+from qdtrack_model.structures import Array, Tracks
 
 MOT_CLASSES = {"pedestrian": 1, "person": 1, "car": 3, "vehicle": 3}  # class column of the files we write
 COLUMNS = ("frame", "id", "left", "top", "width", "height", "confidence", "class", "visibility")
@@ -73,6 +73,15 @@ def mot_class(name: str, index: int) -> int:
     Names that MOTChallenge does not know are numbered ``index + 1``.
     """
     return MOT_CLASSES.get(name.lower(), index + 1)
+
+
+def from_tracks(tracks: Tracks, frame: int, classes: Sequence[str]) -> MotBoxes:
+    """Tracks of one frame as rows: ids from 1, the class column by :func:`mot_class`."""
+    columns = np.array([mot_class(name, index) for index, name in enumerate(classes)], np.int64)
+    count = len(tracks)
+    return MotBoxes(
+        np.full(count, frame), tracks.ids + 1, tracks.boxes, tracks.scores, columns[tracks.labels], np.full(count, -1.0)
+    )
 
 
 def _numbers(path: Path) -> Iterator[tuple[int, list[float]]]:

@@ -63,7 +63,7 @@ class Source(ABC):
     def __iter__(self) -> Iterator[Frame]:
         """The frames from the first one on."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - optional to override
         """Release files; most sources hold none open between frames."""
 
     def __enter__(self: S) -> S:

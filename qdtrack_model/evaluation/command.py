@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from qdtrack_model.arguments import frame_range
 from qdtrack_model.evaluation.folders import COMBINED, evaluate_folders, read_folders
 from qdtrack_model.evaluation.scores import Scores
 
@@ -16,14 +17,6 @@ NUMBERS = {
     "IDSw": "id_switches", "FP": "false_positives", "FN": "false_negatives", "MT": "mostly_tracked",
     "ML": "mostly_lost", "objects": "objects",
 }  # fmt: skip
-
-
-def frame_range(text: str) -> tuple[int, int]:
-    """Parse ``FIRST-LAST``, frame numbers from 1, both included."""
-    first, dash, last = text.partition("-")
-    if not (dash and first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected FIRST-LAST such as 129-171")
-    return int(first), int(last)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
