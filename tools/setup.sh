@@ -153,20 +153,21 @@ build_interfaces() {
     echo "$root $ros $("$venv/bin/python" --version)" >build/colcon/environment
 }
 
-# Let .venv/bin/python find the messages with nothing sourced. The .pth file is read before that of the ROS wheels,
-# which starts Python again with LD_LIBRARY_PATH as it is then.
+# Let .venv/bin/python find the messages with nothing sourced, and the checkout before what colcon installed. The .pth
+# file is read before that of the ROS wheels, which starts Python again with LD_LIBRARY_PATH as it is then.
 link_overlay() {
-    "$venv/bin/python" - "$root/install" <<'PYTHON'
+    "$venv/bin/python" - "$root" <<'PYTHON'
 import sys, sysconfig
 from pathlib import Path
 
-install = sys.argv[1]
-overlay = Path(install) / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
+root = Path(sys.argv[1])
+packages = Path(sysconfig.get_path("purelib"))
+overlay = root / "install" / packages.relative_to(sys.prefix)
 libraries = (
     "import os; os.environ.get('_ROS_WHEELS_BOOTSTRAP_COMPLETE') or os.environ.__setitem__('LD_LIBRARY_PATH', "
-    f"os.pathsep.join(filter(None, [{install + '/lib'!r}, os.environ.get('LD_LIBRARY_PATH')])))"
+    f"os.pathsep.join(filter(None, [{str(root / 'install' / 'lib')!r}, os.environ.get('LD_LIBRARY_PATH')])))"
 )
-(Path(sysconfig.get_path("purelib")) / "qdtrack_overlay.pth").write_text(f"{overlay}\n{libraries}\n", encoding="utf-8")
+(packages / "qdtrack_overlay.pth").write_text(f"{root}\n{overlay}\n{libraries}\n", encoding="utf-8")
 PYTHON
 }
 

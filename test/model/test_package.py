@@ -1,0 +1,109 @@
+"""What the packages say about themselves: ROS and pip must not drift apart, and both must carry every file."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[2]
+INTERFACES = {"rosidl_interface_packages"}
+# Modules of ROS that come with a package of another name.
+PACKAGE_OF_MODULE = {"rcl_interfaces": "rclpy", "builtin_interfaces": "std_msgs"}
+
+
+def manifest(folder: Path) -> ElementTree.Element:
+    return ElementTree.parse(folder / "package.xml").getroot()
+
+
+def dependencies(package: ElementTree.Element) -> set[str]:
+    return {str(node.text) for node in package if node.tag.endswith("depend")}
+
+
+@pytest.fixture(scope="module")
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def test_versions_and_names_agree(project: dict) -> None:
+    package = manifest(ROOT)
+    assert package.findtext("name") == project["name"] == "qdtrack"
+    assert package.findtext("version") == project["version"]
+    assert package.findtext("license") == project["license"]["text"] == "Apache-2.0"
+
+
+@pytest.mark.parametrize("folder", [ROOT, ROOT / "interfaces" / "vision_msgs"], ids=["qdtrack", "vision_msgs"])
+def test_manifest_has_what_ros_asks_for(folder: Path) -> None:
+    package = manifest(folder)
+    assert package.get("format") == "3"
+    for tag in ("name", "version", "description", "maintainer", "license"):
+        assert (package.findtext(tag) or "").strip(), f"<{tag}> is empty"
+    assert {node.text for node in package.findall("member_of_group")} == INTERFACES
+    assert package.findtext("export/build_type") == "ament_cmake"
+
+
+@pytest.mark.parametrize("folder", [ROOT, ROOT / "interfaces" / "vision_msgs"], ids=["qdtrack", "vision_msgs"])
+def test_every_message_is_built_and_its_packages_are_named(folder: Path) -> None:
+    recipe = (folder / "CMakeLists.txt").read_text(encoding="utf-8")
+    files = sorted((folder / "msg").glob("*.msg"))
+    assert re.findall(r"msg/(\w+)\.msg", recipe) == [path.stem for path in files]
+    used = set()
+    for path in files:
+        fields = [line.partition("#")[0] for line in path.read_text(encoding="utf-8").splitlines()]
+        used |= {match[1] for field in fields if (match := re.match(r"(\w+)/\w+", field))}
+    assert used - {folder.name} <= dependencies(manifest(folder))
+
+
+def test_every_field_of_our_messages_is_explained() -> None:
+    for path in sorted((ROOT / "msg").glob("*.msg")):
+        blocks = path.read_text(encoding="utf-8").strip().split("\n\n")
+        for block in blocks:
+            assert block.startswith("#"), f"{path.name}: no comment on {block!r}"
+
+
+def test_every_ros_module_in_use_is_a_dependency() -> None:
+    declared = dependencies(manifest(ROOT))
+    ours = {"qdtrack", "qdtrack_model", "qdtrack_ros"}
+    pip_only = {"numpy", "cv2"}
+    for path in [*ROOT.glob("qdtrack_ros/**/*.py"), *ROOT.glob("launch/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                names = [node.module]
+            for name in {name.partition(".")[0] for name in names} - ours - pip_only - sys.stdlib_module_names:
+                rosdep = {name, f"python3-{name}", PACKAGE_OF_MODULE.get(name, name)}
+                assert rosdep & declared, f"{path.relative_to(ROOT)} imports {name}: package.xml does not name it"
+
+
+def test_pip_packages_hold_every_module_and_the_weights(project: dict) -> None:
+    from setuptools import find_packages
+
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    found = set(find_packages(str(ROOT), include=settings["packages"]["find"]["include"]))
+    folders = {path.parent for path in [*ROOT.glob("qdtrack_model/**/*.py"), *ROOT.glob("qdtrack_ros/**/*.py")]}
+    assert {".".join(folder.relative_to(ROOT).parts) for folder in folders} == found
+    patterns = settings["package-data"]["qdtrack_model"]
+    data = {
+        path for path in (ROOT / "qdtrack_model").rglob("*") if path.is_file() and path.suffix not in {".py", ".pyc"}
+    }
+    packed = {path for pattern in patterns for path in (ROOT / "qdtrack_model").glob(pattern)}
+    assert data <= packed
+    assert project["scripts"] == {"qdtrack": "qdtrack_model.cli:main"}
+
+
+def test_the_installed_program_is_the_node() -> None:
+    program = ROOT / "tools" / "tracker_node"
+    assert program.stat().st_mode & 0o111, "tools/tracker_node is not executable"
+    assert "from qdtrack_ros.node import main" in program.read_text(encoding="utf-8")
+    assert (
+        "install(PROGRAMS tools/tracker_node DESTINATION lib/${PROJECT_NAME})" in (ROOT / "CMakeLists.txt").read_text()
+    )
