@@ -1,0 +1,214 @@
+"""Messages to arrays and back: the only module that knows the fields of the messages.
+
+``Image`` data becomes a view where the encoding allows; sizes are checked before anything is reshaped, so a broken
+message raises :class:`InvalidImage` and never reads out of bounds.
+"""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from qdtrack.msg import TrackedDetection, TrackedDetectionArray
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+from vision_msgs.msg import Detection2D, Detection2DArray, LabelInfo, ObjectHypothesisWithPose, VisionClass
+
+from qdtrack_model.boxes import box_centres
+from qdtrack_model.structures import Array, Tracks
+
+_NANOSECONDS = 1_000_000_000
+_LARGEST_SIDE = 65_536  # a larger width or height is a corrupt message, not a camera
+
+
+class InvalidImage(ValueError):
+    """An image message that cannot be used: the ``problem`` in a word or two, the text with its details."""
+
+    def __init__(self, problem: str, details: str) -> None:
+        super().__init__(f"{problem}: {details}")
+        self.problem = problem
+
+
+def _bgr(view: Array) -> Array:
+    return view
+
+
+def _swapped(view: Array) -> Array:
+    return np.asarray(cv2.cvtColor(view, cv2.COLOR_RGB2BGR))
+
+
+def _without_alpha(view: Array) -> Array:
+    return np.asarray(cv2.cvtColor(view, cv2.COLOR_BGRA2BGR))
+
+
+def _swapped_without_alpha(view: Array) -> Array:
+    return np.asarray(cv2.cvtColor(view, cv2.COLOR_RGBA2BGR))
+
+
+def _grey(view: Array) -> Array:
+    return view[:, :, 0]
+
+
+# encoding -> channels of one byte, conversion to BGR (H, W, 3) or grey (H, W)
+_ENCODINGS: dict[str, tuple[int, Callable[[Array], Array]]] = {
+    "bgr8": (3, _bgr),
+    "8UC3": (3, _bgr),
+    "rgb8": (3, _swapped),
+    "mono8": (1, _grey),
+    "8UC1": (1, _grey),
+    "bgra8": (4, _without_alpha),
+    "rgba8": (4, _swapped_without_alpha),
+}
+ENCODINGS = tuple(_ENCODINGS)
+
+
+def image_array(message: Image | CompressedImage) -> Array:
+    """The picture in a message as uint8, BGR (H, W, 3) or grey (H, W).
+
+    Raises:
+        InvalidImage: unknown encoding, no pixels, or fewer bytes than the message declares.
+    """
+    return _decompressed(message) if isinstance(message, CompressedImage) else _raw(message)
+
+
+def _raw(message: Image) -> Array:
+    if message.encoding not in _ENCODINGS:
+        raise InvalidImage("unknown encoding", f"{message.encoding!r}, expected one of {', '.join(ENCODINGS)}")
+    channels, convert = _ENCODINGS[message.encoding]
+    height, width, step = message.height, message.width, message.step
+    if not (0 < height <= _LARGEST_SIDE and 0 < width <= _LARGEST_SIDE):
+        raise InvalidImage("impossible size", f"{width}x{height} pixels")
+    if step < width * channels:
+        raise InvalidImage("impossible step", f"{step} bytes for a row of {width} pixels of {message.encoding}")
+    data = np.frombuffer(message.data, np.uint8)
+    needed = step * (height - 1) + width * channels  # the last row may come without its padding
+    if len(data) < needed:
+        raise InvalidImage("truncated", f"{len(data)} bytes, {width}x{height} {message.encoding} needs {needed}")
+    rows = np.lib.stride_tricks.as_strided(data, (height, width, channels), (step, channels, 1), writeable=False)
+    return convert(rows)
+
+
+def _decompressed(message: CompressedImage) -> Array:
+    data = np.frombuffer(message.data, np.uint8)
+    if not len(data):
+        raise InvalidImage("empty", f"no bytes in a compressed image of format {message.format!r}")
+    if _truncated_jpeg(data):
+        raise InvalidImage("truncated JPEG", f"{len(data)} bytes without an end-of-image marker")
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise InvalidImage("cannot be decoded", f"format {message.format!r}: {error.err}") from None
+    if image is None:
+        raise InvalidImage("cannot be decoded", f"{len(data)} bytes of format {message.format!r} are no JPEG or PNG")
+    return np.asarray(image)
+
+
+def _truncated_jpeg(data: Array) -> bool:
+    """Whether a JPEG lacks its end marker (OpenCV would decode it to a half-grey picture without complaint)."""
+    if bytes(data[:2]) != b"\xff\xd8":
+        return False
+    # Some cameras pad after the marker; it must still be near the end.
+    return b"\xff\xd9" not in bytes(data[-4096:])
+
+
+def stamp_seconds(header: Header) -> float:
+    """The header's stamp in seconds."""
+    return float(header.stamp.sec) + header.stamp.nanosec / _NANOSECONDS
+
+
+def stamp_nanoseconds(header: Header) -> int:
+    """The header's stamp in nanoseconds, exact."""
+    return int(header.stamp.sec) * _NANOSECONDS + int(header.stamp.nanosec)
+
+
+def image_message(image: Array, header: Header) -> Image:
+    """A BGR image (H, W, 3) as ``sensor_msgs/Image``."""
+    message = Image(header=header, height=image.shape[0], width=image.shape[1], encoding="bgr8")
+    message.step = 3 * image.shape[1]
+    # An array.array is taken over as it is; bytes are copied item by item and an ndarray is checked item by item.
+    message.data = array.array("B", np.ascontiguousarray(image).tobytes())
+    return message
+
+
+def tracks_message(
+    tracks: Tracks, header: Header, size: tuple[int, int], classes: Sequence[str], embeddings: bool = False
+) -> TrackedDetectionArray:
+    """Tracks as ``qdtrack/TrackedDetectionArray``; ``size`` is width and height of the source image."""
+    message = TrackedDetectionArray(header=header, image_width=size[0], image_height=size[1])
+    centres, sides = _centres_and_sides(tracks)
+    message.tracks = [
+        TrackedDetection(
+            id=int(tracks.ids[row]),
+            class_id=int(tracks.labels[row]),
+            class_name=classes[int(tracks.labels[row])],
+            score=float(tracks.scores[row]),
+            center_x=float(centres[row, 0]),
+            center_y=float(centres[row, 1]),
+            size_x=float(sides[row, 0]),
+            size_y=float(sides[row, 1]),
+            age=float(tracks.ages[row]),
+            time_since_seen=float(tracks.unseen[row]),
+            velocity_x=float(tracks.velocities[row, 0]),
+            velocity_y=float(tracks.velocities[row, 1]),
+            state=int(tracks.states[row]),
+            embedding=array.array("f", tracks.embeddings[row].tobytes()) if embeddings else array.array("f"),
+        )
+        for row in range(len(tracks))
+    ]
+    return message
+
+
+def tracks_from_message(message: TrackedDetectionArray) -> Tracks:
+    """The tracks in a ``qdtrack/TrackedDetectionArray``."""
+
+    def column(name: str) -> list[Any]:
+        return [getattr(track, name) for track in message.tracks]
+
+    if not message.tracks:
+        return Tracks.empty()
+    centres = np.stack([column("center_x"), column("center_y")], axis=1)
+    halves = np.stack([column("size_x"), column("size_y")], axis=1) / 2
+    return Tracks(
+        ids=np.array(column("id")),
+        boxes=np.concatenate([centres - halves, centres + halves], axis=1),
+        scores=np.array(column("score")),
+        labels=np.array(column("class_id")),
+        embeddings=np.array([np.asarray(e, np.float32) for e in column("embedding")], np.float32),
+        velocities=np.stack([column("velocity_x"), column("velocity_y")], axis=1),
+        ages=np.array(column("age")),
+        unseen=np.array(column("time_since_seen")),
+        states=np.array(column("state")),
+    )
+
+
+def detections_message(tracks: Tracks, header: Header) -> Detection2DArray:
+    """Tracks as ``vision_msgs/Detection2DArray``: ``id`` is the track's, ``class_id`` the key into the label info."""
+    message = Detection2DArray(header=header)
+    centres, sides = _centres_and_sides(tracks)
+    for row in range(len(tracks)):
+        detection = Detection2D(header=header, id=str(int(tracks.ids[row])))
+        detection.bbox.center.position.x = float(centres[row, 0])
+        detection.bbox.center.position.y = float(centres[row, 1])
+        detection.bbox.size_x = float(sides[row, 0])
+        detection.bbox.size_y = float(sides[row, 1])
+        result = ObjectHypothesisWithPose()
+        result.hypothesis.class_id = str(int(tracks.labels[row]))
+        result.hypothesis.score = float(tracks.scores[row])
+        detection.results.append(result)
+        message.detections.append(detection)
+    return message
+
+
+def label_info_message(classes: Sequence[str], header: Header, threshold: float) -> LabelInfo:
+    """The names behind the ``class_id`` of the detections."""
+    entries = [VisionClass(class_id=index, class_name=name) for index, name in enumerate(classes)]
+    return LabelInfo(header=header, class_map=entries, threshold=threshold)
+
+
+def _centres_and_sides(tracks: Tracks) -> tuple[Array, Array]:
+    """Centres and sizes (M, 2) in float64: float32 sums would lose hundredths of a pixel in wide images."""
+    boxes = tracks.boxes.astype(np.float64)
+    return box_centres(boxes), boxes[:, 2:] - boxes[:, :2]

@@ -1,0 +1,146 @@
+"""The demonstration: a scene played at camera rate into a tracker node in another process, over DDS, and scored.
+
+``python -m qdtrack_ros.demo [--video PATH] [--weights NAME] [--frames 300] [--output build/demo]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+from qdtrack_model.data.mot import write_mot
+from qdtrack_ros.demo_material import Material, material_from_scene, material_from_video
+from qdtrack_ros.demo_results import DemoResults, results_boxes
+from qdtrack_ros.player import Player
+from qdtrack_ros.process import NodeError, NodeProcess
+from qdtrack_ros.recorder import Recorder
+from qdtrack_ros.report import write_overlay_video, write_report
+
+NAMESPACE = "/qdtrack_demo"  # keeps the demonstration apart from whatever else runs in the graph
+_LAST_ANSWERS = 3.0  # seconds after the last image in which its tracks may still come
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the demonstration; 2 where it could not be run."""
+    args = _parse(arguments)
+    # Only this machine takes part, and a robot on the same network never sees the demonstration.
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    try:
+        return _run(args)
+    except KeyboardInterrupt:
+        print("\ndemo: interrupted", file=sys.stderr)
+        return 130
+    except (NodeError, ValueError, OSError) as error:
+        print(f"demo: error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="demo", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--video", type=Path, help="track this video; scored where gt/gt.txt lies beside it")
+    parser.add_argument("--weights", default="street", help="shipped weights by name, or a file (default: street)")
+    parser.add_argument("--frames", type=int, help="number of images (default: 300, or the whole video)")
+    parser.add_argument("--seed", type=int, default=7, help="seed of the synthetic scene (default: 7)")
+    parser.add_argument("--output", type=Path, default=Path("build/demo"), help="folder to write (build/demo)")
+    args = parser.parse_args(arguments)
+    if args.frames is not None and args.frames < 2:
+        parser.error(f"--frames: got {args.frames}, expected 2 or more")
+    return args
+
+
+def _run(args: argparse.Namespace) -> int:
+    args.output.mkdir(parents=True, exist_ok=True)
+    if args.video is None:
+        print(f"making a scene of {args.frames or 300} images (seed {args.seed}) ...", flush=True)
+        material = material_from_scene(args.output / "bag", args.frames or 300, args.seed)
+    else:
+        print(f"turning {args.video} into a bag ...", flush=True)
+        material = material_from_video(args.output / "bag", args.video, args.frames)
+    results = play_into_node(material, args.weights, args.output / "node.log")
+    write_mot(args.output / "tracks.txt", results_boxes(results))
+    print("drawing the overlay and the report ...", flush=True)
+    key_frames = write_overlay_video(results, args.output / "overlay.mp4")
+    write_report(results, key_frames, args.output / "report.html")
+    _print_table(results)
+    for name in ("tracks.txt", "overlay.mp4", "report.html"):
+        print(f"  {args.output / name}")
+    return 0
+
+
+def play_into_node(material: Material, weights: str, log: Path) -> DemoResults:
+    """Start a node, play the bag into it at its own pace and keep what comes back.
+
+    Raises:
+        NodeError: the node could not be configured, or ended.
+    """
+    topic, kind = material.topic, "sensor_msgs/msg/CompressedImage"
+    with _spinning_node() as node:
+        recorder = Recorder(node, f"{NAMESPACE}/tracker/tracks")
+        player = Player(node, {topic: (f"{NAMESPACE}/image/compressed", kind)})
+        with NodeProcess(node, NAMESPACE, {"weights": weights}, log) as process:
+            print(f"starting the node with weights {weights} ...", flush=True)
+            process.change_state("configure")
+            process.change_state("activate")
+            process.wait(lambda: player.connected and recorder.connected, "connect", 20.0)
+            sent: dict[int, float] = {}
+            for one in player.play(material.records()):
+                sent[one.stamp] = one.moment
+                process.check()
+                _progress(len(sent), material.length, len(recorder.received))
+            end = time.monotonic() + _LAST_ANSWERS
+            while len(recorder.received) < len(sent) and time.monotonic() < end:
+                time.sleep(0.02)
+            _progress(len(sent), material.length, len(recorder.received), last=True)
+            process.change_state("deactivate")
+        return DemoResults.of(material, weights, sent, dict(recorder.received), log)
+
+
+@contextmanager
+def _spinning_node() -> Iterator[Node]:
+    """A node of this process, spun in a thread of its own."""
+    rclpy.init()
+    node = Node("demo", namespace=NAMESPACE)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    thread = threading.Thread(target=_spin, args=(executor,), daemon=True)
+    thread.start()
+    try:
+        yield node
+    finally:
+        executor.shutdown(1.0)
+        rclpy.try_shutdown()
+        thread.join(2.0)
+
+
+def _spin(executor: SingleThreadedExecutor) -> None:
+    with suppress(ExternalShutdownException):
+        executor.spin()
+
+
+def _progress(sent: int, length: int, received: int, last: bool = False) -> None:
+    if not sys.stdout.isatty() and not last:
+        return
+    print(f"\rplaying: {sent}/{length} images sent, {received} back", end="\n" if last else "", flush=True)
+
+
+def _print_table(results: DemoResults) -> None:
+    print()
+    for label, value in results.table():
+        print(f"  {label:<24}{value:>12}")
+    if results.scores is None:
+        print("  no ground truth beside the video: not scored")
+    print()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,246 @@
+"""The node's parameters: declared, described and validated from one table, which also writes docs/parameters.md.
+
+``python -m qdtrack_ros.parameters > docs/parameters.md``
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_type_hints
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from qdtrack_model.config import ConfigError, QuasiDenseConfig, from_mapping
+
+TRACKER_PREFIX = "tracker."
+_KINDS: dict[type, Parameter.Type] = {
+    bool: Parameter.Type.BOOL,
+    int: Parameter.Type.INTEGER,
+    float: Parameter.Type.DOUBLE,
+    str: Parameter.Type.STRING,
+}
+
+
+@dataclass(frozen=True)
+class Specification:
+    """One parameter: ``change`` says when it can be set after the start; a default of None means unset."""
+
+    name: str
+    kind: type
+    default: Any
+    description: str
+    change: Literal["never", "unconfigured", "always"]
+    lowest: float | None = None
+    highest: float | None = None
+    choices: tuple[str, ...] = ()
+
+    def problem(self, value: Any) -> str | None:
+        """Why ``value`` cannot be taken, or None."""
+        if value is None and self.default is None:
+            return None
+        number = self.kind is float and isinstance(value, int) and not isinstance(value, bool)
+        if not (number or type(value) is self.kind):
+            return f"{self.name}: got {value!r}, expected {self.kind.__name__}"
+        if self.choices and value not in self.choices:
+            return f"{self.name}: got {value!r}, expected one of {', '.join(self.choices)}"
+        if self.lowest is not None and self.highest is not None and not self.lowest <= value <= self.highest:
+            return f"{self.name}: got {value}, expected {self.lowest:g} to {self.highest:g}"
+        if self.name.startswith(TRACKER_PREFIX):
+            try:
+                from_mapping(QuasiDenseConfig, {self.name.removeprefix(TRACKER_PREFIX): value}, "tracker")
+            except ConfigError as error:
+                return str(error)
+        return None
+
+    def descriptor(self) -> ParameterDescriptor:
+        """What ``ros2 param describe`` shows."""
+        descriptor = ParameterDescriptor(
+            name=self.name, type=_KINDS[self.kind].value, description=self.description, read_only=self.change == "never"
+        )
+        # `problem` checks types: it takes a whole number for a float, and names the parameter where rclpy does not.
+        descriptor.dynamic_typing = True
+        if self.choices:
+            descriptor.additional_constraints = f"one of {', '.join(self.choices)}"
+        if self.lowest is not None and self.highest is not None:
+            if self.kind is float:
+                bounds = FloatingPointRange(from_value=float(self.lowest), to_value=float(self.highest))
+                descriptor.floating_point_range = [bounds]
+            else:
+                descriptor.integer_range = [IntegerRange(from_value=int(self.lowest), to_value=int(self.highest))]
+        return descriptor
+
+
+_GENERAL = (
+    Specification(
+        "weights", str, "street", "Weights to load: a name shipped with qdtrack, or the path of a file.", "unconfigured"
+    ),
+    Specification(
+        "runtime", str, "auto", "What runs the network; auto takes the fastest one installed.", "unconfigured",
+        choices=("auto", "onnxruntime", "torch"),
+    ),
+    Specification("threads", int, 0, "Threads of the network; 0 lets the runtime choose.", "unconfigured", 0, 256),
+    Specification("autostart", bool, True, "Configure and activate without being asked to.", "never"),
+    Specification(
+        "queue_size", int, 3,
+        "Images that may wait for the network. When it is full the oldest is dropped and counted, so that latency is"
+        " bounded.",
+        "unconfigured", 1, 64,
+    ),
+    Specification(
+        "min_score", float, 0.0, "Tracks whose detection scores less are followed but not published.", "always", 0, 1
+    ),
+    Specification(
+        "publish_lost", bool, False,
+        "Publish remembered tracks that are not seen in the image, too (state LOST, with the box they were last seen"
+        " in).",
+        "always",
+    ),
+    Specification("publish_embeddings", bool, False, "Fill the embedding of every track in ~/tracks.", "always"),
+    Specification(
+        "overlay_trail", int, 40, "Length of the trails in ~/overlay [images]; 0 for none.", "always", 0, 1000
+    ),
+    Specification(
+        "silence_warning", float, 5.0, "Say so when no image came for this long [s]; 0 for never.", "always", 0, 3600
+    ),
+)  # fmt: skip
+
+_TRACKER_DESCRIPTIONS = {
+    "init_score": "Lowest score of a detection that starts a track.",
+    "object_score": "Lowest score of a detection that continues a track.",
+    "match_score": "Lowest similarity of appearance that continues a track.",
+    "memory_span": "How long an unseen track is remembered [s].",
+    "backdrop_span": "How long detections that are no track still take part in matching, against false matches [s].",
+    "momentum": "Weight of the new embedding in a track's remembered one.",
+    "discard_score": "Weak detections more similar to a track than this are dropped.",
+    "backdrop_iou": "A weak detection that overlaps a stronger one by more is a duplicate.",
+    "class_iou": "Any other detection that overlaps a stronger one by more is a duplicate.",
+    "separate_classes": "A track never changes its class.",
+    "metric": "How the similarity of embeddings is measured.",
+    "motion": "Whether a match must lie near the place the track's motion predicts.",
+    "gate": "Largest distance of a match from the predicted box [box sizes].",
+    "gate_growth": "Fraction by which the gate widens for each second unseen [1/s].",
+    "gate_cosine": "Lowest cosine of two embeddings inside the gate.",
+    "prior": "How much similarity a match loses with its distance from the predicted place.",
+    "velocity_momentum": "Weight of the newest velocity in the smoothed one.",
+    "velocity_decay": "Time constant with which an unseen track's predicted motion comes to a halt [s].",
+    "recover_iou": "Leftover detections continue a track they overlap by this much; 0 for never.",
+    "recover_score": "Lowest score of a detection that continues a track by overlap.",
+    "recover_span": "Longest time unseen after which overlap may continue a track [s].",
+}
+
+
+def _tracker() -> Iterable[Specification]:
+    hints = get_type_hints(QuasiDenseConfig)
+    for field in dataclasses.fields(QuasiDenseConfig):
+        kind = hints[field.name]
+        choices = tuple(getattr(kind, "__args__", ())) if kind not in _KINDS else ()
+        yield Specification(
+            TRACKER_PREFIX + field.name,
+            str if choices else kind,
+            None,
+            _TRACKER_DESCRIPTIONS[field.name],
+            "unconfigured",
+            choices=tuple(str(choice) for choice in choices),
+        )
+
+
+SPECIFICATIONS: dict[str, Specification] = {s.name: s for s in (*_GENERAL, *_tracker())}
+
+
+def unknown_keys(names: Iterable[str]) -> list[str]:
+    """One line for each name that is no parameter of this node, with the closest one that is."""
+    lines = []
+    for name in names:
+        if name in SPECIFICATIONS or name == "use_sim_time" or name.startswith(("qos_overrides.", "start_type_")):
+            continue
+        close = difflib.get_close_matches(name, SPECIFICATIONS, n=1)
+        lines.append(f"unknown parameter {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+    return lines
+
+
+def declare(node: Node) -> None:
+    """Declare every parameter.
+
+    Raises:
+        ConfigError: a start value is of the wrong type or out of range, or a ``tracker.*`` key is unknown.
+    """
+    overrides: Mapping[str, Parameter[Any]] = node._parameter_overrides  # rclpy has no public way to see the undeclared
+    for line in unknown_keys(overrides):
+        if line.startswith(f"unknown parameter '{TRACKER_PREFIX}"):
+            raise ConfigError(line)
+        node.get_logger().warning(f"{line}: ignored")
+    for specification in SPECIFICATIONS.values():
+        value = overrides[specification.name].value if specification.name in overrides else specification.default
+        problem = specification.problem(value)
+        if problem:
+            raise ConfigError(problem)
+        node.declare_parameter(specification.name, specification.default, specification.descriptor())
+
+
+def value(node: Node, name: str) -> Any:
+    """The value of a parameter, None where it is unset; whole numbers come as float where a float is meant."""
+    held = node.get_parameter(name).value
+    return float(held) if SPECIFICATIONS[name].kind is float and held is not None else held
+
+
+def tracker_overrides(node: Node) -> dict[str, Any]:
+    """The tracker settings that were set, by their names in :class:`QuasiDenseConfig`."""
+    names = [name for name in SPECIFICATIONS if name.startswith(TRACKER_PREFIX)]
+    values = {name.removeprefix(TRACKER_PREFIX): value(node, name) for name in names}
+    return {name: held for name, held in values.items() if held is not None}
+
+
+def refusal(parameters: Iterable[Parameter[Any]], configured: bool) -> str | None:
+    """Why these new values cannot be taken now, or None."""
+    for parameter in parameters:
+        specification = SPECIFICATIONS.get(parameter.name)
+        if specification is None:
+            continue
+        problem = specification.problem(parameter.value)
+        if problem:
+            return problem
+        if configured and specification.change == "unconfigured":
+            return f"{parameter.name} is read when the node is configured: deactivate and clean up first"
+    return None
+
+
+_CHANGES = {"never": "at the start only", "unconfigured": "while unconfigured", "always": "at any time"}
+
+
+def _markdown() -> str:
+    """The text of docs/parameters.md."""
+    lines = [
+        "# Parameters of the tracker node",
+        "",
+        "Written by `python -m qdtrack_ros.parameters > docs/parameters.md`; `ros2 param describe` shows the same.",
+        "A complete parameter file is `config/tracker.yaml`. A value that is of the wrong type or out of range is",
+        "refused with the reason, and so is one set at a time when it would have no effect.",
+        "",
+        "| Parameter | Type | Default | Range | Can be set | Meaning |",
+        "|---|---|---|---|---|---|",
+    ]
+    for one in SPECIFICATIONS.values():
+        bounds = f"{one.lowest:g} to {one.highest:g}" if one.lowest is not None else ", ".join(one.choices)
+        default = "as trained" if one.default is None else str(one.default).lower() if one.kind is bool else one.default
+        kind = {bool: "bool", int: "integer", float: "float", str: "string"}[one.kind]
+        cells = [f"`{one.name}`", kind, str(default), bounds, _CHANGES[one.change], one.description]
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "`as trained`: the weights file holds tracker settings tuned for its network; a value set here replaces that",
+        "one setting and leaves the others. Times are seconds of the images' header stamps.",
+        "",
+        "The QoS of every topic can be overridden as in every ROS 2 node, for example",
+        "`qos_overrides./image.subscription.reliability: reliable`.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(_markdown())

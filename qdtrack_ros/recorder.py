@@ -1,0 +1,38 @@
+"""Keeps what a tracker node publishes, with the moment each message came."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from qdtrack.msg import TrackedDetectionArray
+from rclpy.node import Node
+
+from qdtrack_model.structures import Tracks
+from qdtrack_ros.conversions import stamp_nanoseconds, tracks_from_message
+
+
+@dataclass(frozen=True)
+class Received:
+    """One message of tracks: ``moment`` is the ``time.monotonic()`` of its arrival."""
+
+    tracks: Tracks
+    moment: float
+
+
+class Recorder:
+    """Subscribes a topic of tracks; ``received`` maps the header stamp [ns] to what came with it."""
+
+    def __init__(self, node: Node, topic: str) -> None:
+        self.received: dict[int, Received] = {}
+        self._node, self._topic = node, topic
+        node.create_subscription(TrackedDetectionArray, topic, self._keep, 100)
+
+    @property
+    def connected(self) -> bool:
+        """Whether somebody publishes the topic."""
+        return self._node.count_publishers(self._topic) > 0
+
+    def _keep(self, message: TrackedDetectionArray) -> None:
+        moment = time.monotonic()
+        self.received[stamp_nanoseconds(message.header)] = Received(tracks_from_message(message), moment)

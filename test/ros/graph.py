@@ -1,0 +1,41 @@
+"""A test's own node and the waiting it does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from rclpy.executors import ExternalShutdownException, ShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+
+@contextmanager
+def spinning(*nodes: Node) -> Iterator[None]:
+    """The nodes spun in a thread of their own, and destroyed afterwards."""
+    executor = SingleThreadedExecutor()
+    for node in nodes:
+        executor.add_node(node)
+
+    def spin() -> None:
+        with suppress(ExternalShutdownException, ShutdownException):
+            executor.spin()
+
+    thread = threading.Thread(target=spin, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        executor.shutdown(2.0)
+        thread.join(2.0)
+        for node in nodes:
+            node.destroy_node()
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout: float = 15.0) -> None:
+    """Wait for a condition; a test that waits in vain fails saying for what."""
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, f"waited {timeout} s in vain for {what}"
+        time.sleep(0.01)

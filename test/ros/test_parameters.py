@@ -1,0 +1,107 @@
+"""Parameters: described, validated with a reason, and documented by the same table."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces (make)")
+
+from blobs import blob_pipeline
+from rclpy.parameter import Parameter
+
+from qdtrack_model.config import ConfigError, QuasiDenseConfig
+from qdtrack_ros import parameters
+from qdtrack_ros.node import TrackerNode
+
+ROOT = Path(__file__).parents[2]
+
+
+def make(**values: object) -> TrackerNode:
+    overrides = [Parameter(name.replace("__", "."), value=value) for name, value in values.items()]
+    return TrackerNode(blob_pipeline, parameter_overrides=overrides)
+
+
+@pytest.fixture
+def node() -> Iterator[TrackerNode]:
+    made = make()
+    yield made
+    made.close()
+    made.destroy_node()
+
+
+def test_every_parameter_is_described(node: TrackerNode) -> None:
+    for name in parameters.SPECIFICATIONS:
+        descriptor = node.describe_parameter(name)
+        assert descriptor.description.endswith("."), name
+    assert node.describe_parameter("autostart").read_only
+    assert node.describe_parameter("min_score").floating_point_range[0].to_value == 1.0
+
+
+def test_every_tracker_setting_is_a_parameter() -> None:
+    fields = {f"tracker.{field.name}" for field in dataclasses.fields(QuasiDenseConfig)}
+    assert fields == {name for name in parameters.SPECIFICATIONS if name.startswith("tracker.")}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("min_score", 1.5, "min_score: got 1.5, expected 0 to 1"),
+        ("min_score", "high", "min_score: got 'high', expected float"),
+        ("runtime", "abacus", "runtime: got 'abacus', expected one of auto, onnxruntime, torch"),
+        ("queue_size", 0, "queue_size: got 0, expected 1 to 64"),
+        ("tracker.init_score", 3.0, "init_score: got 3.0, expected"),
+        ("tracker.memory_span", -1, "memory_span: got -1.0, expected a positive number"),
+        ("tracker.metric", "manhattan", "tracker.metric: got 'manhattan', expected one of bisoftmax"),
+        ("publish_lost", 1, "publish_lost: got 1, expected bool"),
+    ],
+)
+def test_bad_values_are_refused_with_the_reason(node: TrackerNode, name: str, value: object, reason: str) -> None:
+    before = node.get_parameter(name).value
+    result = node.set_parameters([Parameter(name, value=value)])[0]
+    assert not result.successful
+    assert name.rsplit(".")[-1] in result.reason  # rclpy words ranges itself
+    assert node.get_parameter(name).value == before
+    with pytest.raises(ConfigError) as caught:
+        make(**{name.replace(".", "__"): value})
+    assert str(caught.value).startswith(reason)
+
+
+def test_whole_numbers_are_taken_for_floats() -> None:
+    made = make(silence_warning=2, tracker__memory_span=3)
+    assert parameters.value(made, "silence_warning") == 2.0
+    assert parameters.tracker_overrides(made) == {"memory_span": 3.0}
+    made.destroy_node()
+
+
+def test_only_what_is_set_overrides_the_tracker(node: TrackerNode) -> None:
+    assert parameters.tracker_overrides(node) == {}
+
+
+def test_unknown_tracker_key_is_an_error_that_names_it() -> None:
+    with pytest.raises(ConfigError, match=r"'tracker.memory_spam'; did you mean 'tracker.memory_span'"):
+        make(tracker__memory_spam=1.0)
+
+
+def test_settings_read_at_configure_are_refused_afterwards(node: TrackerNode) -> None:
+    assert node.set_parameters([Parameter("tracker.memory_span", value=2.0)])[0].successful
+    node.trigger_configure()
+    result = node.set_parameters([Parameter("weights", value="plaza")])[0]
+    assert not result.successful
+    assert result.reason == "weights is read when the node is configured: deactivate and clean up first"
+    node.trigger_cleanup()
+    assert node.set_parameters([Parameter("weights", value="plaza")])[0].successful
+
+
+def test_parameter_file_holds_the_defaults() -> None:
+    held = yaml.safe_load((ROOT / "config" / "tracker.yaml").read_text())["/**"]["ros__parameters"]
+    assert held == {s.name: s.default for s in parameters.SPECIFICATIONS.values() if s.default is not None}
+
+
+def test_documentation_is_up_to_date() -> None:
+    written = (ROOT / "docs" / "parameters.md").read_text()
+    assert written == parameters._markdown(), "run: python -m qdtrack_ros.parameters > docs/parameters.md"
