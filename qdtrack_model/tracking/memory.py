@@ -127,7 +127,7 @@ class TrackMemory:
 
     def gaps(self) -> Array:
         """Time (T,) since each track was last seen."""
-        gaps: Array = self.time - self.last_seen  # type: ignore[operator]  # there is no track before a time
+        gaps: Array = self.time - self.last_seen
         return gaps
 
     def born(self, boxes: Array, scores: Array, labels: Array, embeddings: Array) -> Array:
@@ -152,19 +152,22 @@ class TrackMemory:
         self.velocities[rows] = (1 - weight) * self.velocities[rows] + weight * newest
         self.boxes[rows], self.scores[rows], self.labels[rows] = boxes, scores, labels
         if embeddings is not None:
-            self.embeddings[rows] = (1 - self.momentum) * self.embeddings[rows] + self.momentum * embeddings
+            mixed = self.embeddings.take(rows, axis=0)
+            mixed *= 1 - self.momentum
+            mixed += self.momentum * embeddings
+            self.embeddings[rows] = mixed
         self.last_seen[rows] = self.time
         self.sightings[rows] += 1
 
     def observed(self, rows: Array) -> Tracks:
         """The tracks of the given rows, all seen at this time, in that order."""
-        states = np.where(self.sightings[rows] == 1, TrackState.TENTATIVE, TrackState.ACTIVE)
-        return self._tracks(rows, states)
+        states = np.array([TrackState.TENTATIVE, TrackState.ACTIVE], np.uint8)
+        return self._tracks(rows, states[(self.sightings[rows] > 1).astype(np.intp)])
 
     def remembered(self) -> Tracks:
         """The tracks not seen at this time, each with the box where it was last seen."""
         rows = np.flatnonzero(self.last_seen != self.time) if len(self) else np.zeros(0, np.int64)
-        return self._tracks(rows, np.full(len(rows), TrackState.LOST))
+        return self._tracks(rows, np.full(len(rows), TrackState.LOST, np.uint8))
 
     def _tracks(self, rows: Array, states: Array) -> Tracks:
         now = self.time or 0.0
@@ -173,7 +176,7 @@ class TrackMemory:
             boxes=self.boxes[rows],
             scores=self.scores[rows],
             labels=self.labels[rows],
-            embeddings=self.embeddings[rows],
+            embeddings=self.embeddings.take(rows, axis=0),
             velocities=self.velocities[rows],
             ages=now - self.first_seen[rows],
             unseen=now - self.last_seen[rows],

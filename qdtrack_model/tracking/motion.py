@@ -26,19 +26,29 @@ def predict_boxes(boxes: Array, velocities: Array, gaps: Array, decay: float) ->
     return np.asarray(boxes + np.tile(moved, 2), boxes.dtype)
 
 
-def box_distances(boxes: Array, predicted: Array) -> Array:
-    """Distances (N, M): of the centres in sizes of the predicted box, and of the logarithms of the heights.
+def squared_distances(boxes: Array, predicted: Array, widening: Array) -> Array:
+    """Squared distances (N, M) of detections from where tracks should be, 1 being about a box's size.
 
-    The size is the root of the area, so that 1 means the same near and far. Both parts add as squares.
+    The sum of three squares: how far the centres are apart in x and in y, in sizes of the predicted box (the root of
+    its area, so that near and far objects are alike), and by how much the logarithms of the heights differ; divided
+    by the square of ``widening``.
+
+    Args:
+        boxes: (N, 4) of detections.
+        predicted: (M, 4) of tracks.
+        widening: (M,) what counts as one box size for each track; grows with the time unseen.
     """
     centres, origins = box_centres(boxes), box_centres(predicted)
     sides = np.maximum(predicted[:, 2:] - predicted[:, :2], 1e-3)
-    size = np.sqrt(sides[:, 0] * sides[:, 1])
-    height = np.log(np.maximum(boxes[:, 3] - boxes[:, 1], 1e-3))
-    across = (centres[:, 0, None] - origins[:, 0]) / size
-    down = (centres[:, 1, None] - origins[:, 1]) / size
-    growth = height[:, None] - np.log(sides[:, 1])
-    return np.asarray(np.sqrt(across**2 + down**2 + growth**2))
+    units = 1 / np.sqrt(sides[:, 0] * sides[:, 1])
+    heights = np.log(np.maximum(boxes[:, 3] - boxes[:, 1], 1e-3))
+    total = np.square(heights[:, None] - np.log(sides[:, 1]))
+    for axis in (0, 1):
+        apart = centres[:, axis, None] - origins[:, axis]
+        apart *= units
+        total += np.square(apart, out=apart)
+    total /= np.square(widening, dtype=total.dtype)
+    return np.asarray(total)
 
 
 def recover_by_overlap(boxes: Array, predicted: Array, allowed: Array, least: float) -> list[tuple[int, int]]:

@@ -15,8 +15,8 @@ from qdtrack_model.boxes import box_iou
 from qdtrack_model.config import QuasiDenseConfig
 from qdtrack_model.structures import Array, Detections, Tracks
 from qdtrack_model.tracking.memory import CLOCK_RESOLUTION, TrackMemory
-from qdtrack_model.tracking.motion import box_distances, predict_boxes, recover_by_overlap
-from qdtrack_model.tracking.similarity import bisoftmax, row_softmax, shadowed, unit
+from qdtrack_model.tracking.motion import predict_boxes, recover_by_overlap, squared_distances
+from qdtrack_model.tracking.similarity import bisoftmax, norms, row_softmax, shadowed, unit
 
 _UNMATCHED, _DROPPED = -1, -2  # instead of a row of the memory
 
@@ -55,6 +55,8 @@ class _Backdrops:
 
     def after(self, found: _Candidates, rows: Array, time: float) -> _Backdrops:
         """These, preceded by the given rows of the newest frame."""
+        if not len(rows):
+            return self
         return _Backdrops(
             np.concatenate([found.boxes[rows], self.boxes]),
             np.concatenate([found.labels[rows], self.labels]),
@@ -120,7 +122,8 @@ class QuasiDenseTracker:
         self._remember(found, rows, by_overlap)
         tracks = self._memory.observed(rows[rows >= 0])
         fresh = np.flatnonzero((rows == _UNMATCHED) & ~found.shadowed)
-        self._backdrops = self._backdrops.after(found, fresh, time)
+        if len(fresh):  # an empty frame may come before the first embedding tells the dimension
+            self._backdrops = self._backdrops.after(found, fresh, time)
         self._memory.expire()
         return tracks
 
@@ -134,14 +137,14 @@ class QuasiDenseTracker:
         overlaps = box_iou(boxes, boxes)
         weak = scores < self.config.object_score
         kept = ~shadowed(overlaps, np.where(weak, self.config.backdrop_iou, self.config.class_iou))
-        if not kept.all():
-            order, boxes, scores, overlaps = order[kept], boxes[kept], scores[kept], overlaps[np.ix_(kept, kept)]
+        overlaps *= kept  # only those that are kept make others repetitions
+        order = order[kept]
         return _Candidates(
-            boxes=boxes,
-            scores=scores,
+            boxes=boxes[kept],
+            scores=scores[kept],
             labels=detections.labels[order],
-            embeddings=detections.embeddings[order],
-            shadowed=shadowed(overlaps, self.config.backdrop_iou),
+            embeddings=detections.embeddings.take(order, axis=0),
+            shadowed=shadowed(overlaps, self.config.backdrop_iou)[kept],
         )
 
     def _predicted_boxes(self) -> Array:
@@ -153,18 +156,20 @@ class QuasiDenseTracker:
 
     def _scores(self, found: _Candidates, predicted: Array) -> Array:
         """Match scores (N, T + B) of detections with tracks and then backdrops."""
-        config = self.config
-        embeddings, entries = found.embeddings, np.concatenate([self._memory.embeddings, self._backdrops.embeddings])
+        config, tracks = self.config, len(self._memory)
+        embeddings, entries = found.embeddings, (self._memory.embeddings, self._backdrops.embeddings)
         if config.metric == "cosine":
-            embeddings, entries = unit(embeddings), unit(entries)
-        logits = embeddings @ entries.T
+            embeddings, entries = unit(embeddings), (unit(entries[0]), unit(entries[1]))
+        logits = np.empty((len(embeddings), tracks + len(entries[1])), np.float32)
+        np.matmul(embeddings, entries[0].T, out=logits[:, :tracks])
+        np.matmul(embeddings, entries[1].T, out=logits[:, tracks:])
         same_class = None
         if config.separate_classes:
             same_class = found.labels[:, None] == np.concatenate([self._memory.labels, self._backdrops.labels])
         plausible = None
         if config.motion == "gate":
-            distances, plausible = self._gate(found, predicted, entries, logits)
-            logits -= np.float32(config.prior) * distances**2
+            distances, plausible = self._gate(found, predicted, logits)
+            logits -= np.float32(config.prior) * distances
             if same_class is not None:
                 plausible &= same_class
         elif same_class is not None and config.metric == "cosine":
@@ -173,22 +178,25 @@ class QuasiDenseTracker:
             return logits if plausible is None else logits * plausible
         scores = (bisoftmax if config.metric == "bisoftmax" else row_softmax)(logits, plausible)
         # Without motion, as published: other classes count in the sums, and are ruled out afterwards.
-        return scores if same_class is None else scores * same_class
+        if same_class is not None:
+            scores *= same_class
+        return scores
 
-    def _gate(self, found: _Candidates, predicted: Array, entries: Array, logits: Array) -> tuple[Array, Array]:
-        """Distances (N, T + B) relative to the gate's widening, and the pairs inside the gate.
+    def _gate(self, found: _Candidates, predicted: Array, logits: Array) -> tuple[Array, Array]:
+        """Squared distances (N, T + B) relative to the gate's widening, and the pairs inside the gate.
 
         A softmax over a single plausible pair is 1 however unlike the two are, hence the least cosine.
         """
-        config, now = self.config, self._memory.time
-        last_seen = np.concatenate([self._memory.last_seen, self._backdrops.times])
-        widening = (1 + config.gate_growth * (now - last_seen)).astype(np.float32)
-        distances = box_distances(found.boxes, np.concatenate([predicted, self._backdrops.boxes])) / widening
-        plausible = distances <= config.gate
-        if entries.shape[1]:
-            lengths = np.linalg.norm(found.embeddings, axis=1)[:, None] * np.linalg.norm(entries, axis=1)
-            cosines = logits if config.metric == "cosine" else logits / np.maximum(lengths, 1e-12)
-            plausible &= cosines >= config.gate_cosine
+        config = self.config
+        gaps = self._memory.time - np.concatenate([self._memory.last_seen, self._backdrops.times])
+        entries = np.concatenate([predicted, self._backdrops.boxes])
+        distances = squared_distances(found.boxes, entries, (1 + config.gate_growth * gaps).astype(np.float32))
+        plausible = distances <= config.gate**2
+        if config.metric == "cosine":
+            plausible &= logits >= config.gate_cosine
+        elif found.embeddings.shape[1]:
+            lengths = np.concatenate([norms(self._memory.embeddings), norms(self._backdrops.embeddings)])
+            plausible &= logits >= np.float32(config.gate_cosine) * norms(found.embeddings)[:, None] * lengths
         return distances, plausible
 
     def _match(self, found: _Candidates, scores: Array, rows: Array) -> None:
@@ -197,20 +205,20 @@ class QuasiDenseTracker:
         best = scores.argmax(axis=1)
         confidence = scores[np.arange(len(scores)), best]
         strong = found.scores > config.object_score
-        free = np.ones(scores.shape[1], bool)
-        for row in np.flatnonzero(confidence > config.match_score).tolist():
-            column, value = best[row], confidence[row]
-            if not free[column]:  # only then is the precomputed maximum out of date
-                left = scores[row] * free
-                column = left.argmax()
-                value = left[column]
-                if not value > config.match_score:
-                    continue
-            if column >= tracks:
+        taken: set[int] = set()
+        likely = np.flatnonzero(confidence > config.match_score)
+        for row, column, value, may_continue in zip(
+            likely.tolist(), best[likely].tolist(), confidence[likely].tolist(), strong[likely].tolist(), strict=True
+        ):
+            if column in taken:  # only then is the precomputed maximum out of date
+                scores[row, list(taken)] = 0
+                column = int(scores[row].argmax())
+                value = float(scores[row, column])
+            if column >= tracks or value <= config.match_score:
                 continue
-            if strong[row]:
+            if may_continue:
                 rows[row] = column
-                free[column] = False
+                taken.add(column)
             elif value > config.discard_score:
                 rows[row] = _DROPPED
 
@@ -244,6 +252,4 @@ class QuasiDenseTracker:
                 )
         new = np.flatnonzero((rows == _UNMATCHED) & (found.scores > self.config.init_score))
         if len(new):
-            rows[new] = self._memory.born(
-                found.boxes[new], found.scores[new], found.labels[new], found.embeddings[new]
-            )
+            rows[new] = self._memory.born(found.boxes[new], found.scores[new], found.labels[new], found.embeddings[new])

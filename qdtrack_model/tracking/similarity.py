@@ -6,6 +6,9 @@ import numpy as np
 
 from qdtrack_model.structures import Array
 
+_IMPOSSIBLE = np.float32(np.finfo(np.float32).min / 4)  # finite: a row without anything allowed gives no NaN
+_TINY = np.float32(1e-30)
+
 
 def row_softmax(logits: Array, allowed: Array | None = None) -> Array:
     """Softmax (N, M) of each row over its ``allowed`` entries; 0 elsewhere and in rows without any."""
@@ -21,25 +24,34 @@ def bisoftmax(logits: Array, allowed: Array | None = None) -> Array:
         logits: (N, M) dot products of detections and memory entries.
         allowed: (N, M) boolean; other pairs score 0 and do not take part in the sums.
     """
-    return (_softmax(logits, allowed, axis=1) + _softmax(logits, allowed, axis=0)) / 2
+    scores = _softmax(logits, allowed, axis=1)
+    scores += _softmax(logits, allowed, axis=0)
+    scores *= np.float32(0.5)
+    return scores
 
 
 def _softmax(logits: Array, allowed: Array | None, axis: int) -> Array:
-    if logits.shape[axis] == 0:
+    if logits.size == 0:
         return np.zeros_like(logits)
-    if allowed is None:
-        powers = np.exp(logits - logits.max(axis=axis, keepdims=True))
-        return powers / powers.sum(axis=axis, keepdims=True)
-    lowest = np.finfo(logits.dtype).min / 4  # finite, so that nothing allowed gives no NaN
-    masked = np.where(allowed, logits, lowest)
-    powers = np.exp(masked - masked.max(axis=axis, keepdims=True)) * allowed
-    return powers / np.maximum(powers.sum(axis=axis, keepdims=True), np.finfo(logits.dtype).tiny)
+    if allowed is not None:
+        logits = np.where(allowed, logits, _IMPOSSIBLE)
+    powers = logits - logits.max(axis=axis, keepdims=True)
+    np.exp(powers, out=powers)
+    if allowed is not None:
+        powers *= allowed  # where nothing is allowed, every power is 1
+    sums = powers.sum(axis=axis, keepdims=True)
+    powers *= 1 / np.maximum(sums, _TINY)
+    return powers
+
+
+def norms(embeddings: Array) -> Array:
+    """Lengths (N,) of embeddings (N, D)."""
+    return np.asarray(np.sqrt(np.einsum("nd,nd->n", embeddings, embeddings)))
 
 
 def unit(embeddings: Array) -> Array:
     """Embeddings (N, D) at length 1; a zero vector stays zero."""
-    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    return embeddings / np.maximum(lengths, 1e-12)
+    return np.asarray(embeddings / np.maximum(norms(embeddings), 1e-12)[:, None])
 
 
 def cosine(first: Array, second: Array) -> Array:
@@ -55,4 +67,8 @@ def shadowed(overlaps: Array, limits: Array | float) -> Array:
         limits: one limit, or (N,) one for each box.
     """
     over = overlaps > np.asarray(limits, overlaps.dtype).reshape(-1, 1)
-    return np.asarray(np.tril(over, k=-1).any(axis=1))
+    rows = np.arange(len(over))
+    if not len(rows):
+        return np.zeros(0, bool)
+    first = over.argmax(axis=1)
+    return np.asarray((first < rows) & over[rows, first])

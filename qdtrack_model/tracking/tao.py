@@ -56,7 +56,8 @@ class TaoTracker:
             scores[matched] = weight * scores[matched] + (1 - weight) * self._memory.scores[rows[matched]]
             self._memory.seen(rows[matched], boxes[matched], scores[matched], labels[matched], embeddings[matched])
         new = np.flatnonzero((rows < 0) & (scores > self.config.init_score))
-        rows[new] = self._memory.born(boxes[new], scores[new], labels[new], embeddings[new])
+        if len(new):
+            rows[new] = self._memory.born(boxes[new], scores[new], labels[new], embeddings[new])
         tracks = self._memory.observed(rows[rows >= 0])
         self._memory.expire()
         return tracks

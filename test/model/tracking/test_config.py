@@ -1,0 +1,43 @@
+"""Tracker configurations: presets, and values that are refused by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from qdtrack_model.config import ConfigError, QuasiDenseConfig, TaoConfig, from_mapping, to_mapping
+
+
+@pytest.mark.parametrize(
+    ("name", "init_score", "object_score", "memory_span"),
+    [("default", 0.8, 0.5, 10), ("mot17", 0.9, 0.5, 30), ("bdd100k", 0.7, 0.3, 10)],
+)
+def test_presets(name, init_score, object_score, memory_span):
+    config = QuasiDenseConfig.preset(name)
+    assert (config.init_score, config.object_score, config.memory_span) == (init_score, object_score, memory_span)
+    assert from_mapping(QuasiDenseConfig, to_mapping(config)) == config
+
+
+def test_an_unknown_preset_is_refused_with_the_known_ones():
+    with pytest.raises(ConfigError, match="preset: got 'kitti', expected one of default, mot17, bdd100k"):
+        QuasiDenseConfig.preset("kitti")
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value"),
+    [
+        (QuasiDenseConfig, "init_score", 1.5),
+        (QuasiDenseConfig, "momentum", -0.1),
+        (QuasiDenseConfig, "match_score", float("nan")),
+        (QuasiDenseConfig, "memory_span", 0.0),
+        (QuasiDenseConfig, "backdrop_span", -1.0),
+        (QuasiDenseConfig, "gate", 0.0),
+        (QuasiDenseConfig, "prior", float("inf")),
+        (QuasiDenseConfig, "metric", "euclidean"),
+        (QuasiDenseConfig, "motion", "kalman"),
+        (TaoConfig, "score_momentum", 2.0),
+        (TaoConfig, "memory_span", -3.0),
+    ],
+)
+def test_a_bad_value_is_refused_by_name(kind, key, value):
+    with pytest.raises(ConfigError, match=f"{key}: got"):
+        kind(**{key: value})
