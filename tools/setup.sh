@@ -53,24 +53,39 @@ find_python() {
     return 1
 }
 
+# Say everything that is missing, a line each, before giving up.
 check_prerequisites() {
-    local tool
+    local tool missing=()
     for tool in gcc g++ make; do
-        command -v "$tool" >/dev/null || fail "$tool is missing: sudo apt install build-essential"
+        command -v "$tool" >/dev/null || missing+=("$tool is missing: sudo apt install build-essential")
     done
-    command -v cmake >/dev/null || fail "cmake is missing: sudo apt install cmake"
-    python="$(find_python)" || fail "Python 3.10 or newer is needed, ${PYTHON:-python3} is none: sudo apt install python3 (or PYTHON=/path/to/python3.12 make)"
+    command -v cmake >/dev/null || missing+=("cmake is missing: sudo apt install cmake")
+    if python="$(find_python)"; then
+        check_python
+    else
+        missing+=("Python 3.10 or newer is needed, ${PYTHON:-python3} is none: sudo apt install python3 (or PYTHON=/path/to/python3.12 make)")
+    fi
+    if [ -n "$ros" ] && ! command -v colcon >/dev/null; then
+        missing+=("colcon is missing: sudo apt install python3-colcon-common-extensions")
+    fi
+    if [ ${#missing[@]} -gt 0 ]; then
+        printf 'qdtrack: error: %s\n' "${missing[@]}" >&2
+        exit 1
+    fi
+}
+
+# What `python` lacks goes into the caller's list `missing`.
+check_python() {
     "$python" -c 'import venv, ensurepip' 2>/dev/null ||
-        fail "$python has no venv module: sudo apt install python3-venv"
+        missing+=("$python has no venv module: sudo apt install python3-venv")
     "$python" -c 'import os, sys, sysconfig; sys.exit(not os.path.isfile(sysconfig.get_path("include") + "/Python.h"))' ||
-        fail "the header files of $python are missing: sudo apt install python3-dev"
+        missing+=("the header files of $python are missing: sudo apt install python3-dev")
     if [ -n "$ros" ]; then
         "$python" -c 'import rclpy' 2>/dev/null ||
-            fail "ROS 2 $ros is sourced but $python cannot import rclpy: sudo apt install ros-$ros-rclpy (or choose its Python: PYTHON=/usr/bin/python3 make)"
-        command -v colcon >/dev/null || fail "colcon is missing: sudo apt install python3-colcon-common-extensions"
+            missing+=("ROS 2 $ros is sourced but $python cannot import rclpy: sudo apt install ros-$ros-rclpy (or choose its Python: PYTHON=/usr/bin/python3 make)")
     else
         "$python" -c 'import platform, sys; sys.exit(not (sys.version_info < (3, 14) and platform.machine() == "x86_64" and sys.platform == "linux" and sys.implementation.name == "cpython"))' ||
-            fail "no ROS 2 is sourced, and its wheels exist for CPython 3.10 to 3.13 on x86-64 Linux only: source a ROS 2 distribution (. /opt/ros/NAME/setup.bash) or choose another Python (PYTHON=python3.12 make)"
+            missing+=("no ROS 2 is sourced, and its wheels exist for CPython 3.10 to 3.13 on x86-64 Linux only: source a ROS 2 distribution (. /opt/ros/NAME/setup.bash) or choose another Python (PYTHON=python3.12 make)")
     fi
 }
 
