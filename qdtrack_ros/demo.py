@@ -20,7 +20,7 @@ from rclpy.node import Node
 
 from qdtrack_model.data.mot import write_mot
 from qdtrack_ros.demo_material import Material, material_from_scene, material_from_video
-from qdtrack_ros.demo_results import DemoResults, results_boxes
+from qdtrack_ros.demo_results import DemoResults
 from qdtrack_ros.player import Player
 from qdtrack_ros.process import NodeError, NodeProcess
 from qdtrack_ros.recorder import Recorder
@@ -67,7 +67,7 @@ def _run(args: argparse.Namespace) -> int:
         print(f"turning {args.video} into a bag ...", flush=True)
         material = material_from_video(args.output / "bag", args.video, args.frames)
     results = play_into_node(material, args.weights, args.output / "node.log")
-    write_mot(args.output / "tracks.txt", results_boxes(results))
+    write_mot(args.output / "tracks.txt", results.boxes())
     print("drawing the overlay and the report ...", flush=True)
     key_frames = write_overlay_video(results, args.output / "overlay.mp4")
     write_report(results, key_frames, args.output / "report.html")
@@ -102,7 +102,7 @@ def play_into_node(material: Material, weights: str, log: Path) -> DemoResults:
                 time.sleep(0.02)
             _progress(len(sent), material.length, len(recorder.received), last=True)
             process.change_state("deactivate")
-        return DemoResults.of(material, weights, sent, dict(recorder.received), log)
+        return DemoResults.of(material, weights, sent, recorder, log)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from qdtrack_model.data.mot import MotBoxes, mot_class
 from qdtrack_model.evaluation import Scores, evaluate
 from qdtrack_model.structures import Array
 from qdtrack_ros.demo_material import Material
-from qdtrack_ros.recorder import Received
+from qdtrack_ros.recorder import Received, Recorder
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +22,7 @@ class DemoResults:
     Args:
         sent: header stamp [ns] -> ``time.monotonic()`` at which the image left.
         received: header stamp [ns] -> the tracks that came back.
+        classes: names of the network's classes, "" for one that was never seen.
         scores: against the ground truth, None where there is none.
     """
 
@@ -29,21 +30,24 @@ class DemoResults:
     weights: str
     sent: Mapping[int, float]
     received: Mapping[int, Received]
+    classes: tuple[str, ...]
     scores: Scores | None
     log: Path
 
     @classmethod
     def of(
-        cls, material: Material, weights: str, sent: Mapping[int, float], received: Mapping[int, Received], log: Path
+        cls, material: Material, weights: str, sent: Mapping[int, float], recorder: Recorder, log: Path
     ) -> DemoResults:
         """Score what came back."""
+        received = dict(recorder.received)
+        classes = tuple(recorder.classes.get(index, "") for index in range(max(recorder.classes, default=-1) + 1))
+        unscored = cls(material, weights, sent, received, classes, None, log)
         truth = material.ground_truth
-        scores = None
-        if truth is not None:
-            # Where only a part of the images has ground truth, only that part is scored.
-            first, last = int(truth.frames.min()), int(truth.frames.max())
-            scores = evaluate(truth, _boxes(material, received).between(first, last))
-        return cls(material, weights, sent, received, scores, log)
+        if truth is None:
+            return unscored
+        # Where only a part of the images has ground truth, only that part is scored.
+        first, last = int(truth.frames.min()), int(truth.frames.max())
+        return replace(unscored, scores=evaluate(truth, unscored.boxes().between(first, last)))
 
     @property
     def latencies(self) -> Array:
@@ -75,30 +79,14 @@ class DemoResults:
             ("latency p95", f"{high:.1f} ms"),
         ]
 
-
-def results_boxes(results: DemoResults) -> MotBoxes:
-    """The tracks that came back as MOTChallenge rows (ids from 1)."""
-    return _boxes(results.material, results.received)
-
-
-def _boxes(material: Material, received: Mapping[int, Received]) -> MotBoxes:
-    classes = np.array([mot_class(name, index) for index, name in enumerate(material.classes)])
-    frames, ids, boxes, scores, labels = [], [], [], [], []
-    for stamp in sorted(received):
-        tracks = received[stamp].tracks
-        frames.append(np.full(len(tracks), material.frame_of[stamp]))
-        ids.append(tracks.ids + 1)
-        boxes.append(tracks.boxes.astype(np.float64))
-        scores.append(tracks.scores)
-        labels.append(classes[tracks.labels])
-    if not frames:
-        none = np.zeros(0)
-        return MotBoxes(none, none, np.zeros((0, 4)), none, none, none)
-    return MotBoxes(
-        np.concatenate(frames),
-        np.concatenate(ids),
-        np.concatenate(boxes),
-        np.concatenate(scores),
-        np.concatenate(labels),
-        np.full(sum(map(len, frames)), -1.0),
-    )
+    def boxes(self) -> MotBoxes:
+        """The tracks that came back as MOTChallenge rows (ids from 1)."""
+        kinds = np.array([mot_class(name, index) for index, name in enumerate(self.classes)], np.int64)
+        rows = [MotBoxes(*([np.zeros(0)] * 2), np.zeros((0, 4)), *([np.zeros(0)] * 3))]
+        for stamp in sorted(self.received):
+            tracks = self.received[stamp].tracks
+            frame = np.full(len(tracks), self.material.frame_of[stamp])
+            unknown = np.full(len(tracks), -1.0)
+            rows.append(MotBoxes(frame, tracks.ids + 1, tracks.boxes, tracks.scores, kinds[tracks.labels], unknown))
+        columns = [[getattr(row, field.name) for row in rows] for field in fields(MotBoxes)]
+        return MotBoxes(*(np.concatenate(column) for column in columns))

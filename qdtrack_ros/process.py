@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -36,15 +36,24 @@ class NodeProcess:
         namespace: namespace of the tracker, for example ``/demo``.
         parameters: start values.
         log: file that takes what the node prints.
+        program: what Python is to run.
     """
 
-    def __init__(self, node: Node, namespace: str, parameters: Mapping[str, Any], log: Path) -> None:
+    def __init__(
+        self,
+        node: Node,
+        namespace: str,
+        parameters: Mapping[str, Any],
+        log: Path,
+        program: Sequence[str] = ("-m", "qdtrack_ros.node"),
+    ) -> None:
+        self._program = program
         self._node, self._namespace, self._log = node, namespace, log
         self._parameters = {**parameters, "autostart": False}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> NodeProcess:
-        command = [sys.executable, "-m", "qdtrack_ros.node", "--ros-args", "-r", f"__ns:={self._namespace}"]
+        command = [sys.executable, *self._program, "--ros-args", "-r", f"__ns:={self._namespace}"]
         for name, value in self._parameters.items():
             # Quoted, so that a weights file called 123 stays text.
             text = f"'{value}'" if isinstance(value, str) else str(value).lower()

@@ -21,10 +21,16 @@ class Received:
 
 
 class Recorder:
-    """Subscribes a topic of tracks; ``received`` maps the header stamp [ns] to what came with it."""
+    """Subscribes a topic of tracks.
+
+    Attributes:
+        received: header stamp [ns] -> what came with it.
+        classes: class index -> name, of the classes met so far.
+    """
 
     def __init__(self, node: Node, topic: str) -> None:
         self.received: dict[int, Received] = {}
+        self.classes: dict[int, str] = {}
         self._node, self._topic = node, topic
         node.create_subscription(TrackedDetectionArray, topic, self._keep, 100)
 
@@ -36,3 +42,4 @@ class Recorder:
     def _keep(self, message: TrackedDetectionArray) -> None:
         moment = time.monotonic()
         self.received[stamp_nanoseconds(message.header)] = Received(tracks_from_message(message), moment)
+        self.classes.update({track.class_id: track.class_name for track in message.tracks})

@@ -1,0 +1,121 @@
+"""The node as its own process: a bag's worth of images over DDS at camera rate, and a failure that is explained."""
+
+from __future__ import annotations
+
+import array
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+
+pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces (make)")
+
+from blobs import picture
+from builtin_interfaces.msg import Time
+from graph import spinning, wait_until
+from rclpy.node import Node
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import Header
+
+from qdtrack_ros.player import Player, header_stamp
+from qdtrack_ros.process import NodeError, NodeProcess
+from qdtrack_ros.recorder import Recorder
+
+BLOBS = (str(Path(__file__).parent / "blobs.py"),)
+COMPRESSED = "sensor_msgs/msg/CompressedImage"
+START = 1_700_000_000_000_000_000
+
+
+def records(count: int) -> list[tuple[str, str, int, bytes]]:
+    made = []
+    for number in range(count):
+        stamp = START + number * 40_000_000
+        image = picture((40 + 4 * number, 100, 40, 80, (40, 40, 250)))
+        header = Header(stamp=Time(sec=stamp // 10**9, nanosec=stamp % 10**9), frame_id="camera")
+        data = array.array("B", cv2.imencode(".jpg", image)[1].tobytes())
+        message = CompressedImage(header=header, format="jpeg", data=data)
+        made.append(("/camera", COMPRESSED, stamp, serialize_message(message)))
+    return made
+
+
+def test_header_stamp_is_read_from_the_bytes() -> None:
+    assert header_stamp(records(2)[1][3]) == START + 40_000_000
+
+
+def test_every_image_comes_back_with_its_stamp(tmp_path: Path) -> None:
+    node = Node("driver")
+    recorder = Recorder(node, "/alone/tracker/tracks")
+    player = Player(node, {"/camera": ("/alone/image/compressed", COMPRESSED)})
+    with spinning(node), NodeProcess(node, "/alone", {"weights": "blobs"}, tmp_path / "log", BLOBS) as process:
+        process.change_state("configure", 30)
+        process.change_state("activate", 30)
+        process.wait(lambda: player.connected and recorder.connected, "connect", 20)
+        sent = [one.stamp for one in player.play(records(50))]
+        wait_until(lambda: len(recorder.received) >= 50, "the tracks of all images")
+        process.change_state("deactivate", 30)
+    assert sorted(recorder.received) == sent
+    ids = {int(identity) for one in recorder.received.values() for identity in one.tracks.ids}
+    assert ids == {0}
+    assert recorder.classes == {0: "pedestrian"}
+    assert "50 images received, 50 tracked, 0 dropped" in (tmp_path / "log").read_text()
+
+
+def test_a_failing_configure_tells_why(tmp_path: Path) -> None:
+    node = Node("driver")
+    with (
+        spinning(node),
+        NodeProcess(node, "/alone", {"weights": "broken"}, tmp_path / "log", BLOBS) as process,
+        pytest.raises(NodeError, match=r"could not configure:(.|\n)*broken: not a weights file"),
+    ):
+        process.change_state("configure", 30)
+
+
+def test_a_bad_start_value_is_one_line_and_status_2() -> None:
+    command = [sys.executable, *BLOBS, "--ros-args", "-p", "min_score:=7.5"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.strip() == "tracker_node: error: min_score: got 7.5, expected 0 to 1"
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_autostart_and_a_clean_end(tmp_path: Path, ending: signal.Signals) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen([sys.executable, *BLOBS], stdout=output, stderr=subprocess.STDOUT)
+        try:
+            wait_until(lambda: "active: waiting for images on /image or /image/compressed" in log.read_text(), "start")
+            time.sleep(0.2)
+            os.kill(process.pid, ending)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+    text = log.read_text()
+    assert "stopped: 0 images received" in text
+    assert "Traceback" not in text
+
+
+def test_silence_is_explained_once(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    other = Node("driver")
+    other.create_publisher(CompressedImage, "/front/image_color/compressed", 1)
+    other.create_publisher(CompressedImage, "/image", 1)  # the wrong type
+    command = [sys.executable, *BLOBS, "--ros-args", "-p", "silence_warning:=1.0"]
+    with spinning(other), log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            wait_until(lambda: "no image for" in log.read_text(), "the warning")
+            time.sleep(2.5)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(10)
+    text = log.read_text()
+    assert text.count("no image for") == 1
+    assert "/image carries sensor_msgs/msg/CompressedImage instead of sensor_msgs/msg/Image" in text
+    assert "/image/compressed has no publisher" in text
+    assert "image topics seen: /front/image_color/compressed (remap with" in text
