@@ -214,7 +214,7 @@ def _is_bag(path: Path) -> bool:
 
 
 def open_source(path: str | Path, topic: str | None = None) -> Source:
-    """Open a video file, a folder or a bag (rosbag2 folder, ``.mcap`` or ``.db3``).
+    """Open a video file, a folder, a bag (rosbag2 folder, ``.mcap`` or ``.db3``) or a single image.
 
     Args:
         path: what to read.
@@ -231,6 +231,10 @@ def open_source(path: str | Path, topic: str | None = None) -> Source:
     if topic is not None:
         raise SourceError(f"{path}: topic {topic!r} is for bags, and this is none")
     try:
-        return _open_folder(path) if path.is_dir() else VideoSource(path)
+        if path.is_dir():
+            return _open_folder(path)
+        if path.suffix.lower() in IMAGE_SUFFIXES:  # OpenCV would take it for the first of a numbered series
+            return ImageFolderSource(path.stem, [path], [1], None)
+        return VideoSource(path)
     except MotError as error:
         raise SourceError(str(error)) from None

@@ -44,7 +44,7 @@ def _check_unique(boxes: MotBoxes, what: str) -> None:
 def _rows_by_frame(boxes: MotBoxes) -> dict[int, Array]:
     order = np.argsort(boxes.frames, kind="stable")
     frames, starts = np.unique(boxes.frames[order], return_index=True)
-    return dict(zip(frames.tolist(), np.split(order, starts[1:]), strict=True))
+    return dict(zip(frames.tolist(), np.split(order, starts)[1:], strict=True))
 
 
 def _similarity(truth: MotBoxes, scored: Array, results: MotBoxes, separate_classes: bool) -> Array:

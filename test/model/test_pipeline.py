@@ -1,0 +1,162 @@
+"""An image goes in and its tracks come out in its own pixels, whatever its size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qdtrack_model import checkpoints, networks
+from qdtrack_model.checkpoints import CheckpointError
+from qdtrack_model.config import ConfigError, OneShotConfig, QuasiDenseConfig
+from qdtrack_model.pipeline import PADDING, Pipeline, Preprocessor
+from qdtrack_model.runtimes import Runtime
+from qdtrack_model.structures import Array, Detections
+from qdtrack_model.tracking import QuasiDenseTracker
+
+Scene = Callable[..., tuple[Array, Array]]
+CONFIG = QuasiDenseConfig(init_score=0.8, object_score=0.5, memory_span=1.0, backdrop_span=0.1)
+
+
+def found(boxes: object) -> Detections:
+    count = len(np.atleast_2d(np.asarray(boxes)))
+    return Detections(boxes, np.full(count, 0.9), np.zeros(count), np.ones((count, 2)))
+
+
+@given(
+    width=st.integers(8, 3000), height=st.integers(8, 3000),
+    corners=st.lists(st.floats(0, 1), min_size=4, max_size=4),
+)  # fmt: skip
+def test_the_way_there_and_back_is_exact(width: int, height: int, corners: list[float]) -> None:
+    _, letterbox = Preprocessor((96, 160))(np.zeros((height, width), np.uint8))
+    a, b, c, d = corners
+    source = np.array([[min(a, c) * width, min(b, d) * height, max(a, c) * width, max(b, d) * height]])
+    source[:, 2:] = np.minimum(source[:, 2:] + 1, [width, height])
+    source[:, :2] = np.maximum(source[:, 2:] - np.maximum(source[:, 2:] - source[:, :2], 1), 0)
+    there = source * np.array([*letterbox.scale, *letterbox.scale])
+    np.testing.assert_allclose(letterbox.to_source(found(there)).boxes, source, atol=1e-5 * max(width, height))
+
+
+@pytest.mark.parametrize(
+    ("size", "fitted"),
+    [((1280, 720), (160, 90)), ((160, 96), (160, 96)), ((100, 400), (24, 96)), ((33, 20), (158, 96))],
+)
+def test_aspect_is_kept_and_the_rest_is_padding(size: tuple[int, int], fitted: tuple[int, int]) -> None:
+    batch, letterbox = Preprocessor((96, 160))(np.full((size[1], size[0], 3), 250, np.uint8))
+    assert batch.shape == (1, 96, 160, 3)
+    inside = np.zeros((96, 160), bool)
+    inside[: fitted[1], : fitted[0]] = True
+    assert (batch[0][inside] == 250).all()
+    assert (batch[0][~inside] == PADDING).all()
+    assert letterbox.scale == (fitted[0] / size[0], fitted[1] / size[1])
+
+
+def test_a_pixel_lands_where_its_box_does() -> None:
+    image = np.zeros((400, 600, 3), np.uint8)
+    image[100:140, 300:360] = 255
+    batch, letterbox = Preprocessor((96, 160))(image)
+    rows, columns = np.nonzero(batch[0, :96, :144, 0] > 127)
+    box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    np.testing.assert_allclose(letterbox.to_source(found([box])).boxes, [[300, 100, 360, 140]], atol=4.2)
+
+
+def test_sizes_may_change_and_leave_nothing_behind() -> None:
+    preprocess = Preprocessor((96, 160))
+    preprocess(np.full((96, 160, 3), 9, np.uint8))
+    small, _ = preprocess(np.full((96, 40, 3), 7, np.uint8))
+    assert set(np.unique(small)) == {7, PADDING}
+
+
+def test_boxes_are_clipped_and_those_in_the_padding_dropped() -> None:
+    _, letterbox = Preprocessor((96, 160))(np.zeros((90, 160, 3), np.uint8))
+    kept = letterbox.to_source(found([[-5, -5, 20, 20], [10, 91, 30, 96], [100, 80, 200, 95]]))
+    np.testing.assert_allclose(kept.boxes, [[0, 0, 20, 20], [100, 80, 160, 90]])
+
+
+def test_grey_equals_its_three_channels() -> None:
+    grey = np.random.default_rng(0).integers(0, 255, (70, 110), np.uint8)
+    one = Preprocessor((96, 160))(grey)[0]
+    three = Preprocessor((96, 160))(np.repeat(grey[:, :, None], 3, axis=2))[0]
+    np.testing.assert_array_equal(one, three)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((4, 5, 4), np.uint8), r"\(4, 5, 4\) with 4 channels.*drop the alpha"),
+        (np.zeros((4, 5, 1), np.uint8), r"\(4, 5, 1\)"),
+        (np.zeros((1, 4, 5, 3), np.uint8), r"\(1, 4, 5, 3\)"),
+        (np.zeros((4, 5, 3), np.float32), r"dtype float32 with shape \(4, 5, 3\)"),
+        (np.zeros((4, 5), np.uint16), "dtype uint16"),
+        (np.zeros((0, 5, 3), np.uint8), r"\(0, 5, 3\), which holds no pixels"),
+        (np.zeros((4, 0), np.uint8), "holds no pixels"),
+        (None, "got NoneType"),
+        ([[1, 2]], "got list"),
+    ],
+)
+def test_what_is_no_image_is_refused_by_name(blobs: Runtime, blob_image: Scene, image: object, message: str) -> None:
+    pipeline = Pipeline(blobs, QuasiDenseTracker(CONFIG))
+    with pytest.raises(ValueError, match=message) as caught:
+        pipeline.process(image, 0.0)
+    assert "expected uint8 of shape (height, width, 3)" in str(caught.value)
+    assert len(pipeline.process(blob_image(1)[0], 0.0)) == 3, "the pipeline stays usable"
+
+
+def test_ids_stay_with_their_objects(blobs: Runtime, blob_image: Scene) -> None:
+    pipeline = Pipeline(blobs, QuasiDenseTracker(CONFIG))
+    for index in range(1, 16):
+        image, boxes = blob_image(index)
+        tracks = pipeline.process(image, index / 10)
+        order = np.argsort(tracks.boxes[:, 1])
+        if index == 1:
+            ids = tracks.ids[order].tolist()
+        assert tracks.ids[order].tolist() == ids
+        np.testing.assert_allclose(tracks.boxes[order], boxes, atol=2.5)
+    assert sorted(ids) == [0, 1, 2]
+
+
+def test_odd_shapes_do_not_break_it(blobs: Runtime) -> None:
+    pipeline = Pipeline(blobs, QuasiDenseTracker(CONFIG))
+    for n, shape in enumerate([(1, 1, 3), (1, 4000, 3), (3000, 2), (97, 161, 3)]):
+        assert len(pipeline.process(np.zeros(shape, np.uint8), n)) == 0
+    view = np.zeros((200, 300, 3), np.uint8)[::2, ::-1]
+    assert len(pipeline.process(view, 9)) == 0
+
+
+def test_timings_classes_and_reset(blobs: Runtime, blob_image: Scene) -> None:
+    pipeline = Pipeline(blobs, QuasiDenseTracker(CONFIG))
+    first = pipeline.process(blob_image(1)[0], 0.0)
+    assert set(pipeline.timings) == {"preprocess", "network", "track"}
+    assert all(seconds > 0 for seconds in pipeline.timings.values())
+    assert pipeline.classes == ("pedestrian",)
+    pipeline.process(blob_image(2, count=2)[0], 0.1)
+    pipeline.reset()
+    again = pipeline.process(blob_image(1)[0], 0.0)
+    assert again.ids.tolist() == first.ids.tolist()
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A weights file of a tiny network that knows nothing."""
+    config = OneShotConfig(classes=("pedestrian",), input_size=(64, 96), width=0.125, head_width=16, embedding_size=8)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    checkpoints.save(path, networks.build(config), config, CONFIG, {"data": "none"})
+    return str(path)
+
+
+def test_load_with_tracker_values_replaced(weights: str) -> None:
+    pipeline = Pipeline.load(weights, runtime="torch", threads=1, tracker={"memory_span": 3})
+    assert pipeline.tracker.config.memory_span == 3.0
+    assert pipeline.tracker.config.init_score == CONFIG.init_score
+    assert pipeline.process(np.zeros((48, 64, 3), np.uint8), 0.0).embeddings.shape[1] in (0, 8)
+    pipeline.close()
+
+
+def test_load_says_what_is_wrong(weights: str) -> None:
+    with pytest.raises(ConfigError, match="unknown key 'memory_spam'; did you mean 'memory_span'"):
+        Pipeline.load(weights, tracker={"memory_spam": 3})
+    with pytest.raises(CheckpointError, match="'nobody': neither a file nor one of the shipped weights"):
+        Pipeline.load("nobody")
