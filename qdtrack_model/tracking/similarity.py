@@ -12,7 +12,7 @@ _TINY = np.float32(1e-30)
 
 def row_softmax(logits: Array, allowed: Array | None = None) -> Array:
     """Softmax (N, M) of each row over its ``allowed`` entries; 0 elsewhere and in rows without any."""
-    return _softmax(logits, allowed, axis=1)
+    return _softmax(_masked(logits, allowed), axis=1, masked=allowed is not None)
 
 
 def bisoftmax(logits: Array, allowed: Array | None = None) -> Array:
@@ -24,21 +24,25 @@ def bisoftmax(logits: Array, allowed: Array | None = None) -> Array:
         logits: (N, M) dot products of detections and memory entries.
         allowed: (N, M) boolean; other pairs score 0 and do not take part in the sums.
     """
-    scores = _softmax(logits, allowed, axis=1)
-    scores += _softmax(logits, allowed, axis=0)
+    logits = _masked(logits, allowed)
+    scores = _softmax(logits, axis=1, masked=allowed is not None)
+    scores += _softmax(logits, axis=0, masked=allowed is not None)
     scores *= np.float32(0.5)
     return scores
 
 
-def _softmax(logits: Array, allowed: Array | None, axis: int) -> Array:
+def _masked(logits: Array, allowed: Array | None) -> Array:
+    return logits if allowed is None else np.where(allowed, logits, _IMPOSSIBLE)
+
+
+def _softmax(logits: Array, axis: int, masked: bool) -> Array:
     if logits.size == 0:
         return np.zeros_like(logits)
-    if allowed is not None:
-        logits = np.where(allowed, logits, _IMPOSSIBLE)
-    powers = logits - logits.max(axis=axis, keepdims=True)
+    peaks = logits.max(axis=axis, keepdims=True)
+    if masked:
+        peaks = np.maximum(peaks, _IMPOSSIBLE / 2)  # where nothing is allowed, every power is 0 instead of 1
+    powers = logits - peaks
     np.exp(powers, out=powers)
-    if allowed is not None:
-        powers *= allowed  # where nothing is allowed, every power is 1
     sums = powers.sum(axis=axis, keepdims=True)
     powers *= 1 / np.maximum(sums, _TINY)
     return powers
