@@ -1,0 +1,147 @@
+"""Weights files: safetensors (no code can hide in them) that know their network, their tracker and their origin.
+
+The metadata of the file holds, as JSON: ``architecture`` and ``model`` (the network's configuration), ``tracker``
+(the tracker's configuration tuned for these weights, times in seconds) and ``provenance`` (data, command, seed,
+metrics). Loading is strict: every tensor must be there, of the right shape, and none left over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError, safe_open
+
+from qdtrack_model.config import ARCHITECTURES, ConfigError, ModelConfig, QuasiDenseConfig, from_mapping, to_mapping
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FORMAT = "qdtrack-1"
+WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+SHIPPED = {path.stem: path for path in sorted(WEIGHTS_FOLDER.glob("*.safetensors"))}
+
+
+class CheckpointError(ValueError):
+    """Weights that cannot be used; the text names the file and what was expected."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A weights file whose description has been read and checked; the tensors stay in the file until asked for."""
+
+    path: Path
+    config: ModelConfig
+    tracker: QuasiDenseConfig
+    provenance: Mapping[str, Any]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the file, in hexadecimal."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+    def network(self) -> nn.Module:
+        """The network with these weights, in evaluation mode, on the CPU.
+
+        Raises:
+            CheckpointError: tensors are missing, left over, of another shape, or not finite.
+        """
+        from safetensors.torch import load_file
+
+        from qdtrack_model.networks import build
+
+        network = build(self.config)
+        tensors = load_file(self.path)
+        wanted = network.state_dict()
+        problems = [f"missing {name}" for name in wanted.keys() - tensors.keys()]
+        problems += [f"unknown {name}" for name in tensors.keys() - wanted.keys()]
+        problems += [
+            f"{name} has shape {tuple(tensors[name].shape)}, expected {tuple(wanted[name].shape)}"
+            for name in wanted.keys() & tensors.keys()
+            if tensors[name].shape != wanted[name].shape
+        ]
+        problems += [f"{name} is not finite" for name in tensors if not bool(tensors[name].isfinite().all())]
+        if problems:
+            shown = "; ".join(sorted(problems)[:3]) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
+            raise CheckpointError(f"{self.path}: does not fit the network it describes: {shown}")
+        network.load_state_dict(tensors)
+        return network.eval()
+
+
+def resolve(name_or_path: str | Path) -> Path:
+    """The file of shipped weights by name (``street``, ``plaza``), or of weights by path.
+
+    Raises:
+        CheckpointError: there is no such file.
+    """
+    if str(name_or_path) in SHIPPED:
+        return SHIPPED[str(name_or_path)]
+    path = Path(name_or_path)
+    if not path.is_file():
+        raise CheckpointError(
+            f"weights {str(name_or_path)!r}: neither a file nor one of the shipped weights ({', '.join(SHIPPED)})"
+        )
+    return path
+
+
+def load(name_or_path: str | Path) -> Checkpoint:
+    """Read the description of a weights file; the tensors are read by :meth:`Checkpoint.network`.
+
+    Raises:
+        CheckpointError: no such file, not safetensors, not of this project, or of an unknown architecture.
+    """
+    path = resolve(name_or_path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({error}); is it complete?") from None
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path}: no weights of qdtrack: metadata `format` is {metadata.get('format')!r}, expected {FORMAT!r}"
+        )
+    architecture = metadata.get("architecture")
+    if architecture not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise CheckpointError(f"{path}: architecture {architecture!r} is not known here, expected one of: {known}")
+    try:
+        model, tracker, provenance = (json.loads(metadata[key]) for key in ("model", "tracker", "provenance"))
+        return Checkpoint(
+            path,
+            from_mapping(ARCHITECTURES[architecture], model, f"{path}: model"),
+            from_mapping(QuasiDenseConfig, tracker, f"{path}: tracker"),
+            provenance,
+        )
+    except (KeyError, json.JSONDecodeError, ConfigError) as error:
+        raise CheckpointError(f"{path}: broken description: {error}") from None
+
+
+def save(
+    path: str | Path,
+    network: nn.Module,
+    config: ModelConfig,
+    tracker: QuasiDenseConfig,
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write weights with their description; the file appears whole or not at all."""
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    architecture = next(name for name, kind in ARCHITECTURES.items() if kind is type(config))
+    metadata = {
+        "format": FORMAT,
+        "architecture": architecture,
+        "model": json.dumps(to_mapping(config)),
+        "tracker": json.dumps(to_mapping(tracker)),
+        "provenance": json.dumps(provenance),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    save_file({name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}, partial, metadata)
+    os.replace(partial, path)

@@ -1,0 +1,110 @@
+"""A one-shot network: centre heatmap, box and embedding of every object in one pass (after FairMOT, arXiv 2004.01888).
+
+Only the heatmap is computed everywhere. Size, offset and embedding are asked for at a few hundred places, so their
+heads gather the 3x3 patch around each place and apply the same weights as a matrix product ("sparse heads"): equal
+outputs for a fraction of the arithmetic, in training (at sampled places) as in inference (at the heatmap's peaks).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from qdtrack_model.config import OneShotConfig
+from qdtrack_model.networks.csp import CspBackbone, TopDownNeck
+
+STRIDE = 4
+FEATURES = 64  # channels of the shared stride-4 map
+
+
+def gather_patches(features: Tensor, index: Tensor) -> Tensor:
+    """The 3x3 neighbourhoods (zeros outside) of map (B, C, H, W) at flat cell indices (B, K): (B, K, 9 C).
+
+    A patch lists its nine cells row by row, each with all channels.
+    """
+    batch, channels, _, width = features.shape
+    rows = F.pad(features, (1, 1, 1, 1)).permute(0, 2, 3, 1).reshape(batch, -1, channels)
+    steps = torch.arange(3, device=index.device)
+    window = (steps[:, None] * (width + 2) + steps).flatten()  # (9,) from the patch's top-left cell
+    top_left = torch.div(index, width, rounding_mode="floor") * (width + 2) + index % width
+    cells = (top_left[:, :, None] + window).flatten(1)  # (B, 9 K)
+    patches = rows.gather(1, cells[:, :, None].expand(-1, -1, channels))
+    return patches.reshape(batch, index.shape[1], 9 * channels)
+
+
+def find_peaks(heat: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The ``count`` highest local maxima of heat (B, C, H, W): scores, labels, flat cell indices, each (B, count).
+
+    A cell is a peak when nothing in its 3x3 neighbourhood is higher; places beyond the last peak score 0.
+    """
+    peaks = heat * (F.max_pool2d(heat, 3, stride=1, padding=1) == heat)
+    scores, flat = peaks.flatten(1).topk(count, dim=1)
+    cells = heat.shape[2] * heat.shape[3]
+    return scores, torch.div(flat, cells, rounding_mode="floor"), flat % cells
+
+
+def decode_boxes(index: Tensor, offset: Tensor, sides: Tensor, width: int) -> Tensor:
+    """Boxes x1 y1 x2 y2 (B, K, 4) in cells of a map ``width`` cells wide.
+
+    Args:
+        index: (B, K) flat cell indices.
+        offset: (B, K, 2) x, y from the cell's corner to the object's centre, in cells.
+        sides: (B, K, 4) left, top, right, bottom distances from that centre, in cells.
+    """
+    cells = torch.stack([index % width, torch.div(index, width, rounding_mode="floor")], dim=-1)
+    centres = cells.to(offset.dtype) + offset
+    return torch.cat([centres - sides[..., :2], centres + sides[..., 2:]], dim=-1)
+
+
+class OneShotNetwork(nn.Module):
+    """Backbone, neck and heads; ``forward`` is the whole way from a uint8 image to detections, as it is exported.
+
+    ``features``, ``heatmap`` and ``describe`` are the pieces that training uses.
+    """
+
+    def __init__(self, config: OneShotConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = CspBackbone(config.width)
+        self.neck = TopDownNeck(self.backbone.channels, FEATURES)
+        self.heat_hidden = nn.Conv2d(FEATURES, FEATURES, 3, padding=1)
+        self.heat = nn.Conv2d(FEATURES, len(config.classes), 1)
+        self.box_hidden = nn.Linear(9 * FEATURES, config.head_width)
+        self.box = nn.Linear(config.head_width, 6)  # offset x, y; log of left, top, right, bottom
+        self.embedding_hidden = nn.Linear(9 * FEATURES, 2 * config.head_width)
+        self.embedding = nn.Linear(2 * config.head_width, config.embedding_size)
+        nn.init.constant_(self.heat.bias, -math.log(99))  # every cell starts at probability .01
+        nn.init.normal_(self.box.weight, std=1e-3)
+        with torch.no_grad():
+            self.box.bias.copy_(torch.tensor([0.5, 0.5, 1.5, 1.5, 1.5, 1.5]))
+
+    def features(self, images: Tensor) -> Tensor:
+        """uint8 BGR images (B, H, W, 3) -> shared map (B, FEATURES, H/4, W/4)."""
+        x = images.permute(0, 3, 1, 2).to(self.heat.weight.dtype) / 64.0 - 2.0
+        x = self.neck(self.backbone(x.contiguous(memory_format=torch.channels_last)))
+        return x
+
+    def heatmap(self, features: Tensor) -> Tensor:
+        """Centre logits (B, C, H/4, W/4)."""
+        x: Tensor = self.heat(F.relu(self.heat_hidden(features)))
+        return x
+
+    def describe(self, features: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What is at the flat cell indices (B, K): offsets (B, K, 2), sides (B, K, 4) in cells, embeddings (B, K, D)."""
+        patches = gather_patches(features, index)
+        box = self.box(F.relu(self.box_hidden(patches)))
+        embeddings = self.embedding(F.relu(self.embedding_hidden(patches)))
+        return box[..., :2], box[..., 2:].clamp(max=6.0).exp(), embeddings
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Images (B, H, W, 3) uint8 BGR -> boxes (B, K, 4) in input pixels, scores (B, K), labels (B, K) int64,
+        embeddings (B, K, D); K = ``max_detections``, best first.
+        """
+        features = self.features(images)
+        scores, labels, index = find_peaks(self.heatmap(features).sigmoid(), self.config.max_detections)
+        offset, sides, embeddings = self.describe(features, index)
+        boxes = decode_boxes(index, offset, sides, features.shape[3]) * STRIDE
+        return boxes, scores, labels, embeddings

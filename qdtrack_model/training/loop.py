@@ -1,0 +1,129 @@
+"""The training loop, in one place and visible: data, step, schedule, averaging, progress, resume."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Subset
+from tqdm import tqdm
+
+from qdtrack_model.config import to_mapping
+from qdtrack_model.data.pairs import FramePairs, LabelledImage
+from qdtrack_model.networks.one_shot import OneShotNetwork
+from qdtrack_model.training.config import TrainConfig
+from qdtrack_model.training.one_shot import CentrePairs, collate, losses, total
+
+SAVE_EVERY = 60.0  # seconds of work an interruption may cost
+
+
+class ResumeError(ValueError):
+    """A training state that cannot be continued."""
+
+
+def learning_rate(step: int, config: TrainConfig) -> float:
+    """Linear warm-up, then half a cosine down to a hundredth."""
+    warm = min(1.0, (step + 1) / max(1, config.warm_up))
+    decay = 0.01 + 0.99 * (1 + math.cos(math.pi * step / config.steps)) / 2
+    return config.learning_rate * warm * decay
+
+
+def update_average(average: nn.Module, network: nn.Module, momentum: float, step: int) -> None:
+    """Move the averaged weights towards the network's; quickly in the first steps, when there is little to keep."""
+    momentum = min(momentum, (1 + step) / (10 + step))
+    with torch.no_grad():
+        for mean, value in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - momentum)
+            else:
+                mean.copy_(value)
+
+
+def _save_state(path: Path, state: dict[str, Any]) -> None:
+    partial = path.with_name(path.name + ".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def train(
+    config: TrainConfig,
+    sequences: list[list[LabelledImage]],
+    network: OneShotNetwork,
+    state_path: Path,
+    device: torch.device,
+    workers: int = 0,
+    resume: bool = False,
+) -> OneShotNetwork:
+    """Train ``network`` and return the averaged one, in evaluation mode on the CPU.
+
+    The state is saved to ``state_path`` at least once a minute and when interrupted; with ``resume`` training goes
+    on from there with the very pairs that would have come next.
+
+    Raises:
+        ResumeError: the saved state belongs to another recipe.
+        FloatingPointError: the loss is no longer finite.
+    """
+    network.to(device, memory_format=torch.channels_last).train()
+    average = copy.deepcopy(network).eval()
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    plain = [p for p in network.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    )
+    first = 0
+    if resume and state_path.exists():
+        state = torch.load(state_path, map_location=device, weights_only=True)
+        if state["config"] != to_mapping(config):
+            raise ResumeError(f"{state_path}: belongs to another recipe; start afresh or use the recipe it began with")
+        network.load_state_dict(state["network"])
+        average.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        first = state["step"]
+
+    pairs = CentrePairs(FramePairs(sequences, config, config.seed, config.steps * config.pairs), config)
+    loader = DataLoader(
+        Subset(pairs, range(first * config.pairs, len(pairs))), config.pairs, collate_fn=collate, num_workers=workers
+    )
+
+    def save(step: int) -> None:
+        parts = {"network": network, "average": average, "optimizer": optimizer}
+        state = {name: part.state_dict() for name, part in parts.items()}
+        _save_state(state_path, state | {"step": step, "config": to_mapping(config)})
+
+    step, saved = first, time.monotonic()
+    shown: dict[str, float] = {}
+    progress = tqdm(loader, initial=first, total=config.steps, desc="training", unit="step")
+    try:
+        for batch in progress:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, config)
+            with torch.autocast(device.type, torch.bfloat16):
+                terms = losses(network, batch.to(device))
+            loss = total(terms, config)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 10.0, error_if_nonfinite=True)
+            optimizer.step()
+            update_average(average, network, config.average, step)
+            step += 1
+            for name, term in terms.items():
+                shown[name] = 0.95 * shown.get(name, term.item()) + 0.05 * term.item()
+            progress.set_postfix({name: f"{value:.3f}" for name, value in shown.items()}, refresh=False)
+            if time.monotonic() - saved > SAVE_EVERY:
+                save(step)
+                saved = time.monotonic()
+    except RuntimeError as error:
+        if "non-finite" in str(error):
+            raise FloatingPointError(f"the loss is not finite at step {step}; lower learning_rate") from None
+        raise
+    finally:
+        progress.close()
+        if step > first:
+            save(step)
+    return average.to("cpu")

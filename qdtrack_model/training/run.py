@@ -1,0 +1,98 @@
+"""``qdtrack train``: read the recipe and the data, train, write weights that say where they come from."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shlex
+import sys
+from pathlib import Path
+
+import torch
+
+from qdtrack_model import checkpoints
+from qdtrack_model.data.pairs import load_sequences
+from qdtrack_model.networks import OneShotNetwork
+from qdtrack_model.training.config import TrainConfig
+from qdtrack_model.training.loop import train
+
+
+def frame_range(text: str) -> tuple[int, int]:
+    """``1-128`` as (1, 128)."""
+    first, _, last = text.partition("-")
+    try:
+        span = int(first), int(last)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected FIRST-LAST, such as 1-128") from None
+    if not 1 <= span[0] <= span[1]:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected 1 <= FIRST <= LAST")
+    return span
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``qdtrack train``."""
+    parser.add_argument("--config", type=Path, required=True, help="recipe, such as config/train_street.yaml")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="MOTChallenge folders, or folders of them")
+    parser.add_argument("--frames", type=frame_range, help="train on frames FIRST-LAST of every sequence only")
+    parser.add_argument("--init", help="weights to start from (name or path); other heads start afresh")
+    parser.add_argument("--output", type=Path, required=True, help="weights file to write (.safetensors)")
+    parser.add_argument("--steps", type=int, help="instead of the recipe's")
+    parser.add_argument("--seed", type=int, help="instead of the recipe's")
+    parser.add_argument("--resume", action="store_true", help="go on where the last run with this output stopped")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda")
+    parser.add_argument("--workers", type=int, default=0, help="processes that prepare data (0: none)")
+
+
+def find_sequences(paths: list[Path]) -> list[Path]:
+    """The folders with ``gt/gt.txt`` among ``paths`` and right below them."""
+    found = []
+    for path in paths:
+        below = (
+            [path] if (path / "gt" / "gt.txt").is_file() else sorted(p.parent.parent for p in path.glob("*/gt/gt.txt"))
+        )
+        if not below:
+            raise ValueError(f"{path}: no gt/gt.txt in it or in the folders below it")
+        found += below
+    return found
+
+
+def initialise(network: OneShotNetwork, source: checkpoints.Checkpoint) -> list[str]:
+    """Copy every tensor that fits from other weights; return the names of those that did not."""
+    given, own = source.network().state_dict(), network.state_dict()
+    fitting = {name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape}
+    network.load_state_dict(fitting, strict=False)
+    return sorted(own.keys() - fitting.keys())
+
+
+def main(args: argparse.Namespace) -> int:
+    """Train; returns 0. Ctrl-C keeps the state for ``--resume``."""
+    config = TrainConfig.read(args.config)
+    given = {name: getattr(args, name) for name in ("steps", "seed") if getattr(args, name) is not None}
+    config = dataclasses.replace(config, **given)
+    torch.manual_seed(config.seed)
+    network = OneShotNetwork(config.model)
+    if args.init:
+        fresh = initialise(network, checkpoints.load(args.init))
+        print(f"starting from {args.init}; afresh: {', '.join(fresh) or 'nothing'}")
+    folders = find_sequences(args.data)
+    sequences = load_sequences(folders, config.model.classes, config.model.input_size, args.frames)
+    frames = sum(map(len, sequences))
+    print(f"{len(sequences)} sequences, {frames} frames, {config.steps} steps of {config.pairs} pairs on {args.device}")
+    state_path = args.output.with_suffix(".state.pt")
+    state_path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        trained = train(config, sequences, network, state_path, torch.device(args.device), args.workers, args.resume)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; {state_path} holds the state: run the same command with --resume", file=sys.stderr)
+        return 130
+    provenance = {
+        "command": shlex.join(["qdtrack", *sys.argv[1:]]),
+        "data": [folder.name for folder in folders],
+        "frames": frames,
+        "seed": config.seed,
+        "steps": config.steps,
+        "torch": torch.__version__,
+    }
+    checkpoints.save(args.output, trained, config.model, config.tracker, provenance)
+    print(f"wrote {args.output}")
+    return 0

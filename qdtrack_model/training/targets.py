@@ -1,0 +1,107 @@
+"""What a one-shot network should say about an image: its heatmap, and what is at chosen places (CornerNet, arXiv 1808.01244; Objects as Points, arXiv 1904.07850)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from qdtrack_model.data.pairs import IGNORED, LabelledImage
+from qdtrack_model.networks.one_shot import STRIDE
+from qdtrack_model.structures import Array
+
+BACKGROUND, UNUSED = -1, -2  # values of `CentreTargets.identity` that are no object
+
+
+def gaussian_radius(height: float, width: float, overlap: float = 0.7) -> float:
+    """The distance by which both corners of a box may move while the IoU stays at least ``overlap``.
+
+    The smallest over three cases (both corners inside, both outside, one of each), with the roots as CornerNet's
+    public code takes them: published results rest on these radii.
+    """
+    total, area = height + width, height * width
+    shifted = (total + math.sqrt(total**2 - 4 * area * (1 - overlap) / (1 + overlap))) / 2
+    inside = (2 * total + math.sqrt(4 * total**2 - 16 * (1 - overlap) * area)) / 2
+    outside = (-2 * overlap * total + math.sqrt(4 * overlap**2 * total**2 + 16 * overlap * (1 - overlap) * area)) / 2
+    return min(shifted, inside, outside)
+
+
+def draw_gaussian(heat: Array, column: int, row: int, radius: int) -> None:
+    """Raise ``heat`` (H, W), in place, to a Gaussian bump of height 1 at (column, row) that ends at ``radius``."""
+    height, width = heat.shape
+    sigma = (2 * radius + 1) / 6
+    left, right = max(0, column - radius), min(width, column + radius + 1)
+    top, bottom = max(0, row - radius), min(height, row + radius + 1)
+    x = np.arange(left, right) - column
+    y = np.arange(top, bottom)[:, None] - row
+    bump = np.exp(-(x**2 + y**2) / (2 * sigma**2))
+    np.maximum(heat[top:bottom, left:right], bump, out=heat[top:bottom, left:right])
+
+
+@dataclass(frozen=True, eq=False)
+class CentreTargets:
+    """What to learn from one image of h x w cells, K places of which are looked at closely.
+
+    Args:
+        heat: (C, h, w) float32, the heatmap.
+        ignored: (h, w) bool, cells that count for nothing.
+        index: (K,) int64, flat cell indices of the places.
+        boxes: (K, 4) float32, x1 y1 x2 y2 in cells, of the object that each place describes.
+        identity: (K,) int64, the object's id; BACKGROUND where there is none, UNUSED in rows left over.
+    """
+
+    heat: Array
+    ignored: Array
+    index: Array
+    boxes: Array
+    identity: Array
+
+
+def centre_targets(
+    labelled: LabelledImage, class_count: int, places: int, per_object: int, random: np.random.Generator
+) -> CentreTargets:
+    """Targets for one image.
+
+    Quasi-dense: an object is described at its centre and at places around it, ``per_object`` in all; a quarter as
+    many places of background join in, so that what is nothing is told apart too. A random choice of ``places``
+    remains where there are more.
+    """
+    height, width = labelled.image.shape[0] // STRIDE, labelled.image.shape[1] // STRIDE
+    heat = np.zeros((class_count, height, width), np.float32)
+    ignored, background = np.zeros((height, width), bool), np.ones((height, width), bool)
+    boxes = labelled.boxes / STRIDE
+    known = labelled.labels != IGNORED
+    for x1, y1, x2, y2 in boxes[~known]:
+        ignored[int(y1) : math.ceil(y2), int(x1) : math.ceil(x2)] = True
+    background &= ~ignored
+    rows: list[tuple[Array, Array, int]] = []  # cells, box, identity
+    for box, label, number in zip(boxes[known], labelled.labels[known], labelled.ids[known], strict=True):
+        centre, sides = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
+        column, row = np.minimum(centre.astype(int), (width - 1, height - 1))
+        radius = max(0, int(gaussian_radius(math.ceil(sides[1]), math.ceil(sides[0]))))
+        draw_gaussian(heat[label], column, row, radius)
+        ignored[max(0, row - radius) : row + radius + 1, max(0, column - radius) : column + radius + 1] = False
+        x1, y1, x2, y2 = box.astype(int)
+        background[y1 : y2 + 1, x1 : x2 + 1] = False
+        around = (centre + random.uniform(-0.18, 0.18, (per_object - 1, 2)) * sides).astype(int)
+        points = np.concatenate([[[column, row]], np.clip(around, 0, (width - 1, height - 1))])
+        rows.append((np.unique(points[:, 1] * width + points[:, 0]), box, int(number)))
+    empty = np.flatnonzero(background)
+    if len(empty):
+        rows.append((random.choice(empty, places // 4), np.zeros(4), BACKGROUND))
+    return CentreTargets(heat, ignored, *_fill(rows, places, random))
+
+
+def _fill(rows: list[tuple[Array, Array, int]], places: int, random: np.random.Generator) -> tuple[Array, Array, Array]:
+    """Index, boxes and identity of exactly ``places`` rows: chosen at random or padded with UNUSED."""
+    index, boxes = np.zeros(places, np.int64), np.zeros((places, 4), np.float32)
+    identity = np.full(places, UNUSED, np.int64)
+    if rows:
+        cells = np.concatenate([cells for cells, _, _ in rows])
+        owner = np.repeat(np.arange(len(rows)), [len(cells) for cells, _, _ in rows])
+        chosen = random.permutation(len(cells))[:places]
+        index[: len(chosen)] = cells[chosen]
+        boxes[: len(chosen)] = np.stack([box for _, box, _ in rows])[owner[chosen]]
+        identity[: len(chosen)] = np.array([number for _, _, number in rows])[owner[chosen]]
+    return index, boxes, identity

@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from qdtrack_model import checkpoints, runtimes
+from qdtrack_model.config import OneShotConfig, QuasiDenseConfig
+from qdtrack_model.networks import build
+
+CONFIG = OneShotConfig(input_size=(64, 96), width=0.125, max_detections=20, score_floor=0.0)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> checkpoints.Checkpoint:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    checkpoints.save(path, build(CONFIG), CONFIG, QuasiDenseConfig(), {})
+    return checkpoints.load(path)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path_factory.getbasetemp() / "cache"
+    monkeypatch.setenv("QDTRACK_CACHE", str(folder))
+    return folder
+
+
+def test_onnxruntime_equals_torch(checkpoint: checkpoints.Checkpoint) -> None:
+    images = np.random.default_rng(0).integers(0, 255, (2, 64, 96, 3), dtype=np.uint8)
+    results = []
+    for name in ("onnxruntime", "torch"):
+        runtime = runtimes.load(checkpoint, name, threads=1)
+        runtime.warm_up()
+        results.append(runtime.infer(images))
+        runtime.close()
+    for first, second in zip(*results, strict=True):
+        assert len(first) == 20
+        np.testing.assert_allclose(first.scores, second.scores, atol=1e-5)
+        np.testing.assert_allclose(first.boxes, second.boxes, atol=0.01)
+        np.testing.assert_array_equal(first.labels, second.labels)
+        np.testing.assert_allclose(first.embeddings, second.embeddings, atol=1e-4)
+
+
+def test_the_graph_is_exported_once(checkpoint: checkpoints.Checkpoint, cache: Path) -> None:
+    runtimes.load(checkpoint, "onnxruntime", threads=1).close()
+    (graph,) = cache.glob("*.onnx")
+    before = graph.stat().st_mtime_ns
+    runtimes.load(checkpoint, "onnxruntime", threads=1).close()
+    assert graph.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    "images", [np.zeros((1, 64, 95, 3), np.uint8), np.zeros((64, 96, 3), np.uint8), np.zeros((1, 64, 96, 3))]
+)
+def test_images_of_another_shape_or_type_are_refused(checkpoint: checkpoints.Checkpoint, images: np.ndarray) -> None:
+    runtime = runtimes.load(checkpoint, "torch", threads=1)
+    with pytest.raises(ValueError, match=r"expected uint8 \(batch, 64, 96, 3\)"):
+        runtime.infer(images)
+
+
+def test_an_unknown_runtime_is_named(checkpoint: checkpoints.Checkpoint) -> None:
+    with pytest.raises(ValueError, match="got 'tensorflow', expected auto or one of onnxruntime, torch"):
+        runtimes.load(checkpoint, "tensorflow")
+
+
+def test_auto_runs_here(checkpoint: checkpoints.Checkpoint) -> None:
+    assert runtimes.load(checkpoint, "auto", threads=1).name == runtimes.choose()[0]

@@ -1,0 +1,153 @@
+"""Training on a tiny moving scene: it learns, resumes to the same weights, and refuses what it cannot use."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from qdtrack_model import checkpoints
+from qdtrack_model.cli import main
+from qdtrack_model.config import ConfigError, OneShotConfig
+from qdtrack_model.data.pairs import LabelledImage
+from qdtrack_model.networks import OneShotNetwork
+from qdtrack_model.training.config import TrainConfig
+from qdtrack_model.training.loop import ResumeError, learning_rate, train
+
+MODEL = OneShotConfig(classes=("pedestrian",), input_size=(64, 96), width=0.125, max_detections=20, embedding_size=16)
+CONFIG = TrainConfig(model=MODEL, steps=12, pairs=2, crop_size=(64, 64), reference_range=2, warm_up=2, places=32)
+
+
+def moving_blocks() -> list[LabelledImage]:
+    """Three textured blocks that cross a grey field."""
+    random = np.random.default_rng(0)
+    textures = random.integers(0, 255, (3, 24, 12, 3), dtype=np.uint8)
+    frames = []
+    for t in range(8):
+        image = np.full((64, 96, 3), 120, np.uint8)
+        boxes = []
+        for i, texture in enumerate(textures):
+            x, y = 5 + 28 * i + t, 10 + 5 * i
+            image[y : y + 24, x : x + 12] = texture
+            boxes.append([x, y, x + 12, y + 24])
+        frames.append(LabelledImage(image, np.array(boxes, float), np.arange(3), np.zeros(3, int)))
+    return frames
+
+
+def run(config: TrainConfig, state: Path, resume: bool = False) -> OneShotNetwork:
+    torch.manual_seed(config.seed)
+    return train(config, [moving_blocks()], OneShotNetwork(config.model), state, torch.device("cpu"), resume=resume)
+
+
+def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(1)
+    whole = run(CONFIG, tmp_path / "whole.pt")
+
+    from qdtrack_model.training import loop
+
+    real, calls = loop.losses, 0
+
+    def interrupted(*args):  # type: ignore[no-untyped-def]
+        nonlocal calls
+        calls += 1
+        if calls == 6:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(loop, "losses", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(CONFIG, tmp_path / "half.pt")
+    monkeypatch.undo()
+    resumed = run(CONFIG, tmp_path / "half.pt", resume=True)
+    for (name, first), second in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+
+    other = TrainConfig(model=MODEL, steps=13, pairs=2, crop_size=(64, 64))
+    with pytest.raises(ResumeError, match="another recipe"):
+        run(other, tmp_path / "half.pt", resume=True)
+
+
+@pytest.mark.slow
+def test_it_learns_to_find_and_to_tell_apart(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    config = TrainConfig(
+        model=MODEL, steps=250, pairs=4, crop_size=(64, 96), scale_range=(0.9, 1.1), warm_up=10, average=0.9,
+        learning_rate=4e-3, reference_range=3, places=48,
+    )  # fmt: skip
+    network = run(config, tmp_path / "state.pt")
+    frames = moving_blocks()
+    with torch.no_grad():
+        boxes, scores, _, embeddings = network(torch.from_numpy(np.stack([frames[2].image, frames[5].image])))
+    assert (scores[:, :3] > 0.3).all()
+    assert (scores[:, 3:5] < 0.2).all()
+    order = boxes[:, :3, 0].argsort(dim=1)
+    found = torch.stack([boxes[i, order[i]] for i in range(2)])
+    np.testing.assert_allclose(found[0], frames[2].boxes, atol=4)
+    vectors = torch.nn.functional.normalize(torch.stack([embeddings[i, order[i]] for i in range(2)]), dim=-1)
+    assert (vectors[0] @ vectors[1].T).argmax(dim=1).tolist() == [0, 1, 2]
+
+
+def test_rate_warms_up_and_falls() -> None:
+    rates = [learning_rate(step, CONFIG) for step in range(CONFIG.steps)]
+    assert rates[0] < rates[1]
+    assert all(a > b for a, b in zip(rates[1:], rates[2:], strict=False))
+    assert rates[-1] < 0.1 * CONFIG.learning_rate
+
+
+def write_folder(folder: Path) -> Path:
+    """The moving blocks as a MOTChallenge folder."""
+    (folder / "img1").mkdir(parents=True)
+    (folder / "gt").mkdir()
+    lines = []
+    for t, frame in enumerate(moving_blocks(), start=1):
+        cv2.imwrite(str(folder / "img1" / f"{t:06d}.png"), frame.image)
+        for number, (x1, y1, x2, y2) in zip(frame.ids, frame.boxes, strict=True):
+            lines.append(f"{t},{number + 1},{x1},{y1},{x2 - x1},{y2 - y1},1,1,1")
+    (folder / "gt" / "gt.txt").write_text("\n".join(lines) + "\n")
+    (folder / "seqinfo.ini").write_text(
+        "[Sequence]\nname=blocks\nimDir=img1\nframeRate=10\nseqLength=8\nimWidth=96\nimHeight=64\nimExt=.png\n"
+    )
+    return folder
+
+
+RECIPE = """
+model: {classes: [pedestrian], input_size: [64, 96], width: 0.125, max_detections: 20}
+steps: 2
+pairs: 1
+crop_size: [64, 64]
+"""
+
+
+def test_the_command_writes_weights_that_say_where_they_come_from(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "blocks")
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    output = tmp_path / "out" / "blocks.safetensors"
+    arguments = ["train", "--config", str(tmp_path / "recipe.yaml"), "--data", str(folder), "--output", str(output)]
+    assert main([*arguments, "--seed", "3"]) == 0
+    checkpoint = checkpoints.load(output)
+    assert checkpoint.config.classes == ("pedestrian",)
+    assert checkpoint.provenance["seed"] == 3
+    assert checkpoint.provenance["data"] == ["blocks"]
+    checkpoint.network()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [("stepz: 3", "unknown key 'stepz'; did you mean 'steps'"), ("steps: -1", "steps: got -1"),
+     ("crop_size: [250, 448]", "crop_size"), ("model: {width: wide}", "model.width: got 'wide', expected float")],
+)  # fmt: skip
+def test_a_wrong_recipe_is_named(tmp_path: Path, recipe: str, message: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe)
+    with pytest.raises(ConfigError, match=message.replace("[", r"\[")):
+        TrainConfig.read(path)
+
+
+def test_data_without_ground_truth_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    code = main(
+        ["train", "--config", str(tmp_path / "recipe.yaml"), "--data", str(tmp_path), "--output", "x.safetensors"]
+    )
+    assert code == 2
+    assert "no gt/gt.txt" in capsys.readouterr().err

@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qdtrack_model.data.pairs import IGNORED, LabelledImage
+from qdtrack_model.training.targets import BACKGROUND, UNUSED, centre_targets, draw_gaussian, gaussian_radius
+
+REFERENCE = Path(__file__).parents[4] / "shared" / "reference" / "one_shot.npz"
+needs_reference = pytest.mark.skipif(not REFERENCE.exists(), reason=f"reference numbers not at {REFERENCE}")
+
+
+@needs_reference
+def test_radius_equals_the_reference() -> None:
+    arrays = np.load(REFERENCE)
+    radii = [gaussian_radius(height, width) for height, width in arrays["radius_hw"]]
+    np.testing.assert_allclose(radii, arrays["radius"], rtol=1e-9)
+
+
+@needs_reference
+def test_heatmap_equals_the_reference() -> None:
+    arrays = np.load(REFERENCE)
+    heat = np.zeros_like(arrays["heat"])
+    for column, row, radius in arrays["heat_centers_xyr"]:
+        draw_gaussian(heat, column, row, radius)
+    np.testing.assert_allclose(heat, arrays["heat"], atol=1e-6)
+
+
+@pytest.mark.parametrize(("column", "row"), [(0, 0), (9, 5), (0, 5)])
+def test_a_centre_at_the_border_still_peaks_at_one(column: int, row: int) -> None:
+    heat = np.zeros((6, 10), np.float32)
+    draw_gaussian(heat, column, row, 4)
+    assert heat[row, column] == 1
+    assert (heat == 1).sum() == 1
+
+
+def labelled(boxes: list[list[float]], labels: list[int]) -> LabelledImage:
+    return LabelledImage(
+        np.zeros((64, 96, 3), np.uint8),
+        np.array(boxes, float).reshape(-1, 4),
+        np.arange(len(boxes)) + 7,
+        np.array(labels),
+    )
+
+
+def test_objects_ignored_regions_and_background_are_told_apart() -> None:
+    view = labelled([[8, 8, 28, 48], [60, 10, 80, 50]], [1, IGNORED])
+    targets = centre_targets(view, 2, places=40, per_object=4, random=np.random.default_rng(0))
+    row, column = (8 + 48) // 2 // 4, (8 + 28) // 2 // 4
+    assert targets.heat[1, row, column] == 1
+    assert targets.heat[0].max() == 0  # nothing of class 0
+    assert targets.ignored[5, 17]
+    assert not targets.ignored[row, column]
+    object_rows = targets.identity == 7
+    assert row * 24 + column in targets.index[object_rows]
+    np.testing.assert_allclose(targets.boxes[object_rows], np.array([[8, 8, 28, 48]]).repeat(object_rows.sum(), 0) / 4)
+    background = targets.index[targets.identity == BACKGROUND]
+    assert len(background) == 10
+    assert not targets.ignored.flatten()[background].any()
+    assert set(np.unique(targets.identity)) == {7, BACKGROUND, UNUSED}
+
+
+def test_more_places_than_room_are_thinned_and_none_are_padded() -> None:
+    random = np.random.default_rng(0)
+    crowd = labelled([[4.0 * i, 4.0, 4.0 * i + 20, 50.0] for i in range(15)], [0] * 15)
+    assert (centre_targets(crowd, 1, 16, 5, random).identity != UNUSED).all()
+    nobody = centre_targets(labelled([], []), 1, 16, 5, random)
+    assert (nobody.identity == BACKGROUND).sum() == 4
+    assert nobody.heat.max() == 0
