@@ -157,9 +157,9 @@ class QuasiDenseConfig:
 
     motion: Literal["none", "gate"] = "none"
     gate: float = 1.5  # largest distance from the predicted box, in box sizes
-    gate_growth: float = 0.1  # by which fraction the gate widens per unit of time unseen
+    gate_growth: float = 0.05  # by which fraction the gate widens per unit of time unseen
     gate_cosine: float = 0.3  # least cosine of two embeddings inside the gate
-    prior: float = 1.0  # a match loses prior * (distance relative to the gate's widening)^2 before the softmax
+    prior: float = 8.0  # a match loses prior * (distance relative to the gate's widening)^2 before the softmax
     velocity_momentum: float = 0.4  # weight of the newest velocity in the smoothed one
     velocity_decay: float = 10.0  # unseen, an object coasts to a halt with this time constant
 
