@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
@@ -18,6 +18,8 @@ from qdtrack_ros.conversions import stamp_nanoseconds
 
 ImageMessage: TypeAlias = Image | CompressedImage
 _TOPICS: dict[str, type[Any]] = {"image": Image, "image/compressed": CompressedImage}
+
+_DEPTH = 5  # images that may wait for the executor, as in the QoS of sensor data
 
 
 @dataclass
@@ -60,15 +62,43 @@ class Camera:
 
     def listen(self) -> None:
         """Subscribe to whichever of the two topics is not subscribed."""
-        for name, kind in _TOPICS.items():
+        for name in _TOPICS:
             if name not in self._subscriptions:
-                self._subscriptions[name] = self._node.create_subscription(
-                    kind,
-                    name,
-                    lambda message, name=name: self._received(name, message),
-                    qos_profile_sensor_data,
-                    qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                self._subscribe(name, ReliabilityPolicy.BEST_EFFORT)
+
+    def match_publishers(self) -> None:
+        """Subscribe reliably where every publisher of the topic is reliable.
+
+        Best effort connects to all publishers, but of images above some 500 KB the default transport then loses
+        nearly every one; asking for lost parts again is what brings them through. A reliability set by
+        ``qos_overrides`` is left alone.
+        """
+        for name in list(self._subscriptions):
+            publishers = self._node.get_publishers_info_by_topic(self.topics[name])
+            reliable = {p.qos_profile.reliability == ReliabilityPolicy.RELIABLE for p in publishers} == {True}
+            wanted = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+            held = self._subscriptions[name]
+            if publishers and held.qos_profile.reliability != wanted and not self._reliability_is_set(name):
+                self._node.get_logger().info(
+                    f"{self.topics[name]}: subscribing {wanted.name.lower()}, as it is offered"
                 )
+                self._subscribe(name, wanted)
+                self._node.destroy_subscription(held)
+
+    def _subscribe(self, name: str, reliability: ReliabilityPolicy) -> None:
+        kinds = [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH]
+        if self._reliability_is_set(name):
+            kinds.append(QoSPolicyKind.RELIABILITY)
+        self._subscriptions[name] = self._node.create_subscription(
+            _TOPICS[name],
+            name,
+            lambda message: self._received(name, message),
+            QoSProfile(depth=_DEPTH, reliability=reliability),
+            qos_overriding_options=QoSOverridingOptions(kinds),
+        )
+
+    def _reliability_is_set(self, name: str) -> bool:
+        return f"qos_overrides.{self.topics[name]}.subscription.reliability" in self._node._parameter_overrides
 
     def close(self) -> None:
         """Let both topics go."""

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -27,6 +27,8 @@ from qdtrack_ros.recorder import Recorder
 from qdtrack_ros.report import write_overlay_video, write_report
 
 NAMESPACE = "/qdtrack_demo"  # keeps the demonstration apart from whatever else runs in the graph
+# Set from the start: otherwise the node finds out by itself and subscribes anew, while images are on their way.
+_RELIABLE_INPUT = {f"qos_overrides.{NAMESPACE}/image/compressed.subscription.reliability": "reliable"}
 _LAST_ANSWERS = 3.0  # seconds after the last image in which its tracks may still come
 
 
@@ -77,8 +79,10 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def play_into_node(material: Material, weights: str, log: Path) -> DemoResults:
-    """Start a node, play the bag into it at its own pace and keep what comes back.
+def play_into_node(
+    material: Material, weights: str, log: Path, program: Sequence[str] = ("-m", "qdtrack_ros.node")
+) -> DemoResults:
+    """Start a node (``program`` is what Python runs), play the bag into it at its own pace, keep what comes back.
 
     Raises:
         NodeError: the node could not be configured, or ended.
@@ -87,7 +91,7 @@ def play_into_node(material: Material, weights: str, log: Path) -> DemoResults:
     with _spinning_node() as node:
         recorder = Recorder(node, f"{NAMESPACE}/tracker/tracks")
         player = Player(node, {topic: (f"{NAMESPACE}/image/compressed", kind)})
-        with NodeProcess(node, NAMESPACE, {"weights": weights}, log) as process:
+        with NodeProcess(node, NAMESPACE, {"weights": weights, **_RELIABLE_INPUT}, log, program) as process:
             print(f"starting the node with weights {weights} ...", flush=True)
             process.change_state("configure")
             process.change_state("activate")
@@ -96,11 +100,11 @@ def play_into_node(material: Material, weights: str, log: Path) -> DemoResults:
             for one in player.play(material.records()):
                 sent[one.stamp] = one.moment
                 process.check()
-                _progress(len(sent), material.length, len(recorder.received))
+                _progress(len(sent), len(material.frame_of), len(recorder.received))
             end = time.monotonic() + _LAST_ANSWERS
             while len(recorder.received) < len(sent) and time.monotonic() < end:
                 time.sleep(0.02)
-            _progress(len(sent), material.length, len(recorder.received), last=True)
+            _progress(len(sent), len(material.frame_of), len(recorder.received), last=True)
             process.change_state("deactivate")
         return DemoResults.of(material, weights, sent, recorder, log)
 

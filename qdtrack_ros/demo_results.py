@@ -82,7 +82,8 @@ class DemoResults:
     def boxes(self) -> MotBoxes:
         """The tracks that came back as MOTChallenge rows (ids from 1)."""
         kinds = np.array([mot_class(name, index) for index, name in enumerate(self.classes)], np.int64)
-        rows = [MotBoxes(*([np.zeros(0)] * 2), np.zeros((0, 4)), *([np.zeros(0)] * 3))]
+        none = np.zeros(0)
+        rows = [MotBoxes(none, none, np.zeros((0, 4)), none, none, none)]
         for stamp in sorted(self.received):
             tracks = self.received[stamp].tracks
             frame = np.full(len(tracks), self.material.frame_of[stamp])

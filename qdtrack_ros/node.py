@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,9 +17,10 @@ import rclpy
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Header
 
 from qdtrack_model.config import ConfigError
@@ -32,6 +35,7 @@ from qdtrack_ros.worker import Worker
 
 # weights, runtime, threads, tracker settings -> what turns images into tracks
 PipelineFactory = Callable[[str, str, int | None, Mapping[str, Any]], Pipeline]
+_SIGNAL_CHECK = 0.1  # seconds after which a signal is noticed at the latest
 _WARM_UP_IMAGE = (720, 1280, 3)  # a usual camera: the first real image then finds every buffer in place
 
 
@@ -231,10 +235,11 @@ class TrackerNode(LifecycleNode):
     # ---- watching
 
     def _watch_camera(self) -> None:
-        """Once a second: tell of a silent camera (once) and of dropped images."""
+        """Once a second: follow the publishers' QoS, tell of a silent camera (once) and of dropped images."""
         camera = self._camera
         if camera is None:
             return
+        camera.match_publishers()
         self._report_drops(camera.counts)
         limit = parameters.value(self, "silence_warning")
         if camera.silence < min(1.0, limit or 1.0):
@@ -260,7 +265,11 @@ def _reason(error: Exception) -> str:
 
 def main(arguments: list[str] | None = None, pipeline_factory: PipelineFactory = Pipeline.load) -> int:
     """Run the node until it is interrupted; 2 when it cannot start."""
-    rclpy.init(args=arguments)
+    # Our own handlers: rclpy's end the context at once, and then not even the last log line gets out.
+    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     try:
         node = TrackerNode(pipeline_factory)
     except (ConfigError, InvalidParameterTypeException, InvalidParameterValueException) as error:
@@ -269,15 +278,13 @@ def main(arguments: list[str] | None = None, pipeline_factory: PipelineFactory =
         return 2
     executor = SingleThreadedExecutor()  # the events executor's spin() delivers nothing in the Kilted wheels
     executor.add_node(node)
-    try:
-        if parameters.value(node, "autostart"):
-            node.start()
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.close()
-        rclpy.try_shutdown()
+    if parameters.value(node, "autostart"):
+        node.start()
+    while not stop.is_set():
+        executor.spin_once(timeout_sec=_SIGNAL_CHECK)
+    node.close()
+    node.destroy_node()
+    rclpy.try_shutdown()
     return 0
 
 

@@ -87,7 +87,7 @@ _GENERAL = (
     Specification("threads", int, 0, "Threads of the network; 0 lets the runtime choose.", "unconfigured", 0, 256),
     Specification("autostart", bool, True, "Configure and activate without being asked to.", "never"),
     Specification(
-        "queue_size", int, 3,
+        "queue_size", int, 5,
         "Images that may wait for the network. When it is full the oldest is dropped and counted, so that latency is"
         " bounded.",
         "unconfigured", 1, 64,

@@ -131,6 +131,21 @@ def test_only_the_topic_that_delivers_is_kept(bench: Bench) -> None:
     assert bench.raw.get_subscription_count() == 1
 
 
+def test_reliability_follows_the_publishers(bench: Bench) -> None:
+    bench.other.destroy_publisher(bench.raw)
+    reliable = bench.other.create_publisher(Image, "image", 10)
+    bench.raw = reliable
+    bench.start()
+
+    def offered() -> set[str]:
+        found = bench.other.get_subscriptions_info_by_topic("image")
+        return {one.qos_profile.reliability.name for one in found}
+
+    wait_until(lambda: offered() == {"RELIABLE"}, "a reliable subscription")
+    wait_until(lambda: reliable.get_subscription_count() == 1, "the new subscription")
+    assert bench.send(walk(0), header(0)).header == header(0)
+
+
 def test_broken_images_leave_the_node_alive(bench: Bench) -> None:
     bench.start()
     bench.send(walk(0), header(0))

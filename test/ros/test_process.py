@@ -52,7 +52,10 @@ def test_every_image_comes_back_with_its_stamp(tmp_path: Path) -> None:
     node = Node("driver")
     recorder = Recorder(node, "/alone/tracker/tracks")
     player = Player(node, {"/camera": ("/alone/image/compressed", COMPRESSED)})
-    with spinning(node), NodeProcess(node, "/alone", {"weights": "blobs"}, tmp_path / "log", BLOBS) as process:
+    # From the start: the node would find out by itself and subscribe anew, with images on their way.
+    reliable = {"qos_overrides./alone/image/compressed.subscription.reliability": "reliable"}
+    parameters = {"weights": "blobs", **reliable}
+    with spinning(node), NodeProcess(node, "/alone", parameters, tmp_path / "log", BLOBS) as process:
         process.change_state("configure", 30)
         process.change_state("activate", 30)
         process.wait(lambda: player.connected and recorder.connected, "connect", 20)
@@ -98,6 +101,7 @@ def test_autostart_and_a_clean_end(tmp_path: Path, ending: signal.Signals) -> No
     text = log.read_text()
     assert "stopped: 0 images received" in text
     assert "Traceback" not in text
+    assert "Failed to publish" not in text
 
 
 def test_silence_is_explained_once(tmp_path: Path) -> None:
