@@ -24,6 +24,7 @@ from qdtrack_model.structures import Array
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv"})
 BAG_SUFFIXES = frozenset({".mcap", ".db3"})
+MAX_MISSING = 100  # frames in a row that cannot be decoded before a video counts as ended
 DEFAULT_FRAME_RATE = 25.0  # plain images and containers that name no rate
 
 S = TypeVar("S", bound="Source")
@@ -114,18 +115,27 @@ class VideoSource(Source):
     def __iter__(self) -> Iterator[Frame]:
         assert self.frame_rate is not None
         growing = _GrowingTime(1 / self.frame_rate)
-        index, start = 0, None
-        while self._capture.grab():
-            index += 1
+        index, start, missing = 0, None, 0
+        while missing < MAX_MISSING:
+            image = self._next()
+            if image is None:
+                missing += 1  # a damaged place or the end: only a later image tells
+                continue
             presented = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             start = presented if start is None else start
-            decoded, image = self._capture.retrieve()
-            if not decoded or image is None or image.size == 0:
-                self.undecodable += 1
-                continue
+            self.undecodable += missing
+            index += missing + 1
+            missing = 0
             yield Frame(index, (index - 1) / self.frame_rate if self._info else growing(presented - start), image)
-        if index == self.undecodable:
+        if index == 0:
             raise SourceError(f"{self._path}: not one frame could be decoded")
+
+    def _next(self) -> Array | None:
+        """The next image, None where it cannot be decoded or there is none."""
+        if not self._capture.grab():
+            return None
+        decoded, image = self._capture.retrieve()
+        return image if decoded and image is not None and image.size else None
 
     def close(self) -> None:
         self._capture.release()

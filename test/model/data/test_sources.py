@@ -115,6 +115,26 @@ def test_video_cut_off_in_the_middle(tmp_path: Path) -> None:
     assert 0 < count < 60 == source.length
 
 
+def test_video_damaged_in_the_middle_goes_on_with_the_right_numbers(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    with VideoWriter(tmp_path / "clip.mp4", 25) as writer:
+        for n in range(60):  # noise, so that every frame has many bytes
+            writer.write(rng.integers(0, 255, (96, 128, 3), np.uint8), n / 25)
+    data = bytearray((tmp_path / "clip.mp4").read_bytes())
+    start = data.index(b"mdat")
+    middle = start + (len(data) - start) // 2
+    data[middle : middle + 20_000] = bytes(20_000)
+    (tmp_path / "clip.mp4").write_bytes(data)
+    with open_source(tmp_path / "clip.mp4") as source:
+        frames = list(source)
+    assert source.undecodable > 0
+    assert len(frames) + source.undecodable == 60
+    assert frames[-1].index == 60
+    # The decoder works ahead and reports damage a little early: numbers are right again once it is past.
+    after = [f for f in frames if f.index > 45]
+    np.testing.assert_allclose([f.time for f in after], [(f.index - 1) / 25 for f in after], atol=2e-3)
+
+
 def test_nothing_to_read(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no such file or folder"):
         open_source(tmp_path / "none")
