@@ -93,7 +93,7 @@ class OneShotNetwork(nn.Module):
         return x
 
     def describe(self, features: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What is at the flat cell indices (B, K): offsets (B, K, 2), sides (B, K, 4) in cells, embeddings (B, K, D)."""
+        """What is at flat cell indices (B, K): offsets (B, K, 2), sides (B, K, 4) in cells, embeddings (B, K, D)."""
         patches = gather_patches(features, index)
         box = self.box(F.relu(self.box_hidden(patches)))
         embeddings = self.embedding(F.relu(self.embedding_hidden(patches)))

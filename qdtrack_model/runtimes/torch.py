@@ -30,7 +30,7 @@ class TorchRuntime:
         self.device = f"cuda, {torch.cuda.get_device_name(0)}" if cuda else f"cpu, {threads} threads"
         if not cuda:
             torch.set_num_threads(threads)
-        self._network = checkpoint.network().to(self._device, memory_format=torch.channels_last)
+        self._network = checkpoint.network().to(memory_format=torch.channels_last).to(self._device)
 
     def warm_up(self) -> None:
         self.infer(np.zeros((1, *self.config.input_size, 3), np.uint8))

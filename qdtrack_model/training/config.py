@@ -1,4 +1,4 @@
-"""How a one-shot network is trained: one frozen dataclass, one complete YAML file a recipe (``config/train_*.yaml``)."""
+"""How a one-shot network is trained: one frozen dataclass, one YAML file a recipe (``config/train_*.yaml``)."""
 
 from __future__ import annotations
 

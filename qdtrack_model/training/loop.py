@@ -92,8 +92,7 @@ def train(
     )
 
     def save(step: int) -> None:
-        parts = {"network": network, "average": average, "optimizer": optimizer}
-        state = {name: part.state_dict() for name, part in parts.items()}
+        state = {"network": network.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
         _save_state(state_path, state | {"step": step, "config": to_mapping(config)})
 
     step, saved = first, time.monotonic()

@@ -36,7 +36,7 @@ class PairBatch:
 
 
 class CentrePairs(Dataset[list[tuple[np.ndarray, ...]]]):
-    """Frame pairs with their targets: item i is [key, reference], each (image, heat, ignored, index, boxes, identity)."""
+    """Frame pairs with targets: item i is [key, reference], each (image, heat, ignored, index, boxes, identity)."""
 
     def __init__(self, pairs: FramePairs, config: TrainConfig) -> None:
         self._pairs, self._config = pairs, config

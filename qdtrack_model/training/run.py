@@ -11,29 +11,18 @@ from pathlib import Path
 import torch
 
 from qdtrack_model import checkpoints
+from qdtrack_model.arguments import frame_range
 from qdtrack_model.data.pairs import load_sequences
 from qdtrack_model.networks import OneShotNetwork
 from qdtrack_model.training.config import TrainConfig
 from qdtrack_model.training.loop import train
 
 
-def frame_range(text: str) -> tuple[int, int]:
-    """``1-128`` as (1, 128)."""
-    first, _, last = text.partition("-")
-    try:
-        span = int(first), int(last)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected FIRST-LAST, such as 1-128") from None
-    if not 1 <= span[0] <= span[1]:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected 1 <= FIRST <= LAST")
-    return span
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``qdtrack train``."""
     parser.add_argument("--config", type=Path, required=True, help="recipe, such as config/train_street.yaml")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="MOTChallenge folders, or folders of them")
-    parser.add_argument("--frames", type=frame_range, help="train on frames FIRST-LAST of every sequence only")
+    parser.add_argument("--frames", type=frame_range, metavar="FIRST-LAST", help="train on these frames alone")
     parser.add_argument("--init", help="weights to start from (name or path); other heads start afresh")
     parser.add_argument("--output", type=Path, required=True, help="weights file to write (.safetensors)")
     parser.add_argument("--steps", type=int, help="instead of the recipe's")

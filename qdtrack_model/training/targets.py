@@ -1,4 +1,7 @@
-"""What a one-shot network should say about an image: its heatmap, and what is at chosen places (CornerNet, arXiv 1808.01244; Objects as Points, arXiv 1904.07850)."""
+"""What a one-shot network should say about an image: its heatmap, and what is at chosen places.
+
+Heatmaps follow CornerNet (arXiv 1808.01244) and Objects as Points (arXiv 1904.07850).
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """Training on a tiny moving scene: it learns, resumes to the same weights, and refuses what it cannot use."""
 
+import itertools
 from pathlib import Path
 
 import cv2
@@ -91,7 +92,7 @@ def test_it_learns_to_find_and_to_tell_apart(tmp_path: Path) -> None:
 def test_rate_warms_up_and_falls() -> None:
     rates = [learning_rate(step, CONFIG) for step in range(CONFIG.steps)]
     assert rates[0] < rates[1]
-    assert all(a > b for a, b in zip(rates[1:], rates[2:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(rates[1:]))
     assert rates[-1] < 0.1 * CONFIG.learning_rate
 
 
