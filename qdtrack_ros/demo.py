@@ -15,8 +15,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException, ShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
 from qdtrack_model.data.mot import write_mot
 from qdtrack_ros.demo_material import Material, material_from_scene, material_from_video
@@ -69,14 +71,22 @@ def _run(args: argparse.Namespace) -> int:
         print(f"turning {args.video} into a bag ...", flush=True)
         material = material_from_video(args.output / "bag", args.video, args.frames)
     results = play_into_node(material, args.weights, args.output / "node.log")
-    write_mot(args.output / "tracks.txt", results.boxes())
-    print("drawing the overlay and the report ...", flush=True)
-    key_frames = write_overlay_video(results, args.output / "overlay.mp4")
-    write_report(results, key_frames, args.output / "report.html")
-    _print_table(results)
+    write_results(results, args.output)
+    print()
+    for label, value in results.table():
+        print(f"  {label:<24}{value:>12}")
+    print(f"\n{results.scoring()}")
     for name in ("tracks.txt", "overlay.mp4", "report.html"):
         print(f"  {args.output / name}")
     return 0
+
+
+def write_results(results: DemoResults, output: Path) -> None:
+    """Write tracks.txt, overlay.mp4 and report.html."""
+    write_mot(output / "tracks.txt", results.boxes())
+    print("drawing the overlay and the report ...", flush=True)
+    key_frames = write_overlay_video(results, output / "overlay.mp4")
+    write_report(results, key_frames, output / "report.html")
 
 
 def play_into_node(
@@ -112,9 +122,11 @@ def play_into_node(
 @contextmanager
 def _spinning_node() -> Iterator[Node]:
     """A node of this process, spun in a thread of its own."""
-    rclpy.init()
-    node = Node("demo", namespace=NAMESPACE)
-    executor = SingleThreadedExecutor()
+    context = Context()
+    # Without rclpy's handlers Ctrl-C interrupts the playing, and the way out ends the tracker's process.
+    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+    node = Node("demo", namespace=NAMESPACE, context=context)
+    executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
     thread = threading.Thread(target=_spin, args=(executor,), daemon=True)
     thread.start()
@@ -122,12 +134,13 @@ def _spinning_node() -> Iterator[Node]:
         yield node
     finally:
         executor.shutdown(1.0)
-        rclpy.try_shutdown()
         thread.join(2.0)
+        node.destroy_node()
+        rclpy.try_shutdown(context=context)
 
 
 def _spin(executor: SingleThreadedExecutor) -> None:
-    with suppress(ExternalShutdownException):
+    with suppress(ExternalShutdownException, ShutdownException):
         executor.spin()
 
 
@@ -135,15 +148,6 @@ def _progress(sent: int, length: int, received: int, last: bool = False) -> None
     if not sys.stdout.isatty() and not last:
         return
     print(f"\rplaying: {sent}/{length} images sent, {received} back", end="\n" if last else "", flush=True)
-
-
-def _print_table(results: DemoResults) -> None:
-    print()
-    for label, value in results.table():
-        print(f"  {label:<24}{value:>12}")
-    if results.scores is None:
-        print("  no ground truth beside the video: not scored")
-    print()
 
 
 if __name__ == "__main__":

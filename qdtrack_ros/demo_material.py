@@ -13,8 +13,6 @@ from tqdm import tqdm
 from qdtrack_model.data.bags import IMAGE_TOPIC, BagFrame, read_ground_truth, read_raw, write_bag
 from qdtrack_model.data.mot import MotBoxes, read_mot
 from qdtrack_model.data.sources import Source, open_source
-from qdtrack_model.data.synthetic import Scene, SceneConfig
-from qdtrack_model.data.synthetic.bag import write_scene_bag
 from qdtrack_ros.player import Record, header_stamp
 
 
@@ -45,6 +43,9 @@ def material_from_scene(bag: Path, frames: int, seed: int) -> Material:
     Raises:
         ConfigError: the number of frames or the seed is out of range.
     """
+    from qdtrack_model.data.synthetic import Scene, SceneConfig  # the renderer is not needed for videos
+    from qdtrack_model.data.synthetic.bag import write_scene_bag
+
     shutil.rmtree(bag, ignore_errors=True)
     scene = Scene(SceneConfig(seed=seed, frames=frames))
     with tqdm(total=frames, unit="frame", desc="synthesize", disable=None) as bar:

@@ -79,6 +79,15 @@ class DemoResults:
             ("latency p95", f"{high:.1f} ms"),
         ]
 
+    def scoring(self) -> str:
+        """What the scores were held against, in a sentence."""
+        truth = self.material.ground_truth
+        if truth is None:
+            return "No ground truth lies beside these images: not scored."
+        first, last = int(truth.frames.min()), int(truth.frames.max())
+        objects = len(np.unique(truth.ids[truth.confidences > 0]))
+        return f"Scored on frames {first} to {last}, in which {objects} objects appear (matches at IoU .5 or more)."
+
     def boxes(self) -> MotBoxes:
         """The tracks that came back as MOTChallenge rows (ids from 1)."""
         kinds = np.array([mot_class(name, index) for index, name in enumerate(self.classes)], np.int64)

@@ -29,9 +29,10 @@ body { margin: 0; font: 15px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-seri
 main { max-width: 1160px; margin: 0 auto; padding: 32px 24px 64px; }
 h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 36px 0 12px; }
 p { margin: 0 0 12px; } .soft { color: var(--soft); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(148px, 1fr)); gap: 12px; margin-top: 20px; }
-.tile { background: #fff; border: 1px solid var(--line); border-radius: 8px; padding: 12px 16px; }
-.tile b { display: block; font-size: 24px; font-weight: 600; font-variant-numeric: tabular-nums; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(128px, 1fr)); gap: 12px; margin-top: 20px; }
+.tile { background: #fff; border: 1px solid var(--line); border-radius: 8px; padding: 10px 14px;
+        font-size: 13.5px; white-space: nowrap; }
+.tile b { display: block; font-size: 21px; font-weight: 600; font-variant-numeric: tabular-nums; }
 .tile.lead b { color: var(--accent); }
 figure { margin: 0 0 16px; background: #fff; border: 1px solid var(--line); border-radius: 8px; padding: 12px; }
 figure img { display: block; width: 100%; border-radius: 4px; }
@@ -91,7 +92,7 @@ def write_report(results: DemoResults, key_frames: list[KeyFrame], path: Path) -
         f"{html.escape(label)}</span><b>{html.escape(value)}</b></div>"
         for label, value in results.table()
     )
-    scored = "" if results.scores is not None else "<p>There is no ground truth for these images: not scored.</p>"
+    scored = f"<p>{html.escape(results.scoring())}</p>"
     path.write_text(
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>qdtrack: {html.escape(material.title)}'
         f"</title><style>{_STYLE}</style></head><body><main>"
@@ -111,7 +112,7 @@ def _key_frames(frames: list[KeyFrame]) -> str:
     return (
         '<div class="pair">'
         + "".join(
-            _figure(frame.jpeg, "jpeg", f"Frame {frame.number}, {frame.seconds:.1f} s: {frame.tracks} tracks")
+            _figure(frame.jpeg, "jpeg", f"Frame {frame.number}, {frame.seconds:.1f} s, tracks: {frame.tracks}")
             for frame in frames
         )
         + "</div>"

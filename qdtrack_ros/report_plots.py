@@ -37,7 +37,7 @@ def latency(results: DemoResults) -> bytes:
     if lost.any():
         axes.plot(seconds[lost], np.zeros(lost.sum()), "x", color="#c62828", label=f"{lost.sum()} lost")
     axes.set(xlabel="time [s]", ylabel="latency [ms]", ylim=(0, None))
-    axes.legend(loc="upper right", frameon=False, fontsize=8, ncols=4)
+    _legend(axes)
     return _png(figure)
 
 
@@ -54,7 +54,7 @@ def alive(results: DemoResults) -> bytes:
         axes.step(seconds, objects, color=_GREY, linewidth=2.5, where="post", label="objects")
     axes.step(seconds, counts, color=_BLUE, linewidth=1.1, where="post", label="tracks")
     axes.set(xlabel="time [s]", ylabel="number", ylim=(0, None))
-    axes.legend(loc="upper right", frameon=False, fontsize=8, ncols=2)
+    _legend(axes)
     return _png(figure)
 
 
@@ -110,6 +110,11 @@ def _axes(height: float) -> tuple[Figure, Any]:
     axes.margins(x=0.005)
     axes.tick_params(labelsize=8)
     return figure, axes
+
+
+def _legend(axes: Any) -> None:
+    """Above the plot, where it hides nothing."""
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, fontsize=8, ncols=4)
 
 
 def _png(figure: Figure) -> bytes:
