@@ -180,11 +180,16 @@ class BagSource(Source):
         from qdtrack_model.data.bags import read_images  # the rosbags package is needed for bags alone
 
         growing = _GrowingTime(1 / DEFAULT_FRAME_RATE)
+        damage: list[str] = []
         index = 0
-        for index, (_, stamp, image) in enumerate(read_images(self._path, self._topic), start=1):
+        for _, stamp, image in read_images(self._path, self._topic, lambda error: damage.append(str(error))):
+            index += 1 + len(damage) - self.undecodable
+            self.undecodable = len(damage)
             yield Frame(index, growing(stamp), image)
+        self.undecodable = len(damage)
         if index == 0:
-            raise SourceError(f"{self._path}: no image in this bag{f' on {self._topic}' if self._topic else ''}")
+            where = f" on {self._topic}" if self._topic else ""
+            raise SourceError(damage[0] if damage else f"{self._path}: no image in this bag{where}")
 
 
 def _natural(path: Path) -> list[tuple[int, int | str]]:

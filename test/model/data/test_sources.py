@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from qdtrack_model.data.bags import BagError, BagFrame, write_bag
 from qdtrack_model.data.mot import SequenceInfo, write_seqinfo
 from qdtrack_model.data.sources import SourceError, _GrowingTime, open_source
 from qdtrack_model.video import VideoWriter
@@ -160,3 +161,45 @@ def test_broken_sequence_information_is_a_source_error(blob_folder: Path) -> Non
 def test_a_single_image(blob_folder: Path) -> None:
     (frame,) = open_source(blob_folder / "img1" / "000002.png")
     assert (frame.index, frame.time) == (1, 0)
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_bag_as_folder_and_as_file(tmp_path: Path, storage: str) -> None:
+    write_bag(tmp_path / "drive", [BagFrame(grey(40 * n)) for n in (1, 2, 3)], 10, storage=storage)
+    (file,) = (f for f in (tmp_path / "drive").iterdir() if f.suffix in (".mcap", ".db3"))
+    for path in (tmp_path / "drive", file):
+        with open_source(path) as source:
+            frames = list(source)
+        assert [f.index for f in frames] == [1, 2, 3]
+        np.testing.assert_allclose(np.diff([f.time for f in frames]), 0.1, atol=1e-6)
+        np.testing.assert_allclose([f.image.mean() for f in frames], [40, 80, 120], atol=3)
+
+
+def test_damaged_images_in_a_bag_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode = cv2.imencode
+    broken = np.zeros((1, 9), np.uint8)
+    images = [grey(40), np.full((48, 64), 99, np.uint8), grey(120)]
+
+    def encode_all_but_grey(suffix: str, image: np.ndarray, options: list[int]) -> tuple[bool, np.ndarray]:
+        return (True, broken) if image.ndim == 2 else encode(suffix, image, options)
+
+    monkeypatch.setattr(cv2, "imencode", encode_all_but_grey)
+    write_bag(tmp_path / "drive", [BagFrame(image) for image in images], 10)
+    write_bag(tmp_path / "nothing", [BagFrame(images[1])], 10)
+    with open_source(tmp_path / "drive") as source:
+        assert [f.index for f in source] == [1, 3]
+        assert source.undecodable == 1
+    with pytest.raises(SourceError, match=r"image 1: 9 bytes of .* that cannot be decoded"):
+        list(open_source(tmp_path / "nothing"))
+
+
+def test_bag_without_images(tmp_path: Path) -> None:
+    write_bag(tmp_path / "empty", [], 10)
+    with pytest.raises(BagError, match="no image topic"):
+        list(open_source(tmp_path / "empty"))
+    write_bag(tmp_path / "drive", [BagFrame(grey(40))], 10)
+    with pytest.raises(BagError, match="no image topic '/rear'; topics: /camera/image/compressed"):
+        list(open_source(tmp_path / "drive", topic="/rear"))
+    (tmp_path / "broken.mcap").write_bytes(b"no bag")
+    with pytest.raises(BagError, match="broken"):
+        list(open_source(tmp_path / "broken.mcap"))
