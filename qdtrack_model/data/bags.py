@@ -1,0 +1,316 @@
+"""rosbag2 recordings without ROS: camera images, camera info and ground truth (the ``rosbags`` package).
+
+Written bags hold, on every frame with the same header stamp:
+
+- ``/camera/image/compressed`` sensor_msgs/CompressedImage, JPEG;
+- ``/camera/camera_info`` sensor_msgs/CameraInfo, where the intrinsics are known;
+- ``/camera/ground_truth`` vision_msgs/Detection2DArray, where there is ground truth: ``id`` is the object's number,
+  ``class_id`` its class name, ``score`` its visibility (0..1; -1 unknown). Objects that are not to be scored have
+  the class ``ignore``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+from rosbags.rosbag2 import Reader, StoragePlugin, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+from qdtrack_model.data.mot import MotBoxes
+from qdtrack_model.data.vision_msgs import DEFINITIONS
+from qdtrack_model.structures import Array
+
+IMAGE_TOPIC = "/camera/image/compressed"
+INFO_TOPIC = "/camera/camera_info"
+TRUTH_TOPIC = "/camera/ground_truth"
+FRAME_ID = "camera_optical_frame"
+START_NANOSECONDS = 1_717_200_000 * 10**9  # stamp of the first frame: 2024-06-01 00:00 UTC
+CLASS_NAMES = {1: "pedestrian", 3: "vehicle"}  # MOTChallenge class -> class_id
+IGNORE = "ignore"
+IGNORED_CLASS = 8
+JPEG_QUALITY = 92
+RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+ARRAY = "vision_msgs/msg/Detection2DArray"
+CHANNELS = {"bgr8": 3, "8UC3": 3, "rgb8": 3, "mono8": 1, "8UC1": 1}
+
+
+class BagError(ValueError):
+    """A bag that cannot be read or written; the text names the path and what was expected."""
+
+
+@dataclass(frozen=True, eq=False)
+class BagFrame:
+    """One frame to write: image (H, W, 3) BGR or (H, W) grey uint8, and its ground truth where known."""
+
+    image: Array
+    truth: MotBoxes | None = None
+
+
+@cache
+def typestore() -> Typestore:
+    """Message types of ROS 2 Kilted and vision_msgs."""
+    store = get_typestore(Stores.ROS2_KILTED)
+    for name, text in DEFINITIONS.items():
+        store.register(get_types_from_msg(text, name))
+    return store
+
+
+# Writing
+
+
+def _sensor_qos() -> list[Qos]:
+    """Best effort, keep last 5: REP-2003's profile for sensors."""
+    forever = QosTime(sec=2147483647, nsec=4294967295)
+    return [
+        Qos(
+            QosHistory.KEEP_LAST, 5, QosReliability.BEST_EFFORT, QosDurability.VOLATILE, forever, forever,
+            QosLiveliness.AUTOMATIC, forever, False,
+        )
+    ]  # fmt: skip
+
+
+def _header(nanoseconds: int) -> Any:
+    types = typestore().types
+    stamp = types["builtin_interfaces/msg/Time"](sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+    return types["std_msgs/msg/Header"](stamp=stamp, frame_id=FRAME_ID)
+
+
+def _compressed(image: Array, header: Any) -> Any:
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.size == 0:
+        raise BagError(f"image: got {image.dtype} {image.shape}, expected uint8 (H, W, 3) or (H, W)")
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    layout = "mono8; jpeg compressed mono8" if image.ndim == 2 else "bgr8; jpeg compressed bgr8"
+    return typestore().types[COMPRESSED](header=header, format=layout, data=data.reshape(-1))
+
+
+def _camera_info(intrinsics: Array, size: tuple[int, int], header: Any) -> Any:
+    types = typestore().types
+    region = types["sensor_msgs/msg/RegionOfInterest"](x_offset=0, y_offset=0, height=0, width=0, do_rectify=False)
+    projection = np.zeros((3, 4))
+    projection[:, :3] = intrinsics
+    return types["sensor_msgs/msg/CameraInfo"](
+        header=header, height=size[1], width=size[0], distortion_model="plumb_bob", d=np.zeros(5),
+        k=np.asarray(intrinsics, np.float64).reshape(9), r=np.eye(3).reshape(9), p=projection.reshape(12),
+        binning_x=0, binning_y=0, roi=region,
+    )  # fmt: skip
+
+
+def _truth_array(truth: MotBoxes, class_names: Mapping[int, str], header: Any) -> Any:
+    types = typestore().types
+    point, quaternion = types["geometry_msgs/msg/Point"], types["geometry_msgs/msg/Quaternion"]
+    pose = types["geometry_msgs/msg/PoseWithCovariance"](
+        pose=types["geometry_msgs/msg/Pose"](
+            position=point(x=0.0, y=0.0, z=0.0), orientation=quaternion(x=0.0, y=0.0, z=0.0, w=1.0)
+        ),
+        covariance=np.zeros(36),
+    )
+    detections = []
+    for row in range(len(truth)):
+        x1, y1, x2, y2 = (float(value) for value in truth.boxes[row])
+        number = int(truth.classes[row])
+        name = IGNORE if truth.confidences[row] == 0 else class_names.get(number, str(number))
+        hypothesis = types["vision_msgs/msg/ObjectHypothesis"](class_id=name, score=float(truth.visibilities[row]))
+        middle = types["vision_msgs/msg/Point2D"](x=(x1 + x2) / 2, y=(y1 + y2) / 2)
+        box = types["vision_msgs/msg/BoundingBox2D"](
+            center=types["vision_msgs/msg/Pose2D"](position=middle, theta=0.0), size_x=x2 - x1, size_y=y2 - y1
+        )
+        result = types["vision_msgs/msg/ObjectHypothesisWithPose"](hypothesis=hypothesis, pose=pose)
+        detections.append(
+            types["vision_msgs/msg/Detection2D"](header=header, results=[result], bbox=box, id=str(truth.ids[row]))
+        )
+    return types[ARRAY](header=header, detections=detections)
+
+
+def write_bag(
+    path: str | Path,
+    frames: Iterable[BagFrame],
+    frame_rate: float,
+    class_names: Mapping[int, str] = CLASS_NAMES,
+    intrinsics: Array | None = None,
+    start: int = START_NANOSECONDS,
+    storage: str = "mcap",
+) -> None:
+    """Write a new bag folder, stamped from ``start`` (nanoseconds) in steps of exactly 1 / frame_rate.
+
+    Args:
+        frames: images in order; any that has ground truth gets a message on the ground truth topic.
+        class_names: MOTChallenge class number -> class_id; other numbers are written as they are.
+        intrinsics: (3, 3) camera matrix in pixels; None writes no camera info.
+        storage: ``mcap`` or ``sqlite3``.
+
+    Raises:
+        BagError: the folder exists, an image is of another type, or the frame rate is not positive.
+    """
+    path = Path(path)
+    if path.exists():
+        raise BagError(f"{path}: is there already; choose another place or remove it")
+    if not 0 < frame_rate < 1e6:
+        raise BagError(f"frame_rate: got {frame_rate}, expected a positive number")
+    store = typestore()
+    with Writer(path, version=9, storage_plugin=StoragePlugin[storage.upper()]) as writer:
+        connections: dict[str, Connection] = {}
+
+        def write(topic: str, kind: str, message: Any, stamp: int) -> None:
+            if topic not in connections:
+                qos = _sensor_qos()
+                connections[topic] = writer.add_connection(topic, kind, typestore=store, offered_qos_profiles=qos)
+            writer.write(connections[topic], stamp, store.serialize_cdr(message, kind))
+
+        for index, frame in enumerate(frames):
+            stamp = start + round(index * 10**9 / frame_rate)
+            header = _header(stamp)
+            write(IMAGE_TOPIC, COMPRESSED, _compressed(frame.image, header), stamp)
+            if intrinsics is not None:
+                size = (frame.image.shape[1], frame.image.shape[0])
+                write(INFO_TOPIC, "sensor_msgs/msg/CameraInfo", _camera_info(intrinsics, size, header), stamp)
+            if frame.truth is not None:
+                write(TRUTH_TOPIC, ARRAY, _truth_array(frame.truth, class_names, header), stamp)
+
+
+# Reading
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Reader]:
+    """The bag (a folder, or one .mcap or .db3 file), with everything that can go wrong in a file as BagError."""
+    try:
+        with Reader(path) as reader:
+            yield reader
+    except BagError:
+        raise
+    except FileNotFoundError:
+        what = "no metadata.yaml: not a rosbag2 folder" if path.is_dir() else "no such file or folder"
+        raise BagError(f"{path}: {what}") from None
+    except Exception as error:  # rosbags meets broken files with many kinds of errors, struct's and sqlite's among them
+        reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        raise BagError(f"{path}: broken or cut off, or not a bag ({reason})") from error
+
+
+def _listing(reader: Reader) -> str:
+    topics = [f"{c.topic} ({c.msgtype.replace('/msg/', '/')})" for c in reader.connections]
+    return ", ".join(sorted(topics)) or "none at all"
+
+
+def _image_connection(reader: Reader, path: Path, topic: str | None) -> Connection:
+    images = [c for c in reader.connections if c.msgtype in (RAW, COMPRESSED)]
+    if topic is not None:
+        images = [c for c in images if c.topic == topic]
+        if not images:
+            raise BagError(f"{path}: no image topic {topic!r}; topics: {_listing(reader)}")
+    if not images:
+        raise BagError(f"{path}: no image topic (sensor_msgs/Image or CompressedImage); topics: {_listing(reader)}")
+    if len({c.topic for c in images}) > 1:
+        names = ", ".join(sorted({c.topic for c in images}))
+        raise BagError(f"{path}: several image topics: {names}; choose one with --topic")
+    return images[0]
+
+
+def _nanoseconds(header: Any) -> int:
+    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
+
+
+def _raw_image(message: Any) -> Array:
+    """(H, W, 3) BGR of a sensor_msgs/Image."""
+    channels = CHANNELS.get(message.encoding)
+    if channels is None:
+        raise BagError(f"encoding {message.encoding!r}, expected one of {', '.join(CHANNELS)}")
+    height, width, step = message.height, message.width, message.step
+    if height == 0 or width == 0 or step < width * channels or len(message.data) < height * step:
+        raise BagError(f"{width}x{height} {message.encoding} with step {step} and {len(message.data)} bytes of data")
+    rows = np.asarray(message.data[: height * step], np.uint8).reshape(height, step)
+    image = rows[:, : width * channels].reshape(height, width, channels)
+    if channels == 1:
+        return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_GRAY2BGR)
+    return np.ascontiguousarray(image[..., ::-1] if message.encoding == "rgb8" else image)
+
+
+def decode_image(message: Any, kind: str) -> Array:
+    """(H, W, 3) BGR uint8 of an image message of type ``kind``.
+
+    Raises:
+        BagError: unknown encoding, or data that cannot be decoded.
+    """
+    if kind == RAW:
+        return _raw_image(message)
+    data = np.asarray(message.data, np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if image is None:
+        raise BagError(f"{data.size} bytes of {message.format!r} that cannot be decoded")
+    return np.asarray(image)
+
+
+def read_images(
+    path: str | Path, topic: str | None = None, damaged: Callable[[BagError], None] | None = None
+) -> Iterator[tuple[str, float, Array]]:
+    """Images of one topic in the order recorded: (topic, header stamp in seconds, (H, W, 3) BGR uint8).
+
+    Args:
+        topic: which image topic; None: the only one.
+        damaged: called with the error for each image that cannot be decoded, which is then left out; None: raise it.
+
+    Raises:
+        BagError: the bag is broken, has no image topic or several and none was chosen, or an image cannot be decoded.
+    """
+    path, store = Path(path), typestore()
+    with _opened(path) as reader:
+        connection = _image_connection(reader, path, topic)
+        for number, (_, _, raw) in enumerate(reader.messages([connection]), start=1):
+            message: Any = store.deserialize_cdr(raw, connection.msgtype)
+            try:
+                image = decode_image(message, connection.msgtype)
+            except BagError as error:
+                named = BagError(f"{path}: {connection.topic}, image {number}: {error}")
+                if damaged is None:
+                    raise named from None
+                damaged(named)
+                continue
+            yield connection.topic, _nanoseconds(message.header) / 1e9, image
+
+
+def read_ground_truth(path: str | Path, class_names: Mapping[int, str] = CLASS_NAMES) -> MotBoxes:
+    """Ground truth as MOTChallenge rows; frame n is the n-th message of the ground truth topic.
+
+    Raises:
+        BagError: the bag is broken or has no such topic.
+    """
+    path, store = Path(path), typestore()
+    numbers = {name: number for number, name in class_names.items()}
+    rows: list[tuple[float, ...]] = []
+    with _opened(path) as reader:
+        connections = [c for c in reader.connections if c.topic == TRUTH_TOPIC and c.msgtype == ARRAY]
+        if not connections:
+            raise BagError(f"{path}: no ground truth on {TRUTH_TOPIC}; topics: {_listing(reader)}")
+        for frame, (_, _, raw) in enumerate(reader.messages(connections), start=1):
+            for detection in store.deserialize_cdr(raw, ARRAY).detections:  # type: ignore[attr-defined]
+                rows.append(_truth_row(frame, detection, numbers))
+    table = np.array(rows, np.float64).reshape(-1, 9)
+    return MotBoxes(table[:, 0], table[:, 1], table[:, 2:6], table[:, 6], table[:, 7], table[:, 8])
+
+
+def _truth_row(frame: int, detection: Any, numbers: Mapping[str, int]) -> tuple[float, ...]:
+    hypothesis = detection.results[0].hypothesis
+    name, box = hypothesis.class_id, detection.bbox
+    number = IGNORED_CLASS if name == IGNORE else numbers[name] if name in numbers else int(name)
+    x, y, width, height = box.center.position.x, box.center.position.y, box.size_x, box.size_y
+    corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+    return (frame, int(detection.id), *corners, float(name != IGNORE), number, hypothesis.score)
+
+
+def read_raw(path: str | Path) -> Iterator[tuple[str, str, int, bytes]]:
+    """Every message in the order recorded: (topic, type such as ``sensor_msgs/msg/Image``, bag time in ns, CDR bytes).
+
+    Raises:
+        BagError: the bag is broken.
+    """
+    with _opened(Path(path)) as reader:
+        for connection, time, raw in reader.messages():
+            yield connection.topic, connection.msgtype, time, bytes(raw)
