@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from qdtrack_model.data.bags import read_images
 from qdtrack_model.overlay import Trails, draw
@@ -59,7 +58,7 @@ def write_overlay_video(results: DemoResults, path: Path) -> list[KeyFrame]:
     An image whose tracks were lost is shown without any.
     """
     stamps = list(results.sent)
-    wanted = set(np.linspace(0, len(stamps) - 1, _KEY_FRAMES + 1).round().astype(int)[1:].tolist())
+    wanted = {int((part + 0.5) * len(stamps) / _KEY_FRAMES) for part in range(_KEY_FRAMES)}
     trails = Trails(_TRAIL)
     frames = []
     with VideoWriter(path, results.material.frame_rate) as writer:

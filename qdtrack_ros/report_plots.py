@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy.optimize import linear_sum_assignment
 
 from qdtrack_model.boxes import box_iou
@@ -54,6 +55,7 @@ def alive(results: DemoResults) -> bytes:
         axes.step(seconds, objects, color=_GREY, linewidth=2.5, where="post", label="objects")
     axes.step(seconds, counts, color=_BLUE, linewidth=1.1, where="post", label="tracks")
     axes.set(xlabel="time [s]", ylabel="number", ylim=(0, None))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(axes)
     return _png(figure)
 
@@ -75,7 +77,7 @@ def identities(results: DemoResults) -> bytes:
         spans = [((stamps[frame] - start) * 1e-9, width) for frame in frames]
         colours = [_GREY if track < 0 else tuple(c / 255 for c in colour_of(track - 1)[::-1]) for track in tracks]
         axes.broken_barh(spans, (row - 0.36, 0.72), facecolors=colours, linewidth=0)
-    axes.set(xlabel="time [s]", ylabel="object", ylim=(len(order) - 0.4, -0.6))
+    axes.set(xlabel="time [s]", ylabel="object", xlim=(0, _seconds(results)[-1] + width), ylim=(len(order) - 0.4, -0.6))
     axes.set_yticks(range(len(order)), [str(identity) for identity in order], fontsize=6.5)
     axes.grid(False, axis="y")
     return _png(figure)
