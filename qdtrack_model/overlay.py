@@ -98,11 +98,14 @@ def _draw_box(image: Array, box: list[float], colour: Colour, thickness: int) ->
     cv2.rectangle(image, (x1, y1), (x2, y2), colour, thickness, cv2.LINE_AA, SHIFT)
 
 
-def _draw_label(image: Array, text: str, box: list[float], colour: Colour, scale: float) -> None:
-    """A small filled label on the box's upper edge, kept inside the image."""
-    (width, height), _ = cv2.getTextSize(text, FONT, scale, 1)
+def _draw_label(image: Array, texts: Sequence[str], box: list[float], colour: Colour, scale: float) -> None:
+    """A small filled label on the box's upper edge, kept inside the image: the first text no wider than the box."""
     margin = max(1, round(4 * scale))
-    full_width, full_height = width + 2 * margin, height + 2 * margin
+    for text in texts:
+        (width, height), _ = cv2.getTextSize(text, FONT, scale, 1)
+        full_width, full_height = width + 2 * margin, height + 2 * margin
+        if full_width <= box[2] - box[0]:
+            break
     left = min(max(round(box[0]), 0), max(image.shape[1] - full_width, 0))
     top = round(box[1]) - full_height
     if top < 0:
@@ -118,7 +121,8 @@ def draw(image: Array, tracks: Tracks, classes: Sequence[str], trails: Trails | 
     Args:
         image: (H, W, 3) BGR or (H, W) grey, uint8.
         tracks: boxes in pixels of the image.
-        classes: class names; where there is only one, labels are ids alone.
+        classes: class names, written where there are several and the box is wide enough; ids (from 1, as in
+            result files) always are.
         trails: paths up to now; this call extends them by ``tracks`` and draws them.
 
     Returns:
@@ -136,7 +140,8 @@ def draw(image: Array, tracks: Tracks, classes: Sequence[str], trails: Trails | 
         _draw_box(canvas, seen.boxes[row].tolist(), colour_of(int(seen.ids[row])), thickness)
     for row in order:
         identity, label = int(seen.ids[row]), int(seen.labels[row])
-        name = f"{classes[label]} " if len(classes) > 1 and 0 <= label < len(classes) else ""
-        colour = colour_of(identity)
-        _draw_label(canvas, f"{name}{identity + 1}", seen.boxes[row].tolist(), colour, max(0.35, 0.42 * size))
+        texts = [str(identity + 1)]
+        if len(classes) > 1 and 0 <= label < len(classes):
+            texts.insert(0, f"{classes[label]} {identity + 1}")
+        _draw_label(canvas, texts, seen.boxes[row].tolist(), colour_of(identity), max(0.35, 0.42 * size))
     return canvas

@@ -54,12 +54,15 @@ def test_grey_image_comes_back_in_colour() -> None:
     assert drawn.shape == (100, 120, 3)
 
 
-def test_class_names_are_written_where_there_are_several() -> None:
+def test_class_names_are_written_where_there_are_several_and_room() -> None:
     image = np.full((200, 300, 3), 90, np.uint8)
-    tracks = tracks_at([[100, 60, 160, 180]])
-    one = changed(image, draw(image, tracks, ("pedestrian",)))
-    several = changed(image, draw(image, tracks, ("pedestrian", "vehicle")))
-    assert several[:60].sum() > 2 * one[:60].sum()
+    labels = {}
+    for width in (20, 150):
+        tracks = tracks_at([[100, 60, 100 + width, 180]])
+        for classes in (("pedestrian",), ("pedestrian", "vehicle")):
+            labels[width, len(classes)] = changed(image, draw(image, tracks, classes))[:58].sum()
+    assert labels[150, 2] > 2 * labels[150, 1]
+    assert labels[20, 2] == labels[20, 1]
 
 
 def test_neighbouring_ids_differ_in_colour() -> None:
