@@ -237,12 +237,12 @@ def _markdown() -> str:
         "one setting and leaves the others. Times are seconds of the images' header stamps.",
         "",
         "The QoS of every topic can be overridden as in every ROS 2 node, for example",
-        "`qos_overrides./image.subscription.reliability: reliable`. Without one the node subscribes to images as they are",
-        "offered: reliable where every publisher is, best effort otherwise.",
+        "`qos_overrides./image.subscription.reliability: reliable`. Without one the node subscribes to images as they",
+        "are offered: reliable where every publisher is, best effort otherwise.",
         "",
         "Uncompressed images larger than some 500 KB: Fast DDS loses most of them at its default settings, between",
-        "processes of one machine too. Set `FASTDDS_DEFAULT_PROFILES_FILE` to `config/fastdds_large_images.xml` for the",
-        "camera driver and for the node, or use the camera's compressed topic.",
+        "processes of one machine too. Set `FASTDDS_DEFAULT_PROFILES_FILE` to `config/fastdds_large_images.xml` for",
+        "the camera driver and for the node, or use the camera's compressed topic.",
     ]
     return "\n".join(lines) + "\n"
 
