@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
 from qdtrack_model.boxes import box_area, box_centres
+from qdtrack_model.config import require
 from qdtrack_model.data.mot import MotBoxes, MotError, mot_class, read_mot
 from qdtrack_model.data.sources import open_source
 from qdtrack_model.structures import Array
@@ -76,13 +76,22 @@ def load_sequence(
     return loaded
 
 
-class PairSettings(Protocol):
-    """What :class:`FramePairs` needs to know; see ``training/config.py`` for the meaning."""
+@dataclass(frozen=True)
+class PairConfig:
+    """How a pair of crops is drawn from a sequence."""
 
-    crop_size: tuple[int, int]
-    scale_range: tuple[float, float]
-    reference_range: int
-    grey_probability: float
+    crop_size: tuple[int, int] = (256, 448)  # height, width; multiples of 32
+    scale_range: tuple[float, float] = (0.7, 1.4)
+    reference_range: int = 20  # the reference frame lies at most so many frames from the key frame
+    grey_probability: float = 0.2
+
+    def __post_init__(self) -> None:
+        multiples = all(n > 0 and n % 32 == 0 for n in self.crop_size)
+        require(multiples, "crop_size", self.crop_size, "height and width as positive multiples of 32")
+        low, high = self.scale_range
+        require(0 < low <= high, "scale_range", self.scale_range, "0 < lowest <= highest")
+        require(self.reference_range >= 0, "reference_range", self.reference_range, "0 or more frames")
+        require(0 <= self.grey_probability <= 1, "grey_probability", self.grey_probability, "a number in [0, 1]")
 
 
 class FramePairs:
@@ -90,15 +99,15 @@ class FramePairs:
 
     Args:
         sequences: frames of each sequence in order.
-        settings: sizes and ranges.
+        config: sizes and ranges.
         seed: seed of the whole run.
         count: how many pairs there are.
     """
 
-    def __init__(self, sequences: Sequence[list[LabelledImage]], settings: PairSettings, seed: int, count: int) -> None:
+    def __init__(self, sequences: Sequence[list[LabelledImage]], config: PairConfig, seed: int, count: int) -> None:
         self._sequences = sequences
         self._places = [(s, f) for s, frames in enumerate(sequences) for f in range(len(frames))]
-        self._settings, self._seed, self._count = settings, seed, count
+        self._config, self._seed, self._count = config, seed, count
 
     def __len__(self) -> int:
         return self._count
@@ -110,7 +119,7 @@ class FramePairs:
         random = np.random.default_rng((self._seed, item))
         sequence, key = self._places[random.integers(len(self._places))]
         frames = self._sequences[sequence]
-        span = self._settings.reference_range
+        span = self._config.reference_range
         reference = int(np.clip(key + random.integers(-span, span + 1), 0, len(frames) - 1))
         warps = self._warps(frames[key], random)
         gains = self._gains(random)
@@ -119,8 +128,8 @@ class FramePairs:
 
     def _warps(self, frame: LabelledImage, random: np.random.Generator) -> list[Array]:
         """Two affine maps (2, 3) from frame to crop: nearly the same place and scale, the same flip."""
-        height, width = self._settings.crop_size
-        scale = np.exp(random.uniform(*np.log(self._settings.scale_range)))
+        height, width = self._config.crop_size
+        scale = np.exp(random.uniform(*np.log(self._config.scale_range)))
         flip = random.random() < 0.5
         targets = box_centres(frame.boxes[frame.labels >= 0])
         focus = targets[random.integers(len(targets))] if len(targets) else np.array(frame.image.shape[1::-1]) / 2
@@ -156,10 +165,10 @@ class FramePairs:
 
     def _view(self, frame: LabelledImage, warp: Array, gains: Array, random: np.random.Generator) -> LabelledImage:
         """The crop of ``frame`` that the affine map ``warp`` (2, 3) shows."""
-        height, width = self._settings.crop_size
+        height, width = self._config.crop_size
         image = cv2.warpAffine(frame.image, warp, (width, height), flags=cv2.INTER_LINEAR, borderValue=(114,) * 3)
         image = cv2.LUT(image, gains[None])
-        if random.random() < self._settings.grey_probability:
+        if random.random() < self._config.grey_probability:
             image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
         corners = frame.boxes.reshape(-1, 2, 2) * (warp[0, 0], warp[1, 1]) + warp[:, 2]
         whole = np.concatenate([corners.min(1), corners.max(1)], axis=1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from qdtrack_model.checkpoints import Checkpoint
@@ -98,10 +98,10 @@ def load(checkpoint: Checkpoint, runtime: str = "auto", threads: int | None = No
     return RUNTIMES[runtime](checkpoint, threads)
 
 
-def to_detections(boxes: Array, scores: Array, labels: Array, embeddings: Array, floor: float) -> Detections:
-    """One image's fixed-size outputs, best first, as the detections that score above ``floor``."""
-    rows = scores > floor
-    return Detections(boxes[rows], scores[rows], labels[rows], embeddings[rows])
+def to_detections(outputs: Sequence[Array], floor: float) -> Detections:
+    """One image's boxes, scores, labels and embeddings, of fixed size, as the detections that score above ``floor``."""
+    rows = outputs[1] > floor
+    return Detections(*(output[rows] for output in outputs))
 
 
 def check_images(images: Array, config: ModelConfig) -> None:

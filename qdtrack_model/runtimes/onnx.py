@@ -43,7 +43,7 @@ class OnnxRuntime:
         detections = []
         for image in images:
             outputs = self._session.run(OUTPUTS, {"images": image[None]})
-            detections.append(to_detections(*(output[0] for output in outputs), self.config.score_floor))
+            detections.append(to_detections([output[0] for output in outputs], self.config.score_floor))
         return detections
 
     def close(self) -> None:

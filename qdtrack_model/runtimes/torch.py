@@ -30,7 +30,7 @@ class TorchRuntime:
         self.device = f"cuda, {torch.cuda.get_device_name(0)}" if cuda else f"cpu, {threads} threads"
         if not cuda:
             torch.set_num_threads(threads)
-        self._network = checkpoint.network().to(memory_format=torch.channels_last).to(self._device)
+        self._network = checkpoint.network().to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def warm_up(self) -> None:
         self.infer(np.zeros((1, *self.config.input_size, 3), np.uint8))
@@ -39,10 +39,8 @@ class TorchRuntime:
         check_images(images, self.config)
         with self._torch.inference_mode():
             outputs = self._network(self._torch.from_numpy(images).to(self._device))
-        arrays = [
-            output.float().cpu().numpy() if output.is_floating_point() else output.cpu().numpy() for output in outputs
-        ]
-        return [to_detections(*row, self.config.score_floor) for row in zip(*arrays, strict=True)]
+        arrays = [output.cpu().numpy() for output in outputs]
+        return [to_detections(row, self.config.score_floor) for row in zip(*arrays, strict=True)]
 
     def close(self) -> None:
         del self._network

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qdtrack_model.config import OneShotConfig, QuasiDenseConfig, from_mapping, read_yaml, require
+from qdtrack_model.data.pairs import PairConfig
 
 
 @dataclass(frozen=True)
@@ -16,11 +17,8 @@ class TrainConfig:
     tracker: QuasiDenseConfig = field(default_factory=QuasiDenseConfig)  # stored with the weights, times in seconds
     seed: int = 0
     steps: int = 3000
-    pairs: int = 8  # pairs of frames a step
-    crop_size: tuple[int, int] = (256, 448)  # height, width; multiples of 32
-    scale_range: tuple[float, float] = (0.7, 1.4)
-    reference_range: int = 20  # the reference frame lies at most so many frames from the key frame
-    grey_probability: float = 0.2
+    batch: int = 8  # pairs of frames a step
+    pairs: PairConfig = field(default_factory=PairConfig)
     places: int = 192  # places a frame at which box and embedding are learned
     places_per_object: int = 5
     learning_rate: float = 2e-3
@@ -34,12 +32,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         require(self.steps > 0, "steps", self.steps, "a positive number")
-        require(self.pairs > 0, "pairs", self.pairs, "a positive number")
-        multiples = all(n > 0 and n % 32 == 0 for n in self.crop_size)
-        require(multiples, "crop_size", self.crop_size, "height and width as positive multiples of 32")
-        low, high = self.scale_range
-        require(0 < low <= high, "scale_range", self.scale_range, "0 < lowest <= highest")
-        require(self.reference_range >= 0, "reference_range", self.reference_range, "0 or more frames")
+        require(self.batch > 0, "batch", self.batch, "a positive number")
         require(self.places >= 8, "places", self.places, "8 or more")
         require(self.places_per_object > 0, "places_per_object", self.places_per_object, "a positive number")
         require(0 < self.learning_rate < 1, "learning_rate", self.learning_rate, "a number in (0, 1)")

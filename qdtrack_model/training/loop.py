@@ -69,7 +69,7 @@ def train(
         ResumeError: the saved state belongs to another recipe.
         FloatingPointError: the loss is no longer finite.
     """
-    network.to(device, memory_format=torch.channels_last).train()
+    network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     average = copy.deepcopy(network).eval()
     decayed = [p for p in network.parameters() if p.ndim > 1]
     plain = [p for p in network.parameters() if p.ndim <= 1]
@@ -86,9 +86,9 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
 
-    pairs = CentrePairs(FramePairs(sequences, config, config.seed, config.steps * config.pairs), config)
+    pairs = CentrePairs(FramePairs(sequences, config.pairs, config.seed, config.steps * config.batch), config)
     loader = DataLoader(
-        Subset(pairs, range(first * config.pairs, len(pairs))), config.pairs, collate_fn=collate, num_workers=workers
+        Subset(pairs, range(first * config.batch, len(pairs))), config.batch, collate_fn=collate, num_workers=workers
     )
 
     def save(step: int) -> None:

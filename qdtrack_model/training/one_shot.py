@@ -46,7 +46,7 @@ class CentrePairs(Dataset[list[tuple[np.ndarray, ...]]]):
 
     def __getitem__(self, item: int) -> list[tuple[np.ndarray, ...]]:
         config, random = self._config, np.random.default_rng((self._config.seed + 1, item))
-        frames = []
+        frames: list[tuple[np.ndarray, ...]] = []
         for view in self._pairs[item]:
             t = centre_targets(view, len(config.model.classes), config.places, config.places_per_object, random)
             frames.append((view.image, t.heat, t.ignored, t.index, t.boxes, t.identity))

@@ -66,7 +66,7 @@ def main(args: argparse.Namespace) -> int:
     folders = find_sequences(args.data)
     sequences = load_sequences(folders, config.model.classes, config.model.input_size, args.frames)
     frames = sum(map(len, sequences))
-    print(f"{len(sequences)} sequences, {frames} frames, {config.steps} steps of {config.pairs} pairs on {args.device}")
+    print(f"{len(sequences)} sequences, {frames} frames, {config.steps} steps of {config.batch} pairs on {args.device}")
     state_path = args.output.with_suffix(".state.pt")
     state_path.parent.mkdir(parents=True, exist_ok=True)
     try:

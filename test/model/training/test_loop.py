@@ -11,13 +11,15 @@ import torch
 from qdtrack_model import checkpoints
 from qdtrack_model.cli import main
 from qdtrack_model.config import ConfigError, OneShotConfig
-from qdtrack_model.data.pairs import LabelledImage
+from qdtrack_model.data.pairs import LabelledImage, PairConfig
 from qdtrack_model.networks import OneShotNetwork
 from qdtrack_model.training.config import TrainConfig
 from qdtrack_model.training.loop import ResumeError, learning_rate, train
 
 MODEL = OneShotConfig(classes=("pedestrian",), input_size=(64, 96), width=0.125, max_detections=20, embedding_size=16)
-CONFIG = TrainConfig(model=MODEL, steps=12, pairs=2, crop_size=(64, 64), reference_range=2, warm_up=2, places=32)
+CONFIG = TrainConfig(
+    model=MODEL, steps=12, batch=2, pairs=PairConfig((64, 64), reference_range=2), warm_up=2, places=32
+)
 
 
 def moving_blocks() -> list[LabelledImage]:
@@ -64,7 +66,7 @@ def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path, monkeypa
     for (name, first), second in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
 
-    other = TrainConfig(model=MODEL, steps=13, pairs=2, crop_size=(64, 64))
+    other = TrainConfig(model=MODEL, steps=13, batch=2, pairs=PairConfig((64, 64)))
     with pytest.raises(ResumeError, match="another recipe"):
         run(other, tmp_path / "half.pt", resume=True)
 
@@ -73,8 +75,8 @@ def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path, monkeypa
 def test_it_learns_to_find_and_to_tell_apart(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     config = TrainConfig(
-        model=MODEL, steps=250, pairs=4, crop_size=(64, 96), scale_range=(0.9, 1.1), warm_up=10, average=0.9,
-        learning_rate=4e-3, reference_range=3, places=48,
+        model=MODEL, steps=250, batch=4, pairs=PairConfig((64, 96), (0.9, 1.1), reference_range=3),
+        warm_up=10, average=0.9, learning_rate=4e-3, places=48,
     )  # fmt: skip
     network = run(config, tmp_path / "state.pt")
     frames = moving_blocks()
@@ -115,8 +117,8 @@ def write_folder(folder: Path) -> Path:
 RECIPE = """
 model: {classes: [pedestrian], input_size: [64, 96], width: 0.125, max_detections: 20}
 steps: 2
-pairs: 1
-crop_size: [64, 64]
+batch: 1
+pairs: {crop_size: [64, 64]}
 """
 
 
@@ -136,7 +138,8 @@ def test_the_command_writes_weights_that_say_where_they_come_from(tmp_path: Path
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [("stepz: 3", "unknown key 'stepz'; did you mean 'steps'"), ("steps: -1", "steps: got -1"),
-     ("crop_size: [250, 448]", "crop_size"), ("model: {width: wide}", "model.width: got 'wide', expected float")],
+     ("pairs: {crop_size: [250, 448]}", "crop_size"),
+     ("model: {width: wide}", "model.width: got 'wide', expected float")],
 )  # fmt: skip
 def test_a_wrong_recipe_is_named(tmp_path: Path, recipe: str, message: str) -> None:
     path = tmp_path / "recipe.yaml"
