@@ -44,7 +44,7 @@ def material_from_scene(bag: Path, frames: int, seed: int) -> Material:
         ConfigError: the number of frames or the seed is out of range.
     """
     from qdtrack_model.data.synthetic import Scene, SceneConfig  # the renderer is not needed for videos
-    from qdtrack_model.data.synthetic.bag import write_scene_bag
+    from qdtrack_model.data.synthetic.writer import write_scene_bag
 
     shutil.rmtree(bag, ignore_errors=True)
     scene = Scene(SceneConfig(seed=seed, frames=frames))
