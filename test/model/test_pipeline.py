@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdtrack_model import checkpoints, networks
@@ -26,6 +26,7 @@ def found(boxes: object) -> Detections:
     return Detections(boxes, np.full(count, 0.9), np.zeros(count), np.ones((count, 2)))
 
 
+@settings(deadline=None)
 @given(
     width=st.integers(8, 3000), height=st.integers(8, 3000),
     corners=st.lists(st.floats(0, 1), min_size=4, max_size=4),

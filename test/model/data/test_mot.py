@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdtrack_model.data.mot import (
@@ -25,6 +25,7 @@ SIDE = st.integers(0, 2_000_000).map(lambda n: n / 1000)
 ROW = st.tuples(st.integers(1, 9), st.integers(0, 10**9), NUMBER, NUMBER, SIDE, SIDE, st.sampled_from([0.0, 0.25, 1.0]))
 
 
+@settings(deadline=None)
 @given(st.lists(ROW, max_size=12, unique_by=lambda row: row[:2]))
 def test_what_is_written_is_read_back(rows: list[tuple[float, ...]]) -> None:
     import tempfile
