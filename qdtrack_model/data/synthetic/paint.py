@@ -12,6 +12,9 @@ import numpy as np
 from qdtrack_model.structures import Array
 
 SHIFT = 4  # fractional bits of polygon corners
+# Coverage (of 255) above which a pixel belongs to a silhouette. OpenCV's anti-aliased polygons are about 0.7 pixels
+# too wide on every side; at this level the silhouette has the polygon's own size.
+COVERED = 235
 # Two half circles around the ends of a capsule that lies along x.
 _TURN = np.concatenate([np.linspace(0.5, 1.5, 8), np.linspace(-0.5, 0.5, 8)]) * np.pi
 _CAPS = np.stack([np.cos(_TURN), np.sin(_TURN)], axis=1)
@@ -79,13 +82,14 @@ class Drawing:
         return np.concatenate([points.min(axis=0), points.max(axis=0)])
 
     def area(self) -> float:
-        """Silhouette area in pixels, parts outside the image included."""
-        x1, y1, x2, y2 = self.bounds()
-        scale = min(4.0, 256.0 / max(x2 - x1, y2 - y1, 1.0))
-        mask = np.zeros((int((y2 - y1) * scale) + 2, int((x2 - x1) * scale) + 2), np.uint8)
+        """Silhouette area in pixels, parts outside the image included; counts what :meth:`rasterise` covers."""
+        low, high = np.floor(self.bounds().reshape(2, 2)) + np.array([[-2], [2]])
+        scale = min(1.0, 1024.0 / float((high - low).max()))  # huge only when passing close to the camera
+        width, height = np.ceil((high - low) * scale).astype(int)
+        mask = np.zeros((height, width), np.uint8)
         for points in self.polygons:
-            cv2.fillPoly(mask, [_fixed((points - (x1, y1)) * scale)], 255, cv2.LINE_8, SHIFT)
-        return float(np.count_nonzero(mask)) / scale**2
+            cv2.fillPoly(mask, [_fixed((points - low) * scale)], 255, cv2.LINE_AA, SHIFT)
+        return float(np.count_nonzero(mask > COVERED)) / scale**2
 
     def rasterise(self, left: int, top: int, width: int, height: int) -> Array:
         """(height, width, 4) uint8 patch of the image from (left, top): colour (not multiplied) and coverage."""

@@ -14,7 +14,7 @@ from qdtrack_model.data.synthetic.camera import Camera
 from qdtrack_model.data.synthetic.config import SceneConfig
 from qdtrack_model.data.synthetic.furniture import draw_item, draw_items, tree_patch
 from qdtrack_model.data.synthetic.layout import draw_street
-from qdtrack_model.data.synthetic.paint import Drawing, composite, ellipse, hull
+from qdtrack_model.data.synthetic.paint import COVERED, Drawing, composite, ellipse, hull
 from qdtrack_model.data.synthetic.pedestrians import draw_figure, skeleton
 from qdtrack_model.data.synthetic.vehicles import draw_vehicle
 from qdtrack_model.structures import Array
@@ -274,7 +274,7 @@ def _draw(image: Array, silhouettes: Array, thing: _Placed) -> None:
             return
         patch = thing.drawing.rasterise(left, top, right - left, bottom - top)
     region = silhouettes[top : top + patch.shape[0], left : left + patch.shape[1]]
-    region[patch[..., 3] > 127] = thing.identity + 1
+    region[patch[..., 3] > COVERED] = thing.identity + 1
     composite(image, patch, left, top, motion)
 
 
