@@ -76,9 +76,10 @@ class OneShotNetwork(nn.Module):
         self.box = nn.Linear(config.head_width, 6)  # offset x, y; log of left, top, right, bottom
         self.embedding_hidden = nn.Linear(9 * FEATURES, 2 * config.head_width)
         self.embedding = nn.Linear(2 * config.head_width, config.embedding_size)
-        nn.init.constant_(self.heat.bias, -math.log(99))  # every cell starts at probability .01
-        nn.init.normal_(self.box.weight, std=1e-3)
+        assert self.heat.bias is not None
         with torch.no_grad():
+            self.heat.bias.fill_(-math.log(99))  # every cell starts at probability .01
+            self.box.weight.normal_(std=1e-3)
             self.box.bias.copy_(torch.tensor([0.5, 0.5, 1.5, 1.5, 1.5, 1.5]))
 
     def features(self, images: Tensor) -> Tensor:
