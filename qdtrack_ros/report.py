@@ -28,10 +28,10 @@ body { margin: 0; font: 15px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-seri
 main { max-width: 1160px; margin: 0 auto; padding: 32px 24px 64px; }
 h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 36px 0 12px; }
 p { margin: 0 0 12px; } .soft { color: var(--soft); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(128px, 1fr)); gap: 12px; margin-top: 20px; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(140px, 1fr)); gap: 12px; margin-top: 20px; }
 .tile { background: #fff; border: 1px solid var(--line); border-radius: 8px; padding: 10px 14px;
         font-size: 13.5px; white-space: nowrap; }
-.tile b { display: block; font-size: 21px; font-weight: 600; font-variant-numeric: tabular-nums; }
+.tile b { display: block; font-size: 20px; font-weight: 600; font-variant-numeric: tabular-nums; }
 .tile.lead b { color: var(--accent); }
 figure { margin: 0 0 16px; background: #fff; border: 1px solid var(--line); border-radius: 8px; padding: 12px; }
 figure img { display: block; width: 100%; border-radius: 4px; }
