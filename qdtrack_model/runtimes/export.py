@@ -18,6 +18,10 @@ OUTPUTS = ("boxes", "scores", "labels", "embeddings")
 GRAPH_VERSION = 1  # raise when networks compute differently from the same weights
 
 
+class CacheError(RuntimeError):
+    """An exported graph that cannot be kept; the text says where."""
+
+
 def cache_folder() -> Path:
     """Where exported graphs are kept: ``$QDTRACK_CACHE``, or ``qdtrack`` below the user's cache folder."""
     if os.environ.get("QDTRACK_CACHE"):
@@ -52,9 +56,21 @@ def cached_onnx(checkpoint: Checkpoint) -> Path:
     """The exported graph of ``checkpoint``, made on first use; the name holds the hash of the weights.
 
     Two processes that start at once export once.
+
+    Raises:
+        CacheError: the cache folder cannot be written.
     """
     folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return _exported(checkpoint, folder)
+    except OSError as error:
+        raise CacheError(
+            f"{folder}: cannot keep the exported network ({error}); set QDTRACK_CACHE to a folder that can be written"
+        ) from None
+
+
+def _exported(checkpoint: Checkpoint, folder: Path) -> Path:
     path = folder / f"{checkpoint.path.stem}-{checkpoint.digest[:16]}-v{GRAPH_VERSION}.onnx"
     with (folder / f"{path.stem}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -7,6 +7,7 @@ import torch
 from qdtrack_model import checkpoints, runtimes
 from qdtrack_model.config import OneShotConfig, QuasiDenseConfig
 from qdtrack_model.networks import build
+from qdtrack_model.runtimes.export import CacheError
 
 CONFIG = OneShotConfig(input_size=(64, 96), width=0.125, max_detections=20, score_floor=0.0)
 
@@ -48,6 +49,15 @@ def test_the_graph_is_exported_once(checkpoint: checkpoints.Checkpoint, cache: P
     before = graph.stat().st_mtime_ns
     runtimes.load(checkpoint, "onnxruntime", threads=1).close()
     assert graph.stat().st_mtime_ns == before
+
+
+def test_a_cache_that_cannot_be_written_is_named(
+    checkpoint: checkpoints.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("QDTRACK_CACHE", str(tmp_path / "file"))
+    with pytest.raises(CacheError, match="set QDTRACK_CACHE to a folder that can be written"):
+        runtimes.load(checkpoint, "onnxruntime")
 
 
 @pytest.mark.parametrize(
