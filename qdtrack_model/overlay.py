@@ -115,15 +115,17 @@ def _draw_label(image: Array, texts: Sequence[str], box: list[float], colour: Co
     cv2.putText(image, text, origin, FONT, scale, _text_colour(colour), 1, cv2.LINE_AA)
 
 
-def draw(image: Array, tracks: Tracks, classes: Sequence[str], trails: Trails | None = None) -> Array:
+def draw(
+    image: Array, tracks: Tracks, classes: Sequence[str], trails: Trails | None = None, first_id: int = 1
+) -> Array:
     """Draw tracks into a copy of an image. Lost tracks are not drawn.
 
     Args:
         image: (H, W, 3) BGR or (H, W) grey, uint8.
         tracks: boxes in pixels of the image.
-        classes: class names, written where there are several and the box is wide enough; ids (from 1, as in
-            result files) always are.
+        classes: class names, written where there are several and the box is wide enough; ids always are.
         trails: paths up to now; this call extends them by ``tracks`` and draws them.
+        first_id: the number written for id 0: 1 as in result files, 0 as in messages.
 
     Returns:
         A new image (H, W, 3) BGR.
@@ -140,8 +142,8 @@ def draw(image: Array, tracks: Tracks, classes: Sequence[str], trails: Trails | 
         _draw_box(canvas, seen.boxes[row].tolist(), colour_of(int(seen.ids[row])), thickness)
     for row in order:
         identity, label = int(seen.ids[row]), int(seen.labels[row])
-        texts = [str(identity + 1)]
+        texts = [str(identity + first_id)]
         if len(classes) > 1 and 0 <= label < len(classes):
-            texts.insert(0, f"{classes[label]} {identity + 1}")
+            texts.insert(0, f"{classes[label]} {identity + first_id}")
         _draw_label(canvas, texts, seen.boxes[row].tolist(), colour_of(identity), max(0.35, 0.42 * size))
     return canvas

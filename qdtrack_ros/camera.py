@@ -47,7 +47,8 @@ class Camera:
 
     Args:
         node: owner of the subscriptions; its remappings apply.
-        deliver: called in the executor's thread with every image message; must return at once.
+        deliver: called in the executor's thread with every image message once :meth:`listen` was called; must return
+            at once.
     """
 
     def __init__(self, node: Node, deliver: Callable[[Camera, ImageMessage], None]) -> None:
@@ -58,32 +59,37 @@ class Camera:
         self.topics = {name: node.resolve_topic_name(name) for name in _TOPICS}
         self._latest_stamp: int | None = None
         self._arrival = time.monotonic()
-        self.listen()
 
     def listen(self) -> None:
-        """Subscribe to whichever of the two topics is not subscribed."""
+        """Subscribe to whichever of the two topics is not subscribed, as its publishers offer it."""
         for name in _TOPICS:
             if name not in self._subscriptions:
-                self._subscribe(name, ReliabilityPolicy.BEST_EFFORT)
+                self._subscribe(name, self._offered(name) or ReliabilityPolicy.BEST_EFFORT)
 
     def match_publishers(self) -> None:
-        """Subscribe reliably where every publisher of the topic is reliable.
+        """Follow publishers that came or changed since: subscribe anew where the reliability is not what they offer.
+
+        An image on its way meanwhile may be lost. A reliability set by ``qos_overrides`` is left alone.
+        """
+        for name, held in list(self._subscriptions.items()):
+            offered = self._offered(name)
+            if offered is None or offered == held.qos_profile.reliability or self._reliability_is_set(name):
+                continue
+            self._node.get_logger().info(f"{self.topics[name]}: subscribing {offered.name.lower()}, as it is offered")
+            self._subscribe(name, offered)
+            self._node.destroy_subscription(held)
+
+    def _offered(self, name: str) -> ReliabilityPolicy | None:
+        """Reliable where every publisher of the topic is, else best effort; None where nobody is known to publish.
 
         Best effort connects to all publishers, but of images above some 500 KB the default transport then loses
-        nearly every one; asking for lost parts again is what brings them through. A reliability set by
-        ``qos_overrides`` is left alone.
+        nearly every one; asking for lost parts again is what brings them through.
         """
-        for name in list(self._subscriptions):
-            publishers = self._node.get_publishers_info_by_topic(self.topics[name])
-            reliable = {p.qos_profile.reliability == ReliabilityPolicy.RELIABLE for p in publishers} == {True}
-            wanted = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-            held = self._subscriptions[name]
-            if publishers and held.qos_profile.reliability != wanted and not self._reliability_is_set(name):
-                self._node.get_logger().info(
-                    f"{self.topics[name]}: subscribing {wanted.name.lower()}, as it is offered"
-                )
-                self._subscribe(name, wanted)
-                self._node.destroy_subscription(held)
+        publishers = self._node.get_publishers_info_by_topic(self.topics[name])
+        if not publishers:
+            return None
+        reliable = all(one.qos_profile.reliability == ReliabilityPolicy.RELIABLE for one in publishers)
+        return ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
 
     def _subscribe(self, name: str, reliability: ReliabilityPolicy) -> None:
         kinds = [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH]

@@ -16,7 +16,7 @@ import numpy as np
 import rclpy
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -36,6 +36,7 @@ from qdtrack_ros.worker import Worker
 # weights, runtime, threads, tracker settings -> what turns images into tracks
 PipelineFactory = Callable[[str, str, int | None, Mapping[str, Any]], Pipeline]
 _SIGNAL_CHECK = 0.1  # seconds after which a signal is noticed at the latest
+_LISTEN_AGAIN = 5.0  # seconds of silence after which both of the camera's topics are listened to again
 _WARM_UP_IMAGE = (720, 1280, 3)  # a usual camera: the first real image then finds every buffer in place
 
 
@@ -72,7 +73,10 @@ class TrackerNode(LifecycleNode):
         reason = parameters.refusal(new, configured=self._pipeline is not None)
         if reason:
             return SetParametersResult(successful=False, reason=reason)
-        self._options = self._read_options({parameter.name: parameter.value for parameter in new})
+        options = self._read_options({parameter.name: parameter.value for parameter in new})
+        if self._outputs is not None and options.min_score != self._options.min_score:
+            self._outputs.publish_labels(self._stamped_now(), options.min_score)
+        self._options = options
         return SetParametersResult(successful=True)
 
     def _read_options(self, new: Mapping[str, Any]) -> OutputOptions:
@@ -82,7 +86,7 @@ class TrackerNode(LifecycleNode):
             return new[name] if name in new else parameters.value(self, name)
 
         return OutputOptions(
-            min_score=current("min_score"),
+            min_score=float(current("min_score")),  # a whole number is taken, too
             lost=current("publish_lost"),
             embeddings=current("publish_embeddings"),
             overlay_trail=current("overlay_trail"),
@@ -168,9 +172,10 @@ class TrackerNode(LifecycleNode):
     def _start(self) -> None:
         assert self._pipeline is not None and self._outputs is not None
         self._pipeline.reset()
-        self._outputs.publish_labels(self._stamped_now(), parameters.value(self, "min_score"))
+        self._outputs.begin(self._stamped_now(), self._options.min_score)
         self._worker = Worker(self._handle, parameters.value(self, "queue_size"))
         self._camera = Camera(self, self._deliver)
+        self._camera.listen()
         self._silence_reported, self._dropped_reported = False, 0
         self.get_logger().info(f"active: waiting for images on {' or '.join(self._camera.topics.values())}")
 
@@ -223,7 +228,7 @@ class TrackerNode(LifecycleNode):
         elif step == 0.0:
             camera.counts.repeated += 1
             return None
-        elif step is not None and step < 0.0:
+        elif step is not None and step < 0.0 and self._complaints.passes("stamps went back"):
             # The tracker forgets on its own, and its ids go on: nobody sees an old id on a new object.
             self.get_logger().warning(f"stamps went back by {-step:.3f} s: all tracks are forgotten")
         return self._pipeline.process(image, moment)
@@ -241,12 +246,13 @@ class TrackerNode(LifecycleNode):
             return
         camera.match_publishers()
         self._report_drops(camera.counts)
+        if camera.silence >= _LISTEN_AGAIN:
+            camera.listen()
         limit = parameters.value(self, "silence_warning")
         if camera.silence < min(1.0, limit or 1.0):
             self._silence_reported = False
         elif limit and camera.silence >= limit and not self._silence_reported:
             self._silence_reported = True
-            camera.listen()
             self.get_logger().warning(f"no image for {camera.silence:.0f} s: {describe_silence(self, camera)}")
 
     def _report_drops(self, counts: Counts) -> None:
@@ -266,14 +272,15 @@ def _reason(error: Exception) -> str:
 def main(arguments: list[str] | None = None, pipeline_factory: PipelineFactory = Pipeline.load) -> int:
     """Run the node until it is interrupted; 2 when it cannot start."""
     # Our own handlers: rclpy's end the context at once, and then not even the last log line gets out.
-    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
         node = TrackerNode(pipeline_factory)
-    except (ConfigError, InvalidParameterTypeException, InvalidParameterValueException) as error:
-        print(f"tracker_node: error: {error}", file=sys.stderr)
+    except (ConfigError, ParameterException, NameValidationException, RuntimeError) as error:  # RuntimeError: rcl's own
+        text = str(error).strip().splitlines()[0].split(", at /")[0]  # rcl adds the places in its source
+        print(f"tracker_node: error: {text}", file=sys.stderr)
         rclpy.try_shutdown()
         return 2
     executor = SingleThreadedExecutor()  # the events executor's spin() delivers nothing in the Kilted wheels

@@ -48,13 +48,18 @@ class Outputs:
         )
         self._overlay = OverlayPublisher(self._overlay_publisher, self._classes)
 
+    def begin(self, stamp: Header, threshold: float) -> None:
+        """At every activation: tell the labels, and start the trails afresh, because the ids do."""
+        self.publish_labels(stamp, threshold)
+        self._overlay.reset()
+
     def publish_labels(self, stamp: Header, threshold: float) -> None:
         """Tell (also those who subscribe later) which class each ``class_id`` is."""
         self._labels.publish(label_info_message(self._classes, stamp, threshold))
 
     def publish(self, tracks: Tracks, lost: Tracks, header: Header, image: Array, options: OutputOptions) -> None:
         """Publish the tracks of one image, and the remembered ones to be told with them, under the image's header."""
-        shown = tracks[tracks.scores >= options.min_score]
+        shown, lost = tracks[tracks.scores >= options.min_score], lost[lost.scores >= options.min_score]
         size = (image.shape[1], image.shape[0])
         message = tracks_message(shown, header, size, self._classes, options.embeddings)
         message.tracks.extend(tracks_message(lost, header, size, self._classes, options.embeddings).tracks)

@@ -22,6 +22,10 @@ class OverlayPublisher:
         self._trails: Trails | None = None
         self._length = 0
 
+    def reset(self) -> None:
+        """Forget the trails: the next ids are other objects."""
+        self._trails = None
+
     def publish(self, image: Array, tracks: Tracks, header: Header, trail: int) -> None:
         """Publish the image with its tracks and trails of ``trail`` images, if there is a subscriber."""
         if self._publisher.get_subscription_count() == 0:
@@ -29,4 +33,5 @@ class OverlayPublisher:
             return
         if self._trails is None or self._length != trail:
             self._trails, self._length = Trails(trail), trail
-        self._publisher.publish(image_message(draw(image, tracks, self._classes, self._trails), header))
+        drawn = draw(image, tracks, self._classes, self._trails, first_id=0)  # the ids of the messages
+        self._publisher.publish(image_message(drawn, header))

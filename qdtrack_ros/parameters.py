@@ -202,6 +202,8 @@ def refusal(parameters: Iterable[Parameter[Any]], configured: bool) -> str | Non
         specification = SPECIFICATIONS.get(parameter.name)
         if specification is None:
             continue
+        if parameter.value is None:  # rclpy would undeclare it, and then it could not be set again
+            return f"{parameter.name} cannot be deleted"
         problem = specification.problem(parameter.value)
         if problem:
             return problem

@@ -24,8 +24,9 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
+from qdtrack_model.overlay import draw
 from qdtrack_model.structures import Array
-from qdtrack_ros.conversions import image_message
+from qdtrack_ros.conversions import image_message, tracks_from_message
 from qdtrack_ros.node import TrackerNode
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -131,11 +132,26 @@ def test_only_the_topic_that_delivers_is_kept(bench: Bench) -> None:
     assert bench.raw.get_subscription_count() == 1
 
 
+def test_known_publishers_are_subscribed_as_they_offer(bench: Bench) -> None:
+    bench.other.destroy_publisher(bench.raw)
+    bench.raw = bench.other.create_publisher(Image, "image", 10)
+
+    def seen() -> list[str]:
+        return [one.qos_profile.reliability.name for one in bench.node.get_publishers_info_by_topic("image")]
+
+    wait_until(lambda: seen() == ["RELIABLE"], "the reliable publisher")
+    bench.start()
+    camera = bench.node._camera
+    assert camera is not None
+    reliability = {name: held.qos_profile.reliability.name for name, held in camera._subscriptions.items()}
+    assert reliability == {"image": "RELIABLE", "image/compressed": "BEST_EFFORT"}
+
+
 def test_reliability_follows_the_publishers(bench: Bench) -> None:
+    bench.start()
     bench.other.destroy_publisher(bench.raw)
     reliable = bench.other.create_publisher(Image, "image", 10)
     bench.raw = reliable
-    bench.start()
 
     def offered() -> set[str]:
         found = bench.other.get_subscriptions_info_by_topic("image")
@@ -144,6 +160,19 @@ def test_reliability_follows_the_publishers(bench: Bench) -> None:
     wait_until(lambda: offered() == {"RELIABLE"}, "a reliable subscription")
     wait_until(lambda: reliable.get_subscription_count() == 1, "the new subscription")
     assert bench.send(walk(0), header(0)).header == header(0)
+
+
+def test_a_broken_image_is_named_once(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
+    bench.start()
+    camera = bench.node._camera
+    assert camera is not None
+    broken = image_message(walk(1), header(1))
+    broken.encoding = "16UC1"
+    for _ in range(3):
+        bench.raw.publish(broken)
+    wait_until(lambda: camera.counts.unusable == 3, "three unusable images")
+    text = capfd.readouterr().err
+    assert text.count("image not used: unknown encoding: '16UC1', expected one of bgr8") == 1
 
 
 def test_broken_images_leave_the_node_alive(bench: Bench) -> None:
@@ -168,7 +197,7 @@ def test_overlay_only_while_subscribed(bench: Bench, monkeypatch: pytest.MonkeyP
 
     drawn = []
     draw = overlay.draw
-    monkeypatch.setattr(overlay, "draw", lambda *a: drawn.append(1) or draw(*a))
+    monkeypatch.setattr(overlay, "draw", lambda *a, **k: drawn.append(1) or draw(*a, **k))
     bench.start()
     bench.send(walk(0), header(0))
     assert drawn == []
@@ -187,6 +216,23 @@ def test_overlay_only_while_subscribed(bench: Bench, monkeypatch: pytest.MonkeyP
     bench.send(walk(2), header(2))
     bench.send(walk(3), header(3))
     assert len(drawn) == before
+
+
+def test_trails_start_afresh_with_the_ids(bench: Bench) -> None:
+    images: list[Image] = []
+    bench.other.create_subscription(Image, "tracker/overlay", images.append, 5)
+    bench.start()
+    wait_until(lambda: bench.node.count_subscribers("tracker/overlay") > 0, "subscriber of the overlay")
+    for number in range(5):
+        bench.send(walk(10 * number), header(number))
+    wait_until(lambda: len(images) == 5, "overlay images")
+    assert bench.node.trigger_deactivate() == SUCCESS
+    assert bench.node.trigger_activate() == SUCCESS
+    wait_until(lambda: bench.raw.get_subscription_count() == 1, "subscription")
+    tracks = tracks_from_message(bench.send(walk(0), header(9)))
+    wait_until(lambda: len(images) == 6, "an overlay image")
+    expected = draw(walk(0), tracks, ("pedestrian", "vehicle"), first_id=0)
+    assert np.array_equal(np.frombuffer(images[-1].data, np.uint8).reshape(360, 640, 3), expected)
 
 
 def test_stamps_that_run_back_start_afresh(bench: Bench) -> None:
@@ -256,5 +302,17 @@ def test_parameters_that_shape_the_output(bench: Bench) -> None:
     assert len(bench.send(walk(1), header(1)).tracks[0].embedding) == 3
     lost = bench.send(picture(), header(2)).tracks
     assert [(track.state, track.time_since_seen) for track in lost] == [(2, pytest.approx(1 / 25, abs=1e-6))] * 2
-    bench.node.set_parameters([Parameter("min_score", value=0.95), Parameter("publish_lost", value=False)])
+    bench.node.set_parameters([Parameter("min_score", value=0.95)])
     assert bench.send(walk(3), header(3)).tracks == []
+    assert bench.send(picture(), header(4)).tracks == []  # what is not published is not published as lost either
+
+
+def test_labels_follow_the_lowest_score(bench: Bench) -> None:
+    labels: list[LabelInfo] = []
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    bench.other.create_subscription(LabelInfo, "tracker/label_info", labels.append, latched)
+    bench.start()
+    wait_until(lambda: len(labels) == 1, "label info")
+    assert bench.node.set_parameters([Parameter("min_score", value=1)])[0].successful
+    wait_until(lambda: len(labels) == 2, "new label info")
+    assert [one.threshold for one in labels] == [0.0, 1.0]

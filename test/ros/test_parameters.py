@@ -68,7 +68,7 @@ def test_bad_values_are_refused_with_the_reason(node: TrackerNode, name: str, va
     assert node.get_parameter(name).value == before
     with pytest.raises(ConfigError) as caught:
         make(**{name.replace(".", "__"): value})
-    assert str(caught.value).startswith(reason)
+    assert reason in str(caught.value)
 
 
 def test_whole_numbers_are_taken_for_floats() -> None:
@@ -95,6 +95,11 @@ def test_settings_read_at_configure_are_refused_afterwards(node: TrackerNode) ->
     assert result.reason == "weights is read when the node is configured: deactivate and clean up first"
     node.trigger_cleanup()
     assert node.set_parameters([Parameter("weights", value="plaza")])[0].successful
+
+
+def test_a_parameter_cannot_be_deleted(node: TrackerNode) -> None:
+    result = node.set_parameters([Parameter("tracker.gate", Parameter.Type.NOT_SET)])[0]
+    assert (result.successful, result.reason) == (False, "tracker.gate cannot be deleted")
 
 
 def test_parameter_file_holds_the_defaults() -> None:
