@@ -1,9 +1,11 @@
 # `make demo` and `make test` need nothing but Python >= 3.10, gcc and cmake: the rest is set up on the first call.
 SHELL := /bin/bash
 
-# Nodes of tests and demo talk on this machine only, in a domain of their own; a set ROS_DOMAIN_ID is kept.
+# Nodes of tests and demo talk on this machine only (Humble has another name for that), in a domain of their own; a set
+# ROS_DOMAIN_ID is kept.
 in_environment = . tools/env.sh \
-	&& export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST ROS_DOMAIN_ID=$${ROS_DOMAIN_ID:-$$(($$$$ % 100 + 1))} \
+	&& export $(if $(filter humble,$(ROS_DISTRO)),ROS_LOCALHOST_ONLY=1,ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST) \
+	ROS_DOMAIN_ID=$${ROS_DOMAIN_ID:-$$(($$$$ % 100 + 1))} \
 	&&
 
 .PHONY: help setup demo test clean

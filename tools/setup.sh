@@ -116,8 +116,9 @@ install_packages() {
         cat tools/constraints-cpu.txt >>"$constraints"
     fi
     if [ -n "$ros" ]; then
-        # The distribution's messages are compiled against the NumPy it came with.
-        "$python" -c 'import numpy; print(f"numpy=={numpy.__version__}")' >>"$constraints"
+        # The distribution's messages are compiled against the NumPy it came with: newer ones do up to the next major
+        # version. Humble's own (1.21) is older than what the runtimes ask for.
+        "$python" -c 'from numpy import __version__ as v; print(f"numpy>={v},<{int(v[0]) + 1}")' >>"$constraints"
     else
         extras="test,ros"
     fi
