@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
-from qdtrack_model.config import ARCHITECTURES, ConfigError, ModelConfig, QuasiDenseConfig, from_mapping, to_mapping
+from qdtrack_model.config import ARCHITECTURES, ModelConfig, QuasiDenseConfig, from_mapping, require, to_mapping
 
 if TYPE_CHECKING:
     from torch import nn
@@ -112,13 +112,16 @@ def load(name_or_path: str | Path) -> Checkpoint:
         raise CheckpointError(f"{path}: architecture {architecture!r} is not known here, expected one of: {known}")
     try:
         model, tracker, provenance = (json.loads(metadata[key]) for key in ("model", "tracker", "provenance"))
+        require(isinstance(provenance, dict), "provenance", provenance, "a mapping")
         return Checkpoint(
             path,
             from_mapping(ARCHITECTURES[architecture], model, f"{path}: model"),
             from_mapping(QuasiDenseConfig, tracker, f"{path}: tracker"),
             provenance,
         )
-    except (KeyError, json.JSONDecodeError, ConfigError) as error:
+    except KeyError as error:
+        raise CheckpointError(f"{path}: broken description: {error} is missing") from None
+    except (ValueError, RecursionError) as error:  # ConfigError and what json raises are ValueErrors
         raise CheckpointError(f"{path}: broken description: {error}") from None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,12 +46,13 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
             raise ConfigError(f"{where}: got {len(value)} values, expected {len(kinds)}")
         return tuple(_convert(v, k, f"{where}[{i}]") for i, (v, k) in enumerate(zip(value, kinds, strict=True)))
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        if not math.isfinite(value):
+        if not abs(value) <= sys.float_info.max:  # so whole numbers too large for a float are refused as well
             raise ConfigError(f"{where}: got {value!r}, expected a finite number")
         return float(value)
     if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
-    raise ConfigError(f"{where}: got {value!r}, expected {kind.__name__}")
+    example = " such as 0.5 or 1.0e-3" if kind is float else ""  # YAML takes 1e-3 for text
+    raise ConfigError(f"{where}: got {value!r}, expected {kind.__name__}{example}")
 
 
 def from_mapping(kind: type[T], mapping: Any, where: str = "") -> T:
@@ -72,6 +74,8 @@ def from_mapping(kind: type[T], mapping: Any, where: str = "") -> T:
     values = {key: _convert(value, hints[key], f"{where}.{key}") for key, value in mapping.items()}
     try:
         return kind(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{where}.{error}") from None
     except TypeError as error:
         raise ConfigError(f"{where}: {error}") from None
 
@@ -95,11 +99,17 @@ def read_yaml(path: str | Path) -> Any:
     """
     path = Path(path)
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise ConfigError(f"{path}: cannot be read: {reason}") from None
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2024-13-01
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path}{line}: not valid YAML: {reason}") from None
 
 
 def require(condition: bool, key: str, value: object, expected: str) -> None:
@@ -123,13 +133,14 @@ class OneShotConfig:
     def __post_init__(self) -> None:
         require(len(self.classes) > 0, "classes", self.classes, "at least one name")
         height, width = self.input_size
+        # Upper limits: a weights file from elsewhere shall not make this machine allocate all of its memory.
         require(
-            height > 0 and width > 0 and height % 32 == 0 and width % 32 == 0,
-            "input_size", self.input_size, "height and width as positive multiples of 32",
+            all(0 < side <= 4096 and side % 32 == 0 for side in (height, width)),
+            "input_size", self.input_size, "height and width as multiples of 32 from 32 to 4096",
         )  # fmt: skip
         require(0 < self.width <= 2, "width", self.width, "a number in (0, 2]")
-        require(self.head_width > 0, "head_width", self.head_width, "a positive number")
-        require(self.embedding_size > 0, "embedding_size", self.embedding_size, "a positive number")
+        require(0 < self.head_width <= 4096, "head_width", self.head_width, "1..4096")
+        require(0 < self.embedding_size <= 4096, "embedding_size", self.embedding_size, "1..4096")
         peaks = (height // 4) * (width // 4)
         require(0 < self.max_detections <= peaks, "max_detections", self.max_detections, f"1..{peaks}")
         require(0 <= self.score_floor < 1, "score_floor", self.score_floor, "a number in [0, 1)")
