@@ -1,4 +1,4 @@
-"""Axis-aligned boxes in NumPy: overlap and conversions. Boxes are x1 y1 x2 y2 unless a name says otherwise."""
+"""Axis-aligned boxes (N, 4) in NumPy, x1 y1 x2 y2: areas, centres, overlap."""
 
 from __future__ import annotations
 
@@ -24,21 +24,6 @@ def box_iou(first: Array, second: Array) -> Array:
     return intersection / np.maximum(union, np.finfo(union.dtype).tiny)
 
 
-def xyxy_to_xywh(boxes: Array) -> Array:
-    """Corners (N, 4) to left, top, width, height (N, 4), the columns of MOTChallenge files."""
-    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-
-
-def xywh_to_xyxy(boxes: Array) -> Array:
-    """Left, top, width, height (N, 4) to corners (N, 4)."""
-    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
-
-
 def box_centres(boxes: Array) -> Array:
     """Centres (N, 2) of boxes (N, 4)."""
     return (boxes[:, :2] + boxes[:, 2:]) / 2
-
-
-def scale_boxes(boxes: Array, scale: float, offset: tuple[float, float] = (0.0, 0.0)) -> Array:
-    """Boxes after ``x -> scale * x + offset`` on both axes (offset is x, y)."""
-    return boxes * scale + np.array([*offset, *offset], boxes.dtype)
