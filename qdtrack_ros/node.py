@@ -224,7 +224,7 @@ class TrackerNode(LifecycleNode):
         moment = stamp_seconds(header)
         if moment == 0.0:
             self._complain("no stamp", "images come without a stamp: the time of their arrival is used for tracking")
-            moment = self.get_clock().now().nanoseconds * 1e-9
+            moment = time.monotonic()  # the node's clock may be set back, and in a simulation stand still
         elif step == 0.0:
             camera.counts.repeated += 1
             return None

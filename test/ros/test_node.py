@@ -253,6 +253,7 @@ def test_the_same_image_twice_is_answered_once(bench: Bench) -> None:
     assert [message.header for message in bench.tracks] == [header(0), header(1)]
 
 
+@pytest.mark.parametrize("bench", [{}, {"use_sim_time": True}], ids=["clock", "no clock"], indirect=True)
 def test_images_without_stamps_are_tracked_by_arrival(bench: Bench) -> None:
     bench.start()
     first = bench.send(walk(0), Header(frame_id="cam"))
