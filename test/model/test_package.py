@@ -78,7 +78,9 @@ def test_every_ros_module_in_use_is_a_dependency() -> None:
             if isinstance(node, ast.ImportFrom) and not node.level and node.module:
                 names = [node.module]
             for name in {name.partition(".")[0] for name in names} - ours - pip_only - sys.stdlib_module_names:
-                assert {name, f"python3-{name}"} & declared, f"{path.relative_to(ROOT)} imports {name}: package.xml does not name it"
+                assert {name, f"python3-{name}"} & declared, (
+                    f"{path.relative_to(ROOT)} imports {name}: package.xml does not name it"
+                )
 
 
 def test_pip_packages_hold_every_module_and_the_weights(project: dict) -> None:
