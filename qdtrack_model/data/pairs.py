@@ -184,4 +184,5 @@ def load_sequences(
     folders: Sequence[Path], classes: Sequence[str], input_size: tuple[int, int], frames: tuple[int, int] | None
 ) -> list[list[LabelledImage]]:
     """:func:`load_sequence` for several folders, with a progress bar."""
-    return [load_sequence(f, classes, input_size, frames) for f in tqdm(folders, desc="reading", unit="sequence")]
+    with tqdm(folders, desc="reading", unit="sequence") as bar:  # closed before an error is printed
+        return [load_sequence(folder, classes, input_size, frames) for folder in bar]

@@ -31,6 +31,7 @@ class TrainConfig:
     auxiliary_weight: float = 1.0
 
     def __post_init__(self) -> None:
+        require(self.seed >= 0, "seed", self.seed, "0 or more")
         require(self.steps > 0, "steps", self.steps, "a positive number")
         require(self.batch > 0, "batch", self.batch, "a positive number")
         require(self.places >= 8, "places", self.places, "8 or more")

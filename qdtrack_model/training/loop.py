@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ SAVE_EVERY = 60.0  # seconds of work an interruption may cost
 
 class ResumeError(ValueError):
     """A training state that cannot be continued."""
+
+
+class DivergedError(ValueError):
+    """A loss that is no longer finite; the saved state is that before."""
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -51,6 +56,16 @@ def _save_state(path: Path, state: dict[str, Any]) -> None:
     os.replace(partial, path)
 
 
+def _load_state(path: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError):
+        state = None
+    if not isinstance(state, dict):
+        raise ResumeError(f"{path}: not a training state, or cut off; remove it, or start without --resume")
+    return state
+
+
 def train(
     config: TrainConfig,
     sequences: list[list[LabelledImage]],
@@ -66,8 +81,8 @@ def train(
     on from there with the very pairs that would have come next.
 
     Raises:
-        ResumeError: the saved state belongs to another recipe.
-        FloatingPointError: the loss is no longer finite.
+        ResumeError: the saved state is broken or belongs to another recipe.
+        DivergedError: the loss is no longer finite.
     """
     network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     average = copy.deepcopy(network).eval()
@@ -78,8 +93,8 @@ def train(
     )
     first = 0
     if resume and state_path.exists():
-        state = torch.load(state_path, map_location=device, weights_only=True)
-        if state["config"] != to_mapping(config):
+        state = _load_state(state_path, device)
+        if state.get("config") != to_mapping(config):
             raise ResumeError(f"{state_path}: belongs to another recipe; start afresh or use the recipe it began with")
         network.load_state_dict(state["network"])
         average.load_state_dict(state["average"])
@@ -119,7 +134,7 @@ def train(
                 saved = time.monotonic()
     except RuntimeError as error:
         if "non-finite" in str(error):
-            raise FloatingPointError(f"the loss is not finite at step {step}; lower learning_rate") from None
+            raise DivergedError(f"the loss is not finite at step {step}; lower learning_rate") from None
         raise
     finally:
         progress.close()

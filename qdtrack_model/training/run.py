@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
     parser.add_argument("--seed", type=int, help="instead of the recipe's")
     parser.add_argument("--resume", action="store_true", help="go on where the last run with this output stopped")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda")
+    default = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", default=default, choices=("cpu", "cuda"), help=f"[{default}]")
     parser.add_argument("--workers", type=int, default=0, help="processes that prepare data (0: none)")
 
 
@@ -53,8 +54,19 @@ def initialise(network: OneShotNetwork, source: checkpoints.Checkpoint) -> list[
     return sorted(own.keys() - fitting.keys())
 
 
+def _check(args: argparse.Namespace) -> None:
+    """Raise ValueError for what would only fail after the data is read, or after the last step."""
+    if args.output.exists() and not args.output.is_file():
+        raise ValueError(f"--output {args.output}: is a folder or a device, expected a file to write")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: torch finds no GPU here; use --device cpu, or install torch with CUDA")
+    if args.workers < 0:
+        raise ValueError(f"--workers: got {args.workers}, expected 0 or more")
+
+
 def main(args: argparse.Namespace) -> int:
     """Train; returns 0. Ctrl-C keeps the state for ``--resume``."""
+    _check(args)
     config = TrainConfig.read(args.config)
     given = {name: getattr(args, name) for name in ("steps", "seed") if getattr(args, name) is not None}
     config = dataclasses.replace(config, **given)

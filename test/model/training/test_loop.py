@@ -148,10 +148,35 @@ def test_a_wrong_recipe_is_named(tmp_path: Path, recipe: str, message: str) -> N
         TrainConfig.read(path)
 
 
-def test_data_without_ground_truth_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--config", "{folder}/unknown.yaml"], "unknown.yaml: unknown key 'stepz'; did you mean 'steps'"),
+        (["--config", "{folder}/diverging.yaml"], "the loss is not finite at step 0; lower learning_rate"),
+        (["--data", "{folder}/folder"], "folder: no gt/gt.txt"),
+        (["--frames", "50-60"], "blocks: no object of class pedestrian in frames 50-60"),
+        (["--output", "{folder}/folder"], "folder: is a folder or a device, expected a file"),
+        (["--output", "{folder}/broken.safetensors", "--resume"], "broken.state.pt: not a training state, or cut off"),
+        (["--seed", "-1"], "seed: got -1, expected 0 or more"),
+        (["--workers", "-1"], "--workers: got -1"),
+        (["--init", "nobody"], "'nobody': neither a file nor one of the shipped weights"),
+        pytest.param(
+            ["--device", "cuda"], "--device cuda: torch finds no GPU here",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], message: str
+) -> None:
+    blocks = write_folder(tmp_path / "blocks")
+    (tmp_path / "folder").mkdir()
     (tmp_path / "recipe.yaml").write_text(RECIPE)
-    code = main(
-        ["train", "--config", str(tmp_path / "recipe.yaml"), "--data", str(tmp_path), "--output", "x.safetensors"]
-    )
-    assert code == 2
-    assert "no gt/gt.txt" in capsys.readouterr().err
+    (tmp_path / "unknown.yaml").write_text(RECIPE + "stepz: 3")
+    (tmp_path / "diverging.yaml").write_text(RECIPE + "heat_weight: 1.0e+38")
+    (tmp_path / "broken.state.pt").write_bytes(b"no state")
+    arguments = ["--config", "{folder}/recipe.yaml", "--data", str(blocks), "--output", "{folder}/x.safetensors", *more]
+    assert main(["train", *(a.format(folder=tmp_path) for a in arguments)]) == 2
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("qdtrack: "))
+    assert message in line
+    assert not (tmp_path / "x.safetensors").exists()
