@@ -25,6 +25,7 @@ from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
+from qdtrack_model.data.images import decode
 from qdtrack_model.data.mot import MotBoxes
 from qdtrack_model.data.vision_msgs import DEFINITIONS
 from qdtrack_model.structures import Array
@@ -200,7 +201,8 @@ def _listing(reader: Reader) -> str:
     return ", ".join(sorted(topics)) or "none at all"
 
 
-def _image_connection(reader: Reader, path: Path, topic: str | None) -> Connection:
+def _image_connections(reader: Reader, path: Path, topic: str | None) -> list[Connection]:
+    """Those of one topic: a bag merged from several recordings has one for each of them."""
     images = [c for c in reader.connections if c.msgtype in (RAW, COMPRESSED)]
     if topic is not None:
         images = [c for c in images if c.topic == topic]
@@ -211,7 +213,7 @@ def _image_connection(reader: Reader, path: Path, topic: str | None) -> Connecti
     if len({c.topic for c in images}) > 1:
         names = ", ".join(sorted({c.topic for c in images}))
         raise BagError(f"{path}: several image topics: {names}; choose one with --topic")
-    return images[0]
+    return images
 
 
 def _nanoseconds(header: Any) -> int:
@@ -242,10 +244,10 @@ def decode_image(message: Any, kind: str) -> Array:
     if kind == RAW:
         return _raw_image(message)
     data = np.asarray(message.data, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    image = decode(data)
     if image is None:
         raise BagError(f"{data.size} bytes of {message.format!r} that cannot be decoded")
-    return np.asarray(image)
+    return image
 
 
 def read_images(
@@ -262,8 +264,8 @@ def read_images(
     """
     path, store = Path(path), typestore()
     with _opened(path) as reader:
-        connection = _image_connection(reader, path, topic)
-        for number, (_, _, raw) in enumerate(reader.messages([connection]), start=1):
+        connections = _image_connections(reader, path, topic)
+        for number, (connection, _, raw) in enumerate(reader.messages(connections), start=1):
             message: Any = store.deserialize_cdr(raw, connection.msgtype)
             try:
                 image = decode_image(message, connection.msgtype)

@@ -18,6 +18,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
+from qdtrack_model.data.images import decode
 from qdtrack_model.data.mot import MotError, SequenceInfo, read_seqinfo
 from qdtrack_model.structures import Array
 
@@ -159,8 +160,7 @@ class ImageFolderSource(Source):
         assert self.frame_rate is not None
         for path, index in zip(self._files, self._indices, strict=True):
             # Not cv2.imread: it prints its own warnings and cannot open every path.
-            data = np.fromfile(path, np.uint8)
-            image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+            image = decode(np.fromfile(path, np.uint8))
             if image is None:
                 self.undecodable += 1
                 continue
@@ -194,7 +194,7 @@ class BagSource(Source):
 
 def _natural(path: Path) -> list[tuple[int, int | str]]:
     """Sort key: runs of digits compare as numbers, so that ``2.png`` comes before ``10.png``."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", path.stem) if part]
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", path.stem) if part]
 
 
 def _files(folder: Path, suffixes: frozenset[str]) -> list[Path]:

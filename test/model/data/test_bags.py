@@ -147,6 +147,16 @@ def test_several_image_topics_must_be_chosen_from(tmp_path: Path) -> None:
         list(read_images(tmp_path / "bag", "/up"))
 
 
+def test_a_topic_recorded_twice_is_read_whole(tmp_path: Path) -> None:
+    """As in a bag merged from two recordings."""
+    store, kind = bags.typestore(), "sensor_msgs/msg/Image"
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        for number, qos in enumerate(([], bags._sensor_qos())):
+            connection = writer.add_connection("/raw", kind, typestore=store, offered_qos_profiles=qos)
+            writer.write(connection, number, store.serialize_cdr(_image_message("bgr8", gradient(number)), kind))
+    assert len(list(read_images(tmp_path / "bag"))) == 2
+
+
 def test_bag_without_images_names_its_topics(tmp_path: Path) -> None:
     text = bags.typestore().types["std_msgs/msg/String"](data="hello")
     _write(tmp_path / "bag", [("/chatter", "std_msgs/msg/String", text)])

@@ -1,5 +1,7 @@
 """Videos and folders give their images in order, with the right numbers and times, or say what is wrong."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -64,10 +66,11 @@ def test_real_clip_has_exactly_its_frames(clips: Path) -> None:
 def test_images_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for n in (1, 2, 10):
         cv2.imwrite(str(tmp_path / f"shot{n}.png"), grey(n))
+    cv2.imwrite(str(tmp_path / "shot²³.png"), grey(11))  # digits to Python, but no number
     (tmp_path / "notes.txt").write_text("no image")
     with open_source(tmp_path) as source:
-        assert [(f.index, int(f.image[0, 0, 0])) for f in source] == [(1, 1), (2, 2), (3, 10)]
-        assert source.length == 3
+        assert [(f.index, int(f.image[0, 0, 0])) for f in source] == [(1, 1), (2, 2), (3, 10), (4, 11)]
+        assert source.length == 4
 
 
 def test_sequence_folder_keeps_the_numbers_of_its_files(blob_folder: Path) -> None:
@@ -86,6 +89,16 @@ def test_images_that_cannot_be_decoded_are_counted_and_keep_their_index(blob_fol
         indices = [f.index for f in source]
     assert source.undecodable == 2
     assert indices == [1, 3, 4, *range(6, 21)]
+
+
+def test_an_image_that_announces_absurdly_many_pixels_is_left_out(blob_folder: Path) -> None:
+    size = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    parts = ((b"IHDR", size), (b"IDAT", zlib.compress(bytes(999))), (b"IEND", b""))
+    chunks = [struct.pack(">I", len(d)) + name + d + struct.pack(">I", zlib.crc32(name + d)) for name, d in parts]
+    (blob_folder / "img1" / "000002.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    with open_source(blob_folder) as source:
+        assert [f.index for f in source][:2] == [1, 3]
+    assert source.undecodable == 1
 
 
 def test_grey_images_come_as_three_channels(tmp_path: Path) -> None:
