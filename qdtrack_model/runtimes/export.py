@@ -19,7 +19,7 @@ GRAPH_VERSION = 1  # raise when networks compute differently from the same weigh
 
 
 class CacheError(RuntimeError):
-    """An exported graph that cannot be kept; the text says where."""
+    """An exported graph that cannot be kept, or is damaged where it was kept; the text says where."""
 
 
 def cache_folder() -> Path:

@@ -6,7 +6,7 @@ import numpy as np
 
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes import RuntimeUnavailable, check_images, to_detections
-from qdtrack_model.runtimes.export import OUTPUTS, cached_onnx
+from qdtrack_model.runtimes.export import OUTPUTS, CacheError, cached_onnx
 from qdtrack_model.structures import Array, Detections
 
 
@@ -15,6 +15,7 @@ class OnnxRuntime:
 
     Raises:
         RuntimeUnavailable: onnxruntime is not installed.
+        CacheError: the exported graph cannot be kept, or the one kept is damaged.
     """
 
     name = "onnxruntime"
@@ -31,9 +32,12 @@ class OnnxRuntime:
         options.log_severity_level = 3
         # Threads that spin between frames take the cores from decoding and from the other nodes of the vehicle.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(
-            str(cached_onnx(checkpoint)), options, providers=["CPUExecutionProvider"]
-        )
+        graph = cached_onnx(checkpoint)
+        try:
+            self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own kinds share no other base
+            reason = str(error).splitlines()[0]
+            raise CacheError(f"{graph}: cannot be loaded ({reason}); remove it: it is exported again") from None
 
     def warm_up(self) -> None:
         self.infer(np.zeros((1, *self.config.input_size, 3), np.uint8))

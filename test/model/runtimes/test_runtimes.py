@@ -60,6 +60,18 @@ def test_a_cache_that_cannot_be_written_is_named(
         runtimes.load(checkpoint, "onnxruntime")
 
 
+def test_a_damaged_graph_in_the_cache_is_named(checkpoint: checkpoints.Checkpoint, cache: Path) -> None:
+    runtimes.load(checkpoint, "onnxruntime", threads=1).close()
+    (graph,) = cache.glob("*.onnx")
+    whole = graph.read_bytes()
+    graph.write_bytes(whole[: len(whole) // 2])
+    try:
+        with pytest.raises(CacheError, match=r"\.onnx: cannot be loaded .*; remove it: it is exported again"):
+            runtimes.load(checkpoint, "onnxruntime", threads=1)
+    finally:
+        graph.write_bytes(whole)
+
+
 @pytest.mark.parametrize(
     "images", [np.zeros((1, 64, 95, 3), np.uint8), np.zeros((64, 96, 3), np.uint8), np.zeros((1, 64, 96, 3))]
 )
