@@ -71,8 +71,6 @@ class TrackFile:
     def __init__(self, path: Path, classes: Sequence[str]) -> None:
         self._path, self._classes = path, classes
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise IsADirectoryError(f"{path}: is a folder, expected a file to write")
         self._partial = path.with_name(path.name + ".partial")
         self._file = self._partial.open("w", encoding="utf-8")
 
@@ -220,10 +218,20 @@ def _record(summary: Summary, timings: dict[str, float], ids: Array) -> None:
 def _check_outputs(args: argparse.Namespace) -> None:
     """Raise ValueError where writing would destroy the input, or a video could not be written."""
     for path in (args.output, args.overlay):
-        if path is not None and path.resolve() == args.input.resolve():
+        if path is None:
+            continue
+        if path.resolve() == args.input.resolve():
             raise ValueError(f"{path}: would overwrite the input")
-    if args.overlay is not None and args.overlay.resolve() == args.output.resolve():
-        raise ValueError(f"{args.overlay}: named both as --output and as --overlay")
+        # A finished file replaces what has its name, which must not be /dev/null.
+        if path.exists() and not path.is_file():
+            kind = "folder" if path.is_dir() else "device"
+            raise ValueError(f"{path}: is a {kind}, expected a file to write")
+    if args.overlay is not None:
+        from qdtrack_model.video import check_name
+
+        check_name(args.overlay)
+        if args.overlay.resolve() == args.output.resolve():
+            raise ValueError(f"{args.overlay}: named both as --output and as --overlay")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -14,10 +14,17 @@ import numpy as np
 from qdtrack_model.structures import Array
 
 TIME_BASE = Fraction(1, 90_000)
+MAX_SIDE = 16_384  # pixels, of the encoder
 
 
 class VideoError(ValueError):
     """A video that cannot be written; the text says why."""
+
+
+def check_name(path: Path) -> None:
+    """Raise VideoError unless ``path`` is a name for an MP4 file."""
+    if path.suffix.lower() != ".mp4":
+        raise VideoError(f"{path}: expected a name that ends in .mp4")
 
 
 class VideoWriter:
@@ -33,8 +40,7 @@ class VideoWriter:
 
     def __init__(self, path: str | Path, frame_rate: float = 25.0) -> None:
         self._path = Path(path)
-        if self._path.suffix.lower() != ".mp4":
-            raise VideoError(f"{path}: expected a name that ends in .mp4")
+        check_name(self._path)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._partial = self._path.with_name(self._path.name + ".partial")
         self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
@@ -45,7 +51,11 @@ class VideoWriter:
         self._last = -1
 
     def write(self, image: Array, time: float) -> None:
-        """Append an image (H, W, 3) BGR uint8, shown from ``time`` (seconds, growing) on."""
+        """Append an image (H, W, 3) BGR uint8, shown from ``time`` (seconds, growing) on.
+
+        Raises:
+            VideoError: the first image, whose size is that of the video, is too large for H.264.
+        """
         if self._stream is None:
             self._start = time
             self._open(image)
@@ -63,6 +73,8 @@ class VideoWriter:
 
     def _open(self, image: Array) -> None:
         height, width = image.shape[:2]
+        if max(height, width) > MAX_SIDE:
+            raise VideoError(f"{self._path}: images are {width}x{height}, and H.264 takes {MAX_SIDE} pixels a side")
         self._size = (width + width % 2, height + height % 2)  # 4:2:0 needs even sides
         stream = self._container.add_stream("libx264", rate=self._rate)
         stream.width, stream.height = self._size

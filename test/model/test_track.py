@@ -13,10 +13,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from rosbags.rosbag2 import StoragePlugin, Writer
 
 from qdtrack_model import checkpoints, networks
 from qdtrack_model.cli import main
 from qdtrack_model.config import ConfigError, OneShotConfig, QuasiDenseConfig
+from qdtrack_model.data.bags import typestore
 from qdtrack_model.data.mot import read_mot
 from qdtrack_model.data.sources import Frame, Source, open_source
 from qdtrack_model.evaluation import evaluate
@@ -177,9 +179,41 @@ def _unknown_architecture(path: Path) -> None:
     save_file({"a": np.zeros(3)}, path, {"format": "qdtrack-1", "architecture": "transformer"})
 
 
+def _weights_that_overflow(weights: Path, path: Path) -> None:
+    """Finite weights whose boxes are not."""
+    checkpoint = checkpoints.load(weights)
+    network = checkpoint.network()
+    state = network.state_dict()
+    state["box.bias"].fill_(3e38)
+    state["heat.bias"].fill_(9)
+    checkpoints.save(path, network, checkpoint.config, checkpoint.tracker, {})
+
+
+def _bags(folder: Path) -> None:
+    """``no_images``: only text; ``no_size``: one image of no size."""
+    store = typestore()
+    types = store.types
+    header = types["std_msgs/msg/Header"](stamp=types["builtin_interfaces/msg/Time"](sec=1, nanosec=0), frame_id="")
+    messages = {
+        "no_images": types["std_msgs/msg/String"](data="hello"),
+        "no_size": types["sensor_msgs/msg/Image"](
+            header=header, height=0, width=0, encoding="bgr8", is_bigendian=0, step=0, data=np.zeros(0, np.uint8)
+        ),
+    }
+    for name, message in messages.items():
+        with Writer(folder / name, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+            connection = writer.add_connection("/said", message.__msgtype__, typestore=store)
+            writer.write(connection, 0, store.serialize_cdr(message, message.__msgtype__))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["{folder}/no_images"], "no_images: no image topic (sensor_msgs/Image or CompressedImage); topics: /said"),
+        (["{folder}/no_size"], "/said, image 1: 0x0 bgr8 with step 0 and 0 bytes of data"),
+        (["{folder}/squares", "--weights", "{folder}/overflow.safetensors"], "boxes: row 0 is not finite"),
+        (["{folder}/squares", "--output", "/dev/full"], "/dev/full: is a device, expected a file to write"),
+        (["{folder}/squares", "--overlay", "{folder}/empty"], "empty: is a folder"),
         (["{folder}/none.mp4"], "none.mp4: no such file or folder"),
         (["{folder}/broken.mp4"], "broken.mp4: not a video that can be decoded"),
         (["{folder}/empty"], "empty: neither images"),
@@ -204,6 +238,8 @@ def test_what_is_wrong_is_one_line(
     (folder / "broken.mp4").write_bytes(b"no video")
     (folder / "empty").mkdir()
     _unknown_architecture(folder / "other.safetensors")
+    _weights_that_overflow(weights, folder / "overflow.safetensors")
+    _bags(folder)
     arguments = [a.format(folder=folder) for a in arguments]
     for name, value in (("--weights", str(weights)), ("--output", str(folder / "tracks.txt")), ("--runtime", "torch")):
         if name not in arguments:

@@ -67,6 +67,15 @@ def test_after_an_error_the_older_file_stays(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_images_too_large_for_the_encoder(tmp_path: Path) -> None:
+    with (
+        pytest.raises(VideoError, match=r"images are 20000x8, and H\.264 takes 16384"),
+        VideoWriter(tmp_path / "clip.mp4") as writer,
+    ):
+        writer.write(picture(80, 20_000, 8), 0)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_other_containers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match=r"expected a name that ends in \.mp4"):
         VideoWriter(tmp_path / "clip.avi")
