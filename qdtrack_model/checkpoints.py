@@ -133,7 +133,7 @@ def save(
     provenance: Mapping[str, Any],
 ) -> None:
     """Write weights with their description; the file appears whole or not at all."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save as to_bytes
 
     path = Path(path)
     architecture = next(name for name, kind in ARCHITECTURES.items() if kind is type(config))
@@ -146,5 +146,7 @@ def save(
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    save_file({name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}, partial, metadata)
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
+    # Not save_file: its files are readable by their owner alone, and a node often runs as somebody else.
+    partial.write_bytes(to_bytes(tensors, metadata))
     os.replace(partial, path)

@@ -41,6 +41,8 @@ def test_round_trip(weights: Path) -> None:
     for name, tensor in build(CONFIG).state_dict().items():
         torch.testing.assert_close(checkpoint.network().state_dict()[name], tensor)
     assert not list(weights.parent.glob("*.partial"))
+    (weights.parent / "plain").touch()
+    assert weights.stat().st_mode == (weights.parent / "plain").stat().st_mode, "as readable as any other new file"
 
 
 def test_an_unknown_name_lists_the_shipped_weights() -> None:
