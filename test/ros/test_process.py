@@ -120,12 +120,13 @@ def test_silence_is_explained_once(tmp_path: Path) -> None:
     other = Node("driver")
     other.create_publisher(CompressedImage, "/front/image_color/compressed", 1)
     other.create_publisher(CompressedImage, "/image", 1)  # the wrong type
-    command = [sys.executable, *BLOBS, "--ros-args", "-p", "silence_warning:=1.0"]
+    # Three seconds: the node must have discovered the publishers before it says what it sees.
+    command = [sys.executable, *BLOBS, "--ros-args", "-p", "silence_warning:=3.0"]
     with spinning(other), log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         try:
             wait_until(lambda: "no image for" in log.read_text(), "the warning")
-            time.sleep(2.5)
+            time.sleep(4.0)
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(10)
