@@ -9,6 +9,7 @@ from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode
+from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 _ARGUMENTS = {
@@ -32,7 +33,10 @@ _ARGUMENTS = {
 
 def _node(context: LaunchContext) -> list[LifecycleNode]:
     given = {name: LaunchConfiguration(name).perform(context).strip() for name in _ARGUMENTS}
-    parameters: dict[str, str | bool] = {name: given[name] for name in ("weights", "runtime") if given[name]}
+    # As text whatever they look like: weights called 123 are no number.
+    parameters: dict[str, ParameterValue | bool] = {
+        name: ParameterValue(given[name], value_type=str) for name in ("weights", "runtime") if given[name]
+    }
     for name in ("use_sim_time", "autostart"):
         if given[name]:
             parameters[name] = _truth(name, given[name])

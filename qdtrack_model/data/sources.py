@@ -7,6 +7,7 @@ the container's: containers are often wrong, and the ground truth follows ``seqi
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -78,20 +79,15 @@ class Source(ABC):
 
 
 class _GrowingTime:
-    """Times as given while they grow; a time that does not is replaced by one step after the last."""
+    """Times as given while they grow; a time that does not is replaced by one nominal ``step`` after the last."""
 
     def __init__(self, step: float) -> None:
         self._step = step
-        self._last: float | None = None
+        self._last = -math.inf
 
     def __call__(self, time: float) -> float:
-        if self._last is not None:
-            if time > self._last:
-                self._step = time - self._last
-            else:
-                time = self._last + self._step
-        self._last = time
-        return time
+        self._last = time if time > self._last else self._last + self._step
+        return self._last
 
 
 class VideoSource(Source):

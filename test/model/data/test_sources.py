@@ -45,9 +45,9 @@ def test_frame_rate_of_the_sequence_wins_over_the_video(tmp_path: Path) -> None:
         np.testing.assert_allclose([f.time for f in source], [0, 0.1, 0.2, 0.3])
 
 
-def test_times_that_do_not_grow_are_replaced_by_the_last_step() -> None:
+def test_times_that_do_not_grow_are_replaced_by_one_step() -> None:
     growing = _GrowingTime(0.1)
-    np.testing.assert_allclose([growing(t) for t in (0, 0.5, 0.5, 0.2, 1.75)], [0, 0.5, 1.0, 1.5, 1.75])
+    np.testing.assert_allclose([growing(t) for t in (0, 0.5, 0.5, 0.2, 1.75)], [0, 0.5, 0.6, 0.7, 1.75])
     constant = _GrowingTime(0.1)
     np.testing.assert_allclose([constant(0) for _ in range(3)], [0, 0.1, 0.2])
 
