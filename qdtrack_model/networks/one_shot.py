@@ -70,7 +70,7 @@ class OneShotNetwork(nn.Module):
         self.config = config
         self.backbone = CspBackbone(config.width)
         self.neck = TopDownNeck(self.backbone.channels, FEATURES)
-        self.heat_hidden = nn.Conv2d(FEATURES, FEATURES, 3, padding=1)
+        self.heat_hidden = nn.Conv2d(FEATURES, FEATURES, 1)
         self.heat = nn.Conv2d(FEATURES, len(config.classes), 1)
         self.box_hidden = nn.Linear(9 * FEATURES, config.head_width)
         self.box = nn.Linear(config.head_width, 6)  # offset x, y; log of left, top, right, bottom
