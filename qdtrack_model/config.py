@@ -147,6 +147,56 @@ class OneShotConfig:
 
 
 @dataclass(frozen=True)
+class QDTrackConfig:
+    """QDTrack: Faster R-CNN with an embedding head (``networks/qdtrack.py``); ``config/qdtrack_*.yaml`` are presets.
+
+    The defaults are those of the paper on MOT17.
+    """
+
+    classes: tuple[str, ...] = ("pedestrian",)
+    input_size: tuple[int, int] = (640, 1088)  # height, width; multiples of 32
+    depth: Literal[18, 34, 50, 101] = 50
+    style: Literal["pytorch", "caffe"] = "caffe"  # bottlenecks stride in their 3x3 (pytorch) or first 1x1 convolution
+    frozen_norm: bool = True  # batch norm keeps its statistics in training
+    channel_order: Literal["bgr", "rgb"] = "bgr"  # what the backbone was trained with; images are BGR in any case
+    mean: tuple[float, float, float] = (103.53, 116.28, 123.675)  # in that order, of pixels 0..255
+    deviation: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    channels: int = 256  # of the pyramid; a multiple of 32
+    head_width: int = 1024  # hidden layers of the box and embedding heads
+    embedding_size: int = 256
+    sampling: int = 0  # RoIAlign samples a bin on each axis; 0: as many as the bin has cells
+    clip_boxes: bool = False  # boxes end at the border of the network's input
+    proposals_per_level: int = 1000
+    proposals: int = 1000  # of all levels together
+    proposal_overlap: float = 0.7  # greatest overlap of two proposals of one level
+    score_floor: float = 0.05  # detections of at most this score never leave the network
+    detection_overlap: float = 0.5  # greatest overlap of two detections of one class
+    max_detections: int = 100
+
+    def __post_init__(self) -> None:
+        require(len(self.classes) > 0, "classes", self.classes, "at least one name")
+        height, width = self.input_size
+        require(
+            height > 0 and width > 0 and height % 32 == 0 and width % 32 == 0,
+            "input_size", self.input_size, "height and width as positive multiples of 32",
+        )  # fmt: skip
+        require(self.depth in (18, 34, 50, 101), "depth", self.depth, "18, 34, 50 or 101")
+        require(min(self.deviation) > 0, "deviation", self.deviation, "positive numbers")
+        require(self.channels > 0 and self.channels % 32 == 0, "channels", self.channels, "a positive multiple of 32")
+        require(self.head_width > 0, "head_width", self.head_width, "a positive number")
+        require(self.embedding_size > 0, "embedding_size", self.embedding_size, "a positive number")
+        require(0 <= self.sampling <= 8, "sampling", self.sampling, "0 (adaptive) to 8")
+        _require_range(self, ("proposal_overlap", "detection_overlap", "score_floor"), 0, 1)
+        anchors = [3 * -(-height // stride) * -(-width // stride) for stride in (4, 8, 16, 32, 64)]
+        most = 3840  # TensorRT's limit of top-k
+        key = "proposals_per_level"
+        require(0 < self.proposals_per_level <= most, key, self.proposals_per_level, f"1..{most}")
+        available = min(most, sum(min(count, self.proposals_per_level) for count in anchors))
+        require(0 < self.proposals <= available, "proposals", self.proposals, f"1..{available}")
+        require(0 < self.max_detections <= self.proposals, "max_detections", self.max_detections, f"1..{self.proposals}")
+
+
+@dataclass(frozen=True)
 class QuasiDenseConfig:
     """The quasi-dense tracker (``tracking/quasi_dense.py``); all times are in the unit of the ``time`` given to it.
 
@@ -238,5 +288,5 @@ def _require_range(config: object, keys: tuple[str, ...], low: float, high: floa
 
 
 # Every network has one configuration class; a weights file says which by `architecture`.
-ModelConfig = OneShotConfig
-ARCHITECTURES: dict[str, type[ModelConfig]] = {"one_shot": OneShotConfig}
+ModelConfig = OneShotConfig | QDTrackConfig
+ARCHITECTURES: dict[str, type[OneShotConfig] | type[QDTrackConfig]] = {"one_shot": OneShotConfig, "qdtrack": QDTrackConfig}

@@ -1,0 +1,89 @@
+"""Boxes x1 y1 x2 y2 in torch: regression deltas, overlap, and non-maximum suppression of a fixed number of steps.
+
+Everything has static shapes and consists of operations that every exporter knows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+LARGEST_STEP = math.log(1000 / 16)  # of the logarithm of width and height, so that exp() stays finite
+# A box's fate is settled after as many steps as its chain of "suppressed by a suppressed one" is long. Real and
+# random images needed 9 at most.
+NMS_STEPS = 16
+
+
+def encode_deltas(boxes: Tensor, targets: Tensor, deviations: Sequence[float]) -> Tensor:
+    """The deltas (..., 4) that move ``boxes`` onto ``targets``: centre shift over size, log of the size ratio."""
+    size, target_size = boxes[..., 2:] - boxes[..., :2], targets[..., 2:] - targets[..., :2]
+    shift = (targets[..., :2] + targets[..., 2:] - boxes[..., :2] - boxes[..., 2:]) / 2 / size
+    return torch.cat([shift, (target_size / size).log()], dim=-1) / boxes.new_tensor(deviations)
+
+
+def decode_deltas(
+    boxes: Tensor, deltas: Tensor, deviations: Sequence[float], clip: tuple[int, int] | None = None
+) -> Tensor:
+    """Boxes (..., 4) moved by deltas (..., 4).
+
+    Args:
+        boxes: (..., 4).
+        deltas: (..., 4), as :func:`encode_deltas` makes them.
+        deviations: the four numbers that deltas are multiplied with.
+        clip: (height, width) of the image to clip to, or None.
+    """
+    deltas = deltas * deltas.new_tensor(deviations)
+    size = boxes[..., 2:] - boxes[..., :2]
+    centre = (boxes[..., :2] + boxes[..., 2:]) * 0.5 + size * deltas[..., :2]
+    half = size * deltas[..., 2:].clamp(-LARGEST_STEP, LARGEST_STEP).exp() * 0.5
+    moved = torch.cat([centre - half, centre + half], dim=-1)
+    if clip is None:
+        return moved
+    limits = moved.new_tensor([clip[1], clip[0], clip[1], clip[0]])
+    return torch.minimum(moved.clamp(min=0), limits)
+
+
+def overlaps(first: Tensor, second: Tensor) -> Tensor:
+    """Intersection over union (..., N, M) of boxes (..., N, 4) and (..., M, 4); 0 where both are empty."""
+    a, b = first[..., :, None, :], second[..., None, :, :]
+    sides = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
+    intersection = sides[..., 0] * sides[..., 1]
+    area_a, area_b = ((x[..., 2:] - x[..., :2]).prod(dim=-1) for x in (a, b))
+    return intersection / (area_a + area_b - intersection).clamp(min=1e-9)
+
+
+def suppress(boxes: Tensor, valid: Tensor, threshold: float, groups: Tensor | None = None) -> Tensor:
+    """Which boxes greedy non-maximum suppression keeps.
+
+    A box is kept when no kept better one overlaps it by more than ``threshold``; starting from "all kept", this rule
+    is applied to all boxes at once until it holds.
+
+    Args:
+        boxes: (..., N, 4), best first.
+        valid: (..., N) bool, boxes that take part.
+        threshold: greatest overlap of two kept boxes.
+        groups: (..., N), boxes of different groups (classes) do not suppress each other.
+
+    Returns:
+        (..., N) bool.
+    """
+    count = boxes.shape[-2]
+    rival = overlaps(boxes, boxes) > threshold  # (..., N, N): row is overlapped by column
+    rival = rival & torch.ones(count, count, dtype=torch.bool, device=boxes.device).tril(-1)
+    if groups is not None:
+        rival = rival & (groups[..., :, None] == groups[..., None, :])
+    # Counting kept rivals as a matrix-vector product is far quicker than any() over booleans.
+    weights = rival.to(torch.float32)
+    kept = valid
+    for _ in range(NMS_STEPS):
+        rivals = torch.matmul(weights, kept.to(torch.float32)[..., None])[..., 0]
+        kept = valid & (rivals < 0.5)
+    return kept
+
+
+def take(rows: Tensor, index: Tensor) -> Tensor:
+    """The rows (B, K, D) of ``rows`` (B, N, D) at ``index`` (B, K)."""
+    return rows.gather(1, index[..., None].expand(-1, -1, rows.shape[-1]))

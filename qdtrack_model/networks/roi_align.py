@@ -1,0 +1,170 @@
+"""RoIAlign (arXiv 1703.06870) over a feature pyramid in plain torch, with static shapes.
+
+A region is cut into 7x7 bins; a bin is the mean of bilinear samples. Sampling is *fixed* (n x n samples a bin) or
+*adaptive*, as public QDTrack checkpoints were trained: ceil(region / 7) samples a bin on each axis, so that no cell
+is skipped. The adaptive number depends on the box, which a static graph cannot loop over. But bilinear sampling is
+separable: the weight of a cell in a bin is the product of a weight of its row and one of its column. So each region
+takes the cells it covers, at most :func:`largest_window`, because the choice of level bounds a region's area in
+cells; one matrix product with the (49, cells) weights gives all its bins, exactly.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+BINS = 7
+FINEST = 56  # boxes of this size (square root of the area) and up to twice as much are read from the finest level
+LEVEL_SIDE = 28  # the longest side, in cells of its level, of a square box below the coarsest level
+CELLS_AT_ONCE = 2**17  # regions are cut so that a block gathers no more cells than this: 128 MB of 256 floats
+
+
+def choose_level(boxes: Tensor, levels: int) -> Tensor:
+    """The pyramid level (..., ) int64, 0 the finest, for boxes (..., 4): clamp(floor(log2(sqrt(area) / 56 + 1e-6)))."""
+    sides = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0)
+    size = (sides[..., 0] * sides[..., 1]).sqrt()
+    return (size / FINEST + 1e-6).log2().floor().clamp(0, levels - 1).long()
+
+
+def largest_window(shapes: list[tuple[int, int]]) -> int:
+    """The most cells that a region can cover, given the (height, width) of the maps, finest first.
+
+    Below the coarsest level a region covers less than 28 x 28 cells in area. On each axis it touches at most 3 more
+    cells than it is long, so that long thin ones touch most; on the coarsest level it can cover the whole map.
+    """
+    height, width = shapes[-1]
+    most = height * width
+    for height, width in shapes[:-1]:
+        for side in (height, width, LEVEL_SIDE + 3):
+            thin = math.ceil(LEVEL_SIDE**2 / max(side - 3, 1)) + 3
+            most = max(most, min(side * thin, height * width))
+    return most
+
+
+def roi_align(pyramid: list[Tensor], boxes: Tensor, sampling: int = 0) -> Tensor:
+    """Features (B, K, C, 7, 7) of regions.
+
+    Args:
+        pyramid: maps (B, C, H, W) at strides 4, 8, 16, ..., finest first.
+        boxes: (B, K, 4) in image pixels; they may reach beyond the image.
+        sampling: samples a bin on each axis, 0 for adaptive.
+    """
+    batch, channels = pyramid[0].shape[:2]
+    count = boxes.shape[1]
+    shapes = [(int(x.shape[2]), int(x.shape[3])) for x in pyramid]
+    cells = torch.cat([x.permute(0, 2, 3, 1).reshape(batch, -1, channels) for x in pyramid], dim=1)
+    first_cell = torch.arange(batch, device=boxes.device)[:, None] * cells.shape[1]
+    cells = cells.reshape(-1, channels)
+
+    # Coordinates in half precision are off by whole cells: they stay in float32.
+    boxes = boxes.float()
+    level = choose_level(boxes, len(pyramid))
+    sizes = torch.tensor(shapes, device=boxes.device)
+    areas = [h * w for h, w in shapes]
+    first_cell = first_cell + torch.tensor([sum(areas[:i]) for i in range(len(areas))], device=boxes.device)[level]
+    scaled = boxes * (0.25 * 0.5 ** level.float())[..., None] - 0.5
+
+    first_cell, extent, regions = first_cell.reshape(-1), sizes[level].reshape(-1, 2), scaled.reshape(-1, 4)
+    window = largest_window(shapes)
+    step = max(1, CELLS_AT_ONCE // ((BINS * sampling) ** 2 if sampling else window))
+    blocks = []
+    for at in range(0, batch * count, step):
+        part = first_cell[at : at + step], extent[at : at + step], regions[at : at + step]
+        blocks.append(_fixed(cells, *part, sampling) if sampling else _adaptive(cells, *part, window, shapes[0]))
+    bins = torch.cat(blocks) if blocks else cells.new_zeros((0, BINS * BINS, channels))  # (B K, 49, C)
+    return bins.transpose(1, 2).reshape(batch, count, channels, BINS, BINS)
+
+
+def _pull(position: Tensor, cell: Tensor, size: Tensor) -> Tensor:
+    """Bilinear weight of a row or column ``cell`` for samples at ``position`` on an axis of ``size`` cells.
+
+    Samples up to one cell outside count as on the border, those further away as nothing.
+    """
+    inside = (position >= -1) & (position <= size)
+    nearest = torch.minimum(position.clamp(min=0), size - 1)
+    return (1 - (nearest - cell).abs()).clamp(min=0) * inside
+
+
+def _axis_weights(start: Tensor, length: Tensor, size: Tensor, first: Tensor, count: int) -> Tensor:
+    """Weights (N, 7, count) of the rows ``first``, ``first`` + 1, ... in the 7 bins, adaptive sampling.
+
+    Args:
+        start: (N,) where regions begin, in cells.
+        length: (N,) their length.
+        size: (N,) length of the map.
+        first: (N,) the first row asked for.
+        count: how many rows.
+    """
+    samples = (length / BINS).ceil().clamp(min=0)[:, None, None]  # in a bin
+    spacing = (length / BINS)[:, None, None] / samples.clamp(min=1)
+    bins = torch.arange(BINS, device=start.device, dtype=start.dtype)[:, None]
+    begin = start[:, None, None] + bins * (length / BINS)[:, None, None] + 0.5 * spacing  # first sample of each bin
+    rows = first[:, None, None] + torch.arange(count, device=start.device, dtype=start.dtype)  # (N, 1, count)
+    # With two samples or more they are at least half a cell apart: no more than six can touch a row (-1 .. +1).
+    pace = torch.where(samples > 1, spacing, torch.ones_like(spacing))
+    index = ((rows - 1 - begin) / pace).floor()
+    total = torch.zeros_like(index)
+    for _ in range(6):
+        taken = (index >= 0) & (index < samples)
+        total = total + _pull(begin + index * spacing, rows, size[:, None, None]) * taken
+        index = index + 1
+    return total / samples.clamp(min=1)
+
+
+def _adaptive(
+    cells: Tensor, first_cell: Tensor, extent: Tensor, regions: Tensor, window: int, longest: tuple[int, int]
+) -> Tensor:
+    """Bins (N, 49, C) of regions, ceil(length / 7) samples a bin on each axis.
+
+    Args:
+        cells: (cells of all maps, C).
+        first_cell: (N,) where the map of each region begins in ``cells``.
+        extent: (N, 2) height and width of that map.
+        regions: (N, 4) in cells of that map, cell centres at whole numbers.
+        window: the most cells a region covers.
+        longest: height and width of the largest map.
+    """
+    start, length = regions[:, :2], regions[:, 2:] - regions[:, :2]
+    size = extent.flip(1)  # width, height, in the order of x, y
+    limit = (size - 1).to(start.dtype)
+    first = torch.minimum(start.floor().clamp(min=0), limit)
+    last = torch.minimum((start + length).floor().clamp(min=-1) + 1, limit)
+    spans = (last - first).long().clamp(min=0) + 1  # (N, 2) columns and rows of the window
+    # Cell n of a window, row by row; those beyond its end get no weight.
+    n = torch.arange(window, device=cells.device)
+    row = torch.div(n, spans[:, :1], rounding_mode="floor")  # (N, window)
+    used = row < spans[:, 1:]
+    row = row * used
+    column = (n - row * spans[:, :1]) * used
+    corner = first.long()
+    index = first_cell[:, None] + (corner[:, 1:] + row) * size[:, :1] + corner[:, :1] + column
+    edge = size.to(start.dtype)
+    y = _axis_weights(start[:, 1], length[:, 1], edge[:, 1], first[:, 1], longest[0])
+    x = _axis_weights(start[:, 0], length[:, 0], edge[:, 0], first[:, 0], longest[1])
+    y = y.gather(2, row[:, None].expand(-1, BINS, -1)) * used[:, None]
+    x = x.gather(2, column[:, None].expand(-1, BINS, -1))
+    weights = (y[:, :, None] * x[:, None]).flatten(1, 2)  # (N, 49, window)
+    return torch.bmm(weights.to(cells.dtype), cells[index])
+
+
+def _fixed(cells: Tensor, first_cell: Tensor, extent: Tensor, regions: Tensor, sampling: int) -> Tensor:
+    """Bins (N, 49, C) of regions with ``sampling`` x ``sampling`` samples each; arguments as of :func:`_adaptive`."""
+    points = (torch.arange(BINS * sampling, device=cells.device) + 0.5) / (BINS * sampling)
+    start, length = regions[:, :2], regions[:, 2:] - regions[:, :2]
+    position = start[..., None] + length[..., None] * points  # (N, 2, P) x, y
+    size = extent.flip(1)[..., None].to(position.dtype)
+    low = torch.minimum(position.floor().clamp(min=0), size - 1)
+    total = cells.new_zeros(())
+    for y, x in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        step = torch.tensor([[x], [y]], device=cells.device)
+        cell = torch.minimum(low + step, size - 1)
+        # On the last row or column both neighbours are the same cell: it counts once.
+        weight = _pull(position, cell, size) * ((cell > low) | (step == 0))
+        index = first_cell[:, None, None] + cell[:, 1, :, None].long() * extent[:, 1, None, None]
+        index = (index + cell[:, 0, None, :].long()).flatten(1)  # (N, P P)
+        weight = (weight[:, 1, :, None] * weight[:, 0, None, :]).flatten(1)
+        total = total + cells[index] * weight[..., None].to(cells.dtype)
+    bins = total.reshape(-1, BINS, sampling, BINS, sampling, cells.shape[1]).mean(dim=(2, 4))
+    return bins.flatten(1, 2)
