@@ -19,17 +19,18 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 
 from qdtrack_model.config import ARCHITECTURES, ModelConfig, QuasiDenseConfig, from_mapping, require, to_mapping
+from qdtrack_model.tensors import CheckpointError, fill
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from qdtrack_model.networks import QDTrack
+
+__all__ = ["SHIPPED", "Checkpoint", "CheckpointError", "load", "load_public", "resolve", "save"]
+
 FORMAT = "qdtrack-1"
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 SHIPPED = {path.stem: path for path in sorted(WEIGHTS_FOLDER.glob("*.safetensors"))}
-
-
-class CheckpointError(ValueError):
-    """Weights that cannot be used; the text names the file and what was expected."""
 
 
 @dataclass(frozen=True)
@@ -57,20 +58,7 @@ class Checkpoint:
         from qdtrack_model.networks import build
 
         network = build(self.config)
-        tensors = load_file(self.path)
-        wanted = network.state_dict()
-        problems = [f"missing {name}" for name in wanted.keys() - tensors.keys()]
-        problems += [f"unknown {name}" for name in tensors.keys() - wanted.keys()]
-        problems += [
-            f"{name} has shape {tuple(tensors[name].shape)}, expected {tuple(wanted[name].shape)}"
-            for name in wanted.keys() & tensors.keys()
-            if tensors[name].shape != wanted[name].shape
-        ]
-        problems += [f"{name} is not finite" for name in tensors if not bool(tensors[name].isfinite().all())]
-        if problems:
-            shown = "; ".join(sorted(problems)[:3]) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
-            raise CheckpointError(f"{self.path}: does not fit the network it describes: {shown}")
-        network.load_state_dict(tensors)
+        fill(network, load_file(self.path), str(self.path))
         return network.eval()
 
 
@@ -123,6 +111,26 @@ def load(name_or_path: str | Path) -> Checkpoint:
         raise CheckpointError(f"{path}: broken description: {error} is missing") from None
     except (ValueError, RecursionError) as error:  # ConfigError and what json raises are ValueErrors
         raise CheckpointError(f"{path}: broken description: {error}") from None
+
+
+def load_public(source: str | Path | Mapping[str, Any], preset: str | Path) -> QDTrack:
+    """The network of a public checkpoint (mmtracking, mmdetection 3, SysCV, or a torchvision backbone).
+
+    Args:
+        source: a file, a state dict, or a mapping with ``state_dict`` and ``meta``; see ``conversion.py``.
+        preset: name of a preset or path of a file like ``config/qdtrack_mot17.yaml``.
+
+    Returns:
+        The network in evaluation mode; its ``stages(images)`` gives every intermediate result by name.
+
+    Raises:
+        CheckpointError: the file cannot be read, holds code, has an unknown layout or does not fit the preset.
+        ConfigError: no such preset, or a broken one.
+    """
+    from qdtrack_model.conversion import convert
+    from qdtrack_model.presets import read_preset
+
+    return convert(source, read_preset(preset).model).network
 
 
 def save(

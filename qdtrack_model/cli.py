@@ -15,6 +15,7 @@ COMMANDS = {
     "track": ("qdtrack_model.track", "track objects in a video, a folder of images or a bag"),
     "evaluate": ("qdtrack_model.evaluation.command", "score results against ground truth"),
     "synthesize": ("qdtrack_model.data.synthetic.command", "make a synthetic street scene with ground truth"),
+    "convert": ("qdtrack_model.convert", "turn a public QDTrack checkpoint into weights for this project"),
     "train": ("qdtrack_model.training.run", "train a network"),
 }
 USAGE_ERROR = 2

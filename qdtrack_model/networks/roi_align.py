@@ -68,7 +68,7 @@ def roi_align(pyramid: list[Tensor], boxes: Tensor, sampling: int = 0) -> Tensor
 
     first_cell, extent, regions = first_cell.reshape(-1), sizes[level].reshape(-1, 2), scaled.reshape(-1, 4)
     window = largest_window(shapes)
-    step = max(1, CELLS_AT_ONCE // ((BINS * sampling) ** 2 if sampling else window))
+    step = max(1, CELLS_AT_ONCE // ((2 * BINS * sampling) ** 2 if sampling else window))
     blocks = []
     for at in range(0, batch * count, step):
         part = first_cell[at : at + step], extent[at : at + step], regions[at : at + step]
@@ -146,25 +146,34 @@ def _adaptive(
     y = y.gather(2, row[:, None].expand(-1, BINS, -1)) * used[:, None]
     x = x.gather(2, column[:, None].expand(-1, BINS, -1))
     weights = (y[:, :, None] * x[:, None]).flatten(1, 2)  # (N, 49, window)
-    return torch.bmm(weights.to(cells.dtype), cells[index])
+    return _mix(cells, index, weights)
 
 
 def _fixed(cells: Tensor, first_cell: Tensor, extent: Tensor, regions: Tensor, sampling: int) -> Tensor:
     """Bins (N, 49, C) of regions with ``sampling`` x ``sampling`` samples each; arguments as of :func:`_adaptive`."""
-    points = (torch.arange(BINS * sampling, device=cells.device) + 0.5) / (BINS * sampling)
-    start, length = regions[:, :2], regions[:, 2:] - regions[:, :2]
-    position = start[..., None] + length[..., None] * points  # (N, 2, P) x, y
-    size = extent.flip(1)[..., None].to(position.dtype)
+    rows, y = _fixed_axis(regions[:, 1], regions[:, 3], extent[:, 0], sampling)
+    columns, x = _fixed_axis(regions[:, 0], regions[:, 2], extent[:, 1], sampling)
+    index = first_cell[:, None, None] + rows[:, :, None] * extent[:, 1, None, None] + columns[:, None, :]
+    weights = (y[:, :, None, :, None] * x[:, None, :, None, :]).flatten(3).flatten(1, 2)
+    return _mix(cells, index.flatten(1), weights)
+
+
+def _fixed_axis(start: Tensor, end: Tensor, size: Tensor, sampling: int) -> tuple[Tensor, Tensor]:
+    """The cells (N, 14 n) on both sides of the 7 n samples of one axis, and their weights (N, 7, 14 n) in the bins."""
+    points = (torch.arange(BINS * sampling, device=start.device) + 0.5) / (BINS * sampling)
+    position = (start[:, None] + (end - start)[:, None] * points)[..., None]  # (N, 7 n, 1)
+    size = size[:, None, None].to(position.dtype)
     low = torch.minimum(position.floor().clamp(min=0), size - 1)
-    total = cells.new_zeros(())
-    for y, x in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        step = torch.tensor([[x], [y]], device=cells.device)
-        cell = torch.minimum(low + step, size - 1)
-        # On the last row or column both neighbours are the same cell: it counts once.
-        weight = _pull(position, cell, size) * ((cell > low) | (step == 0))
-        index = first_cell[:, None, None] + cell[:, 1, :, None].long() * extent[:, 1, None, None]
-        index = (index + cell[:, 0, None, :].long()).flatten(1)  # (N, P P)
-        weight = (weight[:, 1, :, None] * weight[:, 0, None, :]).flatten(1)
-        total = total + cells[index] * weight[..., None].to(cells.dtype)
-    bins = total.reshape(-1, BINS, sampling, BINS, sampling, cells.shape[1]).mean(dim=(2, 4))
-    return bins.flatten(1, 2)
+    pair = torch.cat([low, torch.minimum(low + 1, size - 1)], dim=-1)  # (N, 7 n, 2)
+    # On the last cell both neighbours are the same one: it counts once.
+    once = torch.cat([torch.ones_like(low), (pair[..., 1:] > low).to(low.dtype)], dim=-1)
+    weight = (_pull(position, pair, size) * once).reshape(len(start), 1, BINS, 2 * sampling) / sampling
+    own = torch.eye(BINS, device=start.device)[:, :, None]  # a sample counts in its own bin only
+    return pair.flatten(1).long(), (weight * own).flatten(2)
+
+
+def _mix(cells: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sums (N, 49, C) of the cells (total, C) at ``index`` (N, P); ``weights`` is (N, 49, P)."""
+    # Twice as fast as cells[index].
+    gathered = cells.index_select(0, index.flatten()).unflatten(0, tuple(index.shape))
+    return torch.bmm(weights.to(cells.dtype), gathered)

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 VALUES = {"structures", "config", "boxes"}
-INFERENCE = VALUES | {"networks", "checkpoints", "tracking", "runtimes", "pipeline"}
+INFERENCE = VALUES | {"networks", "tensors", "presets", "conversion", "checkpoints", "tracking", "runtimes", "pipeline"}
 FRONT = INFERENCE | {"arguments", "data", "evaluation", "overlay", "video"}
 
 # Part of qdtrack_model -> the parts that it may import. A part is a module or a folder directly below the package.
@@ -25,7 +25,11 @@ ALLOWED: dict[str, set[str]] = {
     "losses": set(),
     "networks": VALUES,
     "tracking": VALUES,
-    "checkpoints": VALUES | {"networks"},
+    "tensors": set(),
+    "presets": VALUES,
+    "conversion": VALUES | {"networks", "tensors"},
+    "checkpoints": VALUES | {"networks", "tensors", "presets", "conversion"},
+    "convert": FRONT - {"networks"},
     "runtimes": VALUES | {"networks", "checkpoints"},
     "pipeline": INFERENCE - {"networks"},
     "data": VALUES | {"arguments"},
@@ -34,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "video": VALUES,
     "track": FRONT - {"networks"},
     "training": FRONT | {"losses"},
-    "cli": FRONT | {"track", "training"},
+    "cli": FRONT | {"track", "convert", "training"},
     "qdtrack_ros": FRONT - {"networks", "runtimes"},
 }
 NUMPY_ONLY = {"tracking", "structures", "boxes"}
