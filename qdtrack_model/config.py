@@ -193,7 +193,9 @@ class QDTrackConfig:
         require(0 < self.proposals_per_level <= most, key, self.proposals_per_level, f"1..{most}")
         available = min(most, sum(min(count, self.proposals_per_level) for count in anchors))
         require(0 < self.proposals <= available, "proposals", self.proposals, f"1..{available}")
-        require(0 < self.max_detections <= self.proposals, "max_detections", self.max_detections, f"1..{self.proposals}")
+        require(
+            0 < self.max_detections <= self.proposals, "max_detections", self.max_detections, f"1..{self.proposals}"
+        )
 
 
 @dataclass(frozen=True)
@@ -289,4 +291,7 @@ def _require_range(config: object, keys: tuple[str, ...], low: float, high: floa
 
 # Every network has one configuration class; a weights file says which by `architecture`.
 ModelConfig = OneShotConfig | QDTrackConfig
-ARCHITECTURES: dict[str, type[OneShotConfig] | type[QDTrackConfig]] = {"one_shot": OneShotConfig, "qdtrack": QDTrackConfig}
+ARCHITECTURES: dict[str, type[OneShotConfig] | type[QDTrackConfig]] = {
+    "one_shot": OneShotConfig,
+    "qdtrack": QDTrackConfig,
+}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -191,15 +191,17 @@ def _declared(meta: Mapping[str, Any]) -> dict[str, Any]:
     number = r"\s*(-?[\d.]+)\s*"
     triple = r"\s*=\s*[\[(]" + ",".join([number] * 3) + r",?\s*[\])]"
 
-    def only(pattern: str) -> Iterator[Any]:
+    def only(pattern: str) -> Any:
         values = set(re.findall(pattern, text))
-        yield from values if len(values) == 1 else ()
+        return values.pop() if len(values) == 1 else None
 
-    result: dict[str, Any] = {"style": style for style in only(r"\bstyle\s*=\s*['\"](pytorch|caffe)['\"]")}
-    for rgb in only(r"\b(?:bgr_)?to_rgb\s*=\s*(True|False)"):
+    result: dict[str, Any] = {}
+    if style := only(r"\bstyle\s*=\s*['\"](pytorch|caffe)['\"]"):
+        result["style"] = style
+    if rgb := only(r"\b(?:bgr_)?to_rgb\s*=\s*(True|False)"):
         result["channel_order"] = "rgb" if rgb == "True" else "bgr"
     for key, name in (("mean", "mean"), ("std", "deviation")):
-        for numbers in only(rf"\b{key}{triple}"):
+        if numbers := only(rf"\b{key}{triple}"):
             result[name] = tuple(map(float, numbers))
     return result
 

@@ -36,10 +36,11 @@ class EmbeddingHead(nn.Module):
         super().__init__()
         self.sampling = sampling
         self.convs = nn.Sequential(*(_Block(channels) for _ in range(CONVOLUTIONS)))
-        self.fcs = nn.ModuleList([nn.Linear(channels * BINS * BINS, width)])
+        hidden = nn.Linear(channels * BINS * BINS, width)
+        self.fcs = nn.ModuleList([hidden])
         self.fc_embed = nn.Linear(width, size)
-        nn.init.xavier_uniform_(self.fcs[0].weight)  # type: ignore[arg-type]
-        nn.init.zeros_(self.fcs[0].bias)  # type: ignore[arg-type]
+        nn.init.xavier_uniform_(hidden.weight)
+        nn.init.zeros_(hidden.bias)
         nn.init.normal_(self.fc_embed.weight, std=0.01)
         nn.init.zeros_(self.fc_embed.bias)
 

@@ -31,13 +31,9 @@ class QDTrack(nn.Module):
         self.config = config
         self.backbone = ResNet(config.depth, config.style, config.frozen_norm)
         self.neck = FeaturePyramid(self.backbone.channels, config.channels)
-        self.rpn_head = RpnHead(
-            config.channels, config.proposals_per_level, config.proposals, config.proposal_overlap
-        )
+        self.rpn_head = RpnHead(config.channels, config.proposals_per_level, config.proposals, config.proposal_overlap)
         self.roi_head = RoiHead(config.channels, config.head_width, len(config.classes), config.sampling)
-        self.embedding_head = EmbeddingHead(
-            config.channels, config.head_width, config.embedding_size, config.sampling
-        )
+        self.embedding_head = EmbeddingHead(config.channels, config.head_width, config.embedding_size, config.sampling)
         # Part of the configuration, not of the weights.
         self.register_buffer("mean", torch.tensor(config.mean).reshape(1, 3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(config.deviation).reshape(1, 3, 1, 1), persistent=False)
@@ -57,7 +53,8 @@ class QDTrack(nn.Module):
         """
         pyramid = self.pyramid(images)
         clip = self._clip(images)
-        proposals = self.rpn_head.propose(*self.rpn_head(pyramid), clip)
+        objectness, deltas = self.rpn_head(pyramid)
+        proposals = self.rpn_head.propose(objectness, deltas, clip)
         boxes, scores, labels = self._detect(pyramid, proposals, clip)
         return boxes, scores, labels, self.embedding_head(pyramid, boxes)
 

@@ -19,10 +19,11 @@ class BoxHead(nn.Module):
 
     def __init__(self, channels: int, width: int, classes: int) -> None:
         super().__init__()
-        self.shared_fcs = nn.ModuleList([nn.Linear(channels * BINS * BINS, width), nn.Linear(width, width)])
+        hidden = [nn.Linear(channels * BINS * BINS, width), nn.Linear(width, width)]
+        self.shared_fcs = nn.ModuleList(hidden)
         self.fc_cls = nn.Linear(width, classes + 1)
         self.fc_reg = nn.Linear(width, 4 * classes)
-        for layer in self.shared_fcs:
+        for layer in hidden:
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
         nn.init.normal_(self.fc_cls.weight, std=0.01)
