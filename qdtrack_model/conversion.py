@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import pickletools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -148,10 +149,11 @@ def read_foreign(path: Path) -> Mapping[str, Any]:
     try:
         content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        found = re.search(r"(?:GLOBAL|[Gg]lobal|class|function)\s+`?([\w.]+\.[\w.]+)", str(error))
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        found = named[1] if named else _pickled_name(path)
         if found:
             raise CheckpointError(
-                f"{path}: refused: beside tensors it holds {found[1]}, which only running code from the file could "
+                f"{path}: refused: beside tensors it holds {found}, which only running code from the file could "
                 "make; save its `state_dict` alone where the file was made, and convert that"
             ) from None
         raise CheckpointError(f"{path}: not a readable checkpoint; is it complete?") from None
@@ -161,6 +163,25 @@ def read_foreign(path: Path) -> Mapping[str, Any]:
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected a mapping of names to tensors")
     return content
+
+
+def _pickled_name(path: Path) -> str | None:
+    """The first class or function that a plain pickle names, found by reading its instructions, not by obeying them.
+
+    torch says it of its own files alone.
+    """
+    strings: list[str] = []
+    try:
+        for instruction, argument, _ in pickletools.genops(path.read_bytes()):
+            if instruction.name in ("GLOBAL", "INST"):
+                return str(argument).replace(" ", ".")
+            if instruction.name == "STACK_GLOBAL":
+                return ".".join(strings[-2:])
+            if isinstance(argument, str):
+                strings.append(argument)
+    except ValueError:
+        pass  # no pickle at all
+    return None
 
 
 def _state_and_meta(content: Mapping[str, Any], where: str) -> tuple[dict[str, Tensor], Mapping[str, Any]]:

@@ -57,7 +57,8 @@ class RpnHead(nn.Module):
         self.rpn_reg = nn.Conv2d(channels, 4 * len(RATIOS), 1)
         for conv in (self.rpn_conv, self.rpn_cls, self.rpn_reg):
             nn.init.normal_(conv.weight, std=0.01)
-            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+            assert conv.bias is not None
+            nn.init.zeros_(conv.bias)
 
     def forward(self, pyramid: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Objectness logits (B, 3, H, W) and deltas (B, 12, H, W) of each level."""

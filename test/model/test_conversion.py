@@ -61,9 +61,9 @@ def preset(tmp_path: Path) -> Path:
 def test_every_layout_comes_back(layout: str) -> None:
     tensors = canonical()
     done = convert(OrderedDict(laid_out(tensors, layout)), CONFIG)
-    assert {name: value.tolist() for name, value in done.network.state_dict().items()} == {
-        name: value.tolist() for name, value in tensors.items()
-    }
+    state = done.network.state_dict()
+    assert state.keys() == tensors.keys()
+    assert all(torch.equal(value, tensors[name]) for name, value in state.items())
     assert done.used == len(tensors)
     assert [key.rpartition(".")[2] for key in done.unused] == ["num_batches_tracked"]
     assert done.fresh == ()
@@ -132,6 +132,7 @@ class Hostile:
         return (eval, ("open('ran', 'w')",))
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("legacy", [False, True])
 def test_a_file_with_code_is_refused_with_the_reason(
     tmp_path: Path, preset: Path, monkeypatch: pytest.MonkeyPatch, legacy: bool

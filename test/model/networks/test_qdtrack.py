@@ -115,7 +115,7 @@ def test_background_is_the_last_class_and_classes_do_not_suppress_each_other() -
     head = RoiHead(32, 32, classes=2, sampling=2)
     box = torch.tensor([10.0, 10, 50, 50])
     proposals = Proposals(box.repeat(1, 4, 1), torch.tensor([[0.9, 0.8, 0.7, 0.0]]))
-    logits = torch.tensor([[[3.0, 2.0, 0.0], [1.0, 0.0, 9.0], [1.0, 0.5, 0.0], [9.0, 0.0, 0.0]]])  # last: padding
+    logits = torch.tensor([[[3.0, 2.5, 0.0], [1.0, 0.0, 9.0], [1.0, 0.5, 0.0], [9.0, 0.0, 0.0]]])  # last: padding
     deltas = torch.zeros(1, 4, 2, 4)
     deltas[0, 0, 1] = torch.tensor([1.0, 0, 0, 0])  # class 1 of the first proposal: a tenth to the right
     boxes, scores, labels = head.detect(proposals, logits, deltas, floor=0.05, overlap=0.5, count=4, clip=None)
