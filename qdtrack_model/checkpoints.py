@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
-from qdtrack_model.config import ARCHITECTURES, ModelConfig, QuasiDenseConfig, from_mapping, require, to_mapping
+from qdtrack_model.config import (
+    ARCHITECTURES,
+    ModelConfig,
+    QDTrackConfig,
+    QuasiDenseConfig,
+    from_mapping,
+    require,
+    to_mapping,
+)
 from qdtrack_model.tensors import CheckpointError, fill
 
 if TYPE_CHECKING:
@@ -113,12 +121,12 @@ def load(name_or_path: str | Path) -> Checkpoint:
         raise CheckpointError(f"{path}: broken description: {error}") from None
 
 
-def load_public(source: str | Path | Mapping[str, Any], preset: str | Path) -> QDTrack:
+def load_public(source: str | Path | Mapping[str, Any], preset: str | Path | QDTrackConfig) -> QDTrack:
     """The network of a public checkpoint (mmtracking, mmdetection 3, SysCV, or a torchvision backbone).
 
     Args:
         source: a file, a state dict, or a mapping with ``state_dict`` and ``meta``; see ``conversion.py``.
-        preset: name of a preset or path of a file like ``config/qdtrack_mot17.yaml``.
+        preset: name of a preset, path of a file like ``config/qdtrack_mot17.yaml``, or the network's configuration.
 
     Returns:
         The network in evaluation mode; its ``stages(images)`` gives every intermediate result by name.
@@ -130,7 +138,8 @@ def load_public(source: str | Path | Mapping[str, Any], preset: str | Path) -> Q
     from qdtrack_model.conversion import convert
     from qdtrack_model.presets import read_preset
 
-    return convert(source, read_preset(preset).model).network
+    config = preset if isinstance(preset, QDTrackConfig) else read_preset(preset).model
+    return convert(source, config).network
 
 
 def save(

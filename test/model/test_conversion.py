@@ -78,6 +78,7 @@ def test_the_published_keys_are_all_known() -> None:
         name, _, shape = line.partition(" ")
         state[name] = torch.zeros([int(n) for n in shape.strip("[]").split(",")])
     done = convert(state, read_preset("mot17").model)
+    assert load_public(state, done.network.config).config == done.network.config
     assert (done.used, done.unused) == (len(state), ())
 
 
