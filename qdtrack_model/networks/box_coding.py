@@ -1,4 +1,4 @@
-"""Boxes x1 y1 x2 y2 in torch: regression deltas, overlap, and non-maximum suppression of a fixed number of steps.
+"""Boxes x1 y1 x2 y2 in torch: regression deltas, overlap, and non-maximum suppression without a loop over boxes.
 
 Everything has static shapes and consists of operations that every exporter knows.
 """
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 LARGEST_STEP = math.log(1000 / 16)  # of the logarithm of width and height, so that exp() stays finite
-# A box's fate is settled after as many steps as its chain of "suppressed by a suppressed one" is long. Real and
-# random images needed 9 at most.
+# A box's fate is settled after as many steps as its chain of "suppressed by a suppressed one" is long. Crowded random
+# boxes needed 9 at most; an exported graph, which cannot stop when nothing changes any more, always does so many.
 NMS_STEPS = 16
 
 
@@ -77,10 +77,13 @@ def suppress(boxes: Tensor, valid: Tensor, threshold: float, groups: Tensor | No
         rival = rival & (groups[..., :, None] == groups[..., None, :])
     # Counting kept rivals as a matrix-vector product is far quicker than any() over booleans.
     weights = rival.to(torch.float32)
+    exporting = torch.compiler.is_compiling()
     kept = valid
-    for _ in range(NMS_STEPS):
+    for _ in range(NMS_STEPS if exporting else count):
         rivals = torch.matmul(weights, kept.to(torch.float32)[..., None])[..., 0]
-        kept = valid & (rivals < 0.5)
+        before, kept = kept, valid & (rivals < 0.5)
+        if not exporting and torch.equal(kept, before):
+            break
     return kept
 
 

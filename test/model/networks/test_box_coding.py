@@ -65,3 +65,10 @@ def test_suppression_equals_the_greedy_loop(threshold: float, span: float) -> No
         np.testing.assert_array_equal(found, expected)
         expected = greedy(boxes.double().numpy(), valid, threshold, np.zeros(400))
         np.testing.assert_array_equal(suppress(boxes[None], torch.tensor(valid)[None], threshold)[0], expected)
+
+
+def test_a_long_chain_is_settled_to_its_end() -> None:
+    # Each box overlaps the next by 3/5: every second one stays.
+    left = torch.arange(60) * 4.0
+    boxes = torch.stack([left, torch.zeros(60), left + 16, torch.full((60,), 10.0)], dim=1)
+    assert suppress(boxes, torch.ones(60, dtype=torch.bool), 0.5).tolist() == [True, False] * 30
