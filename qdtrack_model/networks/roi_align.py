@@ -104,13 +104,10 @@ def _axis_weights(start: Tensor, length: Tensor, size: Tensor, first: Tensor, co
     rows = first[:, None, None] + torch.arange(count, device=start.device, dtype=start.dtype)  # (N, 1, count)
     # With two samples or more they are at least half a cell apart: no more than six can touch a row (-1 .. +1).
     pace = torch.where(samples > 1, spacing, torch.ones_like(spacing))
-    index = ((rows - 1 - begin) / pace).floor()
-    total = torch.zeros_like(index)
-    for _ in range(6):
-        taken = (index >= 0) & (index < samples)
-        total = total + _pull(begin + index * spacing, rows, size[:, None, None]) * taken
-        index = index + 1
-    return total / samples.clamp(min=1)
+    index = ((rows - 1 - begin) / pace).floor()[..., None] + torch.arange(6, device=start.device)
+    taken = (index >= 0) & (index < samples[..., None])
+    pull = _pull(begin[..., None] + index * spacing[..., None], rows[..., None], size[:, None, None, None])
+    return (pull * taken).sum(dim=-1) / samples.clamp(min=1)
 
 
 def _adaptive(
