@@ -38,7 +38,8 @@ def test_round_trip(weights: Path) -> None:
     assert checkpoint.tracker.memory_span == 2.0
     assert checkpoint.provenance == {"seed": 0}
     torch.manual_seed(0)
-    torch.testing.assert_close(dict(checkpoint.network().state_dict()), dict(build(CONFIG).state_dict()))
+    saved = build(CONFIG).state_dict()
+    torch.testing.assert_close(dict(checkpoint.network().state_dict()), dict(saved))
     assert not list(weights.parent.glob("*.partial"))
     (weights.parent / "plain").touch()
     assert weights.stat().st_mode == (weights.parent / "plain").stat().st_mode, "as readable as any other new file"
