@@ -90,8 +90,8 @@ class Preprocessor:
         if fitted != self._filled:
             self._canvas[...] = PADDING
             self._filled = fitted
-        # Linear interpolation skips pixels when it shrinks to less than half.
-        interpolation = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR
+        # Linear interpolation skips pixels when it shrinks to well below half; averaging areas costs ten times as much.
+        interpolation = cv2.INTER_AREA if scale < 0.45 else cv2.INTER_LINEAR
         resized = cv2.resize(image, fitted, interpolation=interpolation)
         target = self._canvas[0, : fitted[1], : fitted[0]]
         target[...] = resized[:, :, None] if resized.ndim == 2 else resized
