@@ -148,8 +148,22 @@ def save(
     config: ModelConfig,
     tracker: QuasiDenseConfig,
     provenance: Mapping[str, Any],
+    half: bool = False,
 ) -> None:
-    """Write weights with their description; the file appears whole or not at all."""
+    """Write weights with their description; the file appears whole or not at all.
+
+    Args:
+        path: file to write; its folder is made where it is missing.
+        network: its tensors are written.
+        config: the network's.
+        tracker: suits these weights, times in seconds.
+        provenance: anything that JSON can hold.
+        half: matrices and kernels in half precision, which halves the file; they are read as float32 again. Scales
+            and statistics of norms, of which there are few, stay as they are.
+
+    Raises:
+        CheckpointError: a weight is too large for half precision.
+    """
     from safetensors.torch import save as to_bytes
 
     path = Path(path)
@@ -163,7 +177,12 @@ def save(
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    tensors = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
+    tensors = {
+        name: (tensor.half() if half and tensor.ndim > 1 else tensor).contiguous().cpu()
+        for name, tensor in network.state_dict().items()
+    }
+    if half and (large := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]):
+        raise CheckpointError(f"{path}: {large[0]} has values too large for half precision; store it in full")
     # Not save_file: its files are readable by their owner alone, and a node often runs as somebody else.
     partial.write_bytes(to_bytes(tensors, metadata))
     os.replace(partial, path)

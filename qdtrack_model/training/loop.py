@@ -8,20 +8,21 @@ import os
 import pickle
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from qdtrack_model.config import to_mapping
 from qdtrack_model.data.pairs import FramePairs, LabelledImage
-from qdtrack_model.networks.one_shot import OneShotNetwork
 from qdtrack_model.training.config import TrainConfig
-from qdtrack_model.training.one_shot import CentrePairs, collate, losses, total
+from qdtrack_model.training.steps import step_for
 
 SAVE_EVERY = 60.0  # seconds of work an interruption may cost
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class ResumeError(ValueError):
@@ -33,10 +34,30 @@ class DivergedError(ValueError):
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
-    """Linear warm-up, then half a cosine down to a hundredth."""
+    """Linear warm-up; then a tenth from each of ``drops`` on, or half a cosine down to a hundredth without them."""
     warm = min(1.0, (step + 1) / max(1, config.warm_up))
-    decay = 0.01 + 0.99 * (1 + math.cos(math.pi * step / config.steps)) / 2
+    if config.drops:
+        decay = 0.1 ** sum(step >= part * config.steps for part in config.drops)
+    else:
+        decay = 0.01 + 0.99 * (1 + math.cos(math.pi * step / config.steps)) / 2
     return config.learning_rate * warm * decay
+
+
+def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW, which leaves norms and biases without decay, or SGD, which decays everything as the paper does."""
+    learned = [p for p in network.parameters() if p.requires_grad]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(learned, config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)
+    decayed, plain = [p for p in learned if p.ndim > 1], [p for p in learned if p.ndim <= 1]
+    return torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    )
+
+
+def total(terms: dict[str, Tensor], config: TrainConfig) -> Tensor:
+    """The weighted sum that is minimised."""
+    weights = config.weights
+    return sum((weights[name] * term for name, term in terms.items()), torch.zeros(()))
 
 
 def update_average(average: nn.Module, network: nn.Module, momentum: float, step: int) -> None:
@@ -69,12 +90,12 @@ def _load_state(path: Path, device: torch.device) -> dict[str, Any]:
 def train(
     config: TrainConfig,
     sequences: list[list[LabelledImage]],
-    network: OneShotNetwork,
+    network: Network,
     state_path: Path,
     device: torch.device,
     workers: int = 0,
     resume: bool = False,
-) -> OneShotNetwork:
+) -> Network:
     """Train ``network`` and return the averaged one, in evaluation mode on the CPU.
 
     The state is saved to ``state_path`` at least once a minute and when interrupted; with ``resume`` training goes
@@ -84,13 +105,11 @@ def train(
         ResumeError: the saved state is broken or belongs to another recipe.
         DivergedError: the loss is no longer finite.
     """
+    parts = step_for(config)
     network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    parts.prepare(network)
     average = copy.deepcopy(network).eval()
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    plain = [p for p in network.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    )
+    optimizer = make_optimizer(network, config)
     first = 0
     if resume and state_path.exists():
         state = _load_state(state_path, device)
@@ -101,9 +120,12 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
 
-    pairs = CentrePairs(FramePairs(sequences, config.pairs, config.seed, config.steps * config.batch), config)
+    pairs = FramePairs(sequences, config.pairs, config.seed, config.steps * config.batch)
     loader = DataLoader(
-        Subset(pairs, range(first * config.batch, len(pairs))), config.batch, collate_fn=collate, num_workers=workers
+        Subset(parts.dataset(pairs), range(first * config.batch, len(pairs))),
+        config.batch,
+        collate_fn=parts.collate,
+        num_workers=workers,
     )
 
     def save(step: int) -> None:
@@ -118,11 +140,11 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, config)
             with torch.autocast(device.type, torch.bfloat16):
-                terms = losses(network, batch.to(device))
+                terms = parts.losses(network, batch.to(device))
             loss = total(terms, config)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 10.0, error_if_nonfinite=True)
+            nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip, error_if_nonfinite=True)
             optimizer.step()
             update_average(average, network, config.average, step)
             step += 1

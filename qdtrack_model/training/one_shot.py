@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from qdtrack_model.data.pairs import FramePairs
 from qdtrack_model.losses import auxiliary_cosine, focal_heatmap, generalised_iou, multi_positive_contrastive
 from qdtrack_model.networks.one_shot import OneShotNetwork, decode_boxes
-from qdtrack_model.training.config import TrainConfig
+from qdtrack_model.training.config import OneShotTraining
 from qdtrack_model.training.targets import centre_targets
 
 NEVER = -30.0  # a logit that the heatmap loss neither punishes nor rewards
@@ -38,7 +38,7 @@ class PairBatch:
 class CentrePairs(Dataset[list[tuple[np.ndarray, ...]]]):
     """Frame pairs with targets: item i is [key, reference], each (image, heat, ignored, index, boxes, identity)."""
 
-    def __init__(self, pairs: FramePairs, config: TrainConfig) -> None:
+    def __init__(self, pairs: FramePairs, config: OneShotTraining) -> None:
         self._pairs, self._config = pairs, config
 
     def __len__(self) -> int:
@@ -78,8 +78,3 @@ def losses(network: OneShotNetwork, batch: PairBatch) -> dict[str, Tensor]:
         contrastive.append(multi_positive_contrastive(key, reference, same))
         auxiliary.append(auxiliary_cosine(key, reference, same))
     return terms | {"contrastive": torch.stack(contrastive).mean(), "auxiliary": torch.stack(auxiliary).mean()}
-
-
-def total(terms: dict[str, Tensor], config: TrainConfig) -> Tensor:
-    """The weighted sum that is minimised."""
-    return sum((getattr(config, f"{name}_weight") * term for name, term in terms.items()), torch.zeros(()))

@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from qdtrack_model import checkpoints
 from qdtrack_model.arguments import frame_range
 from qdtrack_model.data.pairs import load_sequences
-from qdtrack_model.networks import OneShotNetwork
-from qdtrack_model.training.config import TrainConfig
+from qdtrack_model.networks import build
+from qdtrack_model.training.config import read_recipe
 from qdtrack_model.training.loop import train
 
 
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=frame_range, metavar="FIRST-LAST", help="train on these frames alone")
     parser.add_argument("--init", help="weights to start from (name or path); other heads start afresh")
     parser.add_argument("--output", type=Path, required=True, help="weights file to write (.safetensors)")
+    parser.add_argument("--half", action="store_true", help="store the weights in half precision: half the size")
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
     parser.add_argument("--seed", type=int, help="instead of the recipe's")
     parser.add_argument("--resume", action="store_true", help="go on where the last run with this output stopped")
@@ -46,7 +48,7 @@ def find_sequences(paths: list[Path]) -> list[Path]:
     return found
 
 
-def initialise(network: OneShotNetwork, source: checkpoints.Checkpoint) -> list[str]:
+def initialise(network: nn.Module, source: checkpoints.Checkpoint) -> list[str]:
     """Copy every tensor that fits from other weights; return the names of those that did not."""
     given, own = source.network().state_dict(), network.state_dict()
     fitting = {name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape}
@@ -67,11 +69,11 @@ def _check(args: argparse.Namespace) -> None:
 def main(args: argparse.Namespace) -> int:
     """Train; returns 0. Ctrl-C keeps the state for ``--resume``."""
     _check(args)
-    config = TrainConfig.read(args.config)
+    config = read_recipe(args.config)
     given = {name: getattr(args, name) for name in ("steps", "seed") if getattr(args, name) is not None}
     config = dataclasses.replace(config, **given)
     torch.manual_seed(config.seed)
-    network = OneShotNetwork(config.model)
+    network = build(config.model)
     if args.init:
         fresh = initialise(network, checkpoints.load(args.init))
         print(f"starting from {args.init}; afresh: {', '.join(fresh) or 'nothing'}")
@@ -94,6 +96,6 @@ def main(args: argparse.Namespace) -> int:
         "steps": config.steps,
         "torch": torch.__version__,
     }
-    checkpoints.save(args.output, trained, config.model, config.tracker, provenance)
+    checkpoints.save(args.output, trained, config.model, config.tracker, provenance, half=args.half)
     print(f"wrote {args.output}")
     return 0

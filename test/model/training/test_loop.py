@@ -13,11 +13,12 @@ from qdtrack_model.cli import main
 from qdtrack_model.config import ConfigError, OneShotConfig
 from qdtrack_model.data.pairs import LabelledImage, PairConfig
 from qdtrack_model.networks import OneShotNetwork
-from qdtrack_model.training.config import TrainConfig
+from qdtrack_model.training import one_shot
+from qdtrack_model.training.config import OneShotTraining, read_recipe
 from qdtrack_model.training.loop import ResumeError, learning_rate, train
 
 MODEL = OneShotConfig(classes=("pedestrian",), input_size=(64, 96), width=0.125, max_detections=20, embedding_size=16)
-CONFIG = TrainConfig(
+CONFIG = OneShotTraining(
     model=MODEL, steps=12, batch=2, pairs=PairConfig((64, 64), reference_range=2), warm_up=2, places=32
 )
 
@@ -38,7 +39,7 @@ def moving_blocks() -> list[LabelledImage]:
     return frames
 
 
-def run(config: TrainConfig, state: Path, resume: bool = False) -> OneShotNetwork:
+def run(config: OneShotTraining, state: Path, resume: bool = False) -> OneShotNetwork:
     torch.manual_seed(config.seed)
     return train(config, [moving_blocks()], OneShotNetwork(config.model), state, torch.device("cpu"), resume=resume)
 
@@ -47,9 +48,7 @@ def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path, monkeypa
     torch.set_num_threads(1)
     whole = run(CONFIG, tmp_path / "whole.pt")
 
-    from qdtrack_model.training import loop
-
-    real, calls = loop.losses, 0
+    real, calls = one_shot.losses, 0
 
     def interrupted(*args):  # type: ignore[no-untyped-def]
         nonlocal calls
@@ -58,7 +57,7 @@ def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path, monkeypa
             raise KeyboardInterrupt
         return real(*args)
 
-    monkeypatch.setattr(loop, "losses", interrupted)
+    monkeypatch.setattr(one_shot, "losses", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(CONFIG, tmp_path / "half.pt")
     monkeypatch.undo()
@@ -66,7 +65,7 @@ def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path, monkeypa
     for (name, first), second in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
 
-    other = TrainConfig(model=MODEL, steps=13, batch=2, pairs=PairConfig((64, 64)))
+    other = OneShotTraining(model=MODEL, steps=13, batch=2, pairs=PairConfig((64, 64)))
     with pytest.raises(ResumeError, match="another recipe"):
         run(other, tmp_path / "half.pt", resume=True)
 
@@ -74,7 +73,7 @@ def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path, monkeypa
 @pytest.mark.slow
 def test_it_learns_to_find_and_to_tell_apart(tmp_path: Path) -> None:
     torch.set_num_threads(1)
-    config = TrainConfig(
+    config = OneShotTraining(
         model=MODEL, steps=250, batch=4, pairs=PairConfig((64, 96), (0.9, 1.1), reference_range=3),
         warm_up=10, average=0.9, learning_rate=4e-3, places=48,
     )  # fmt: skip
@@ -139,13 +138,17 @@ def test_the_command_writes_weights_that_say_where_they_come_from(tmp_path: Path
     ("recipe", "message"),
     [("stepz: 3", "unknown key 'stepz'; did you mean 'steps'"), ("steps: -1", "steps: got -1"),
      ("pairs: {crop_size: [250, 448]}", "crop_size"),
-     ("model: {width: wide}", "model.width: got 'wide', expected float")],
+     ("model: {width: wide}", "model.width: got 'wide', expected float"),
+     ("architecture: yolo", "architecture: got 'yolo', expected one of one_shot, qdtrack"),
+     ("architecture: [qdtrack]", "architecture: got ['qdtrack'], expected one of"),
+     ("architecture: qdtrack\nplaces: 9", "unknown key 'places'"),
+     ("architecture: qdtrack\nmatching: all", "matching: got 'all', expected one of quasi_dense, sparse")],
 )  # fmt: skip
 def test_a_wrong_recipe_is_named(tmp_path: Path, recipe: str, message: str) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(recipe)
     with pytest.raises(ConfigError, match=message.replace("[", r"\[")):
-        TrainConfig.read(path)
+        read_recipe(path)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,107 @@
+"""The losses of a two-stage detector (arXiv 1506.01497): objectness and box of anchors, class and box of regions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
+
+from qdtrack_model.networks import roi_heads, rpn
+from qdtrack_model.networks.box_coding import encode_deltas
+from qdtrack_model.networks.fpn import STRIDES
+from qdtrack_model.networks.roi_heads import RoiHead
+from qdtrack_model.networks.rpn import Proposals, level_anchors
+from qdtrack_model.training.assignment import AssignmentRule, assign
+from qdtrack_model.training.sampling import SamplingRule, sample
+
+ANCHORS = AssignmentRule(positive=0.7, negative=0.3, minimum=0.3, low_quality=True)
+REGIONS = AssignmentRule(positive=0.5, negative=0.5)
+SMOOTH = 1 / 9  # of the anchors' box loss: where the parabola ends
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is in one image: boxes (G, 4) in pixels, labels (G,), ids (G,); regions (I, 4) that count for nothing."""
+
+    boxes: Tensor
+    labels: Tensor
+    ids: Tensor
+    ignored: Tensor
+
+
+def rpn_losses(
+    objectness: list[Tensor], deltas: list[Tensor], truths: list[Truth], count: int, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """``rpn_class`` (binary cross-entropy) and ``rpn_box`` (smooth L1), each over the number of sampled anchors.
+
+    Args:
+        objectness: logits (B, 3, H, W) of each level.
+        deltas: (B, 12, H, W) of each level.
+        truths: of the B images.
+        count: anchors sampled of an image, half of them positive.
+        generator: of the CPU.
+    """
+    batch = len(truths)
+    logits = torch.cat([x.permute(0, 2, 3, 1).reshape(batch, -1) for x in objectness], dim=1).float()
+    moves = torch.cat([x.permute(0, 2, 3, 1).reshape(batch, -1, 4) for x in deltas], dim=1).float()
+    shapes = [(int(x.shape[2]), int(x.shape[3])) for x in objectness]
+    anchors = torch.cat([level_anchors(*s, k, logits.device) for s, k in zip(shapes, STRIDES, strict=True)])
+    classes, boxes, samples = logits.sum() * 0, moves.sum() * 0, 0
+    for i, truth in enumerate(truths):
+        assigned, best = assign(anchors, truth.boxes, truth.ignored, ANCHORS)
+        positives, negatives = sample(assigned, best, SamplingRule(count, 0.5), generator)
+        samples += len(positives) + len(negatives)
+        # softplus(-x) is the cross-entropy of a positive logit, softplus(x) that of a negative one.
+        classes = classes + F.softplus(-logits[i, positives]).sum() + F.softplus(logits[i, negatives]).sum()
+        wanted = encode_deltas(anchors[positives], truth.boxes[assigned[positives]], rpn.DEVIATIONS)
+        boxes = boxes + F.smooth_l1_loss(moves[i, positives], wanted, reduction="sum", beta=SMOOTH)
+    return {"rpn_class": classes / max(samples, 1), "rpn_box": boxes / max(samples, 1)}
+
+
+def with_truth(proposals: Proposals, image: int, truth: Truth) -> Tensor:
+    """The boxes of the ground truth followed by the proposals of an image, (N, 4), without rows that hold none."""
+    return torch.cat([truth.boxes, proposals.boxes[image][proposals.scores[image] > 0]])
+
+
+def roi_losses(
+    head: RoiHead,
+    pyramid: list[Tensor],
+    proposals: Proposals,
+    truths: list[Truth],
+    count: int,
+    generator: torch.Generator,
+) -> dict[str, Tensor]:
+    """``roi_class`` (cross-entropy, background last) and ``roi_box`` (L1 of the own class's deltas), each over the
+    number of sampled regions; boxes of the ground truth are among the regions.
+
+    Args:
+        head: the box head.
+        pyramid: of the B images.
+        proposals: of the B images.
+        truths: of the B images.
+        count: regions sampled of an image, a quarter of them positive.
+        generator: of the CPU.
+    """
+    background = head.bbox_head.fc_cls.out_features - 1
+    boxes, labels, targets = [], [], []
+    for i, truth in enumerate(truths):
+        regions = with_truth(proposals, i, truth)
+        assigned, best = assign(regions, truth.boxes, truth.ignored, REGIONS)
+        positives, negatives = sample(assigned, best, SamplingRule(count, 0.25), generator)
+        owner = assigned[positives]
+        boxes.append(regions[torch.cat([positives, negatives])])
+        labels.append(torch.cat([truth.labels[owner], torch.full_like(negatives, background)]))
+        wanted = encode_deltas(regions[positives], truth.boxes[owner], roi_heads.DEVIATIONS)
+        targets.append(F.pad(wanted, (0, 0, 0, len(negatives))))
+    used = pad_sequence([torch.ones_like(x, dtype=torch.bool) for x in labels], batch_first=True)  # (B, K)
+    logits, moves = (x.float()[used] for x in head(pyramid, pad_sequence(boxes, batch_first=True)))
+    label, target = torch.cat(labels), torch.cat(targets)
+    positive = label != background
+    own = moves[positive, label[positive]]  # (P, 4)
+    return {
+        "roi_class": F.cross_entropy(logits, label, reduction="sum") / max(len(label), 1),
+        "roi_box": F.l1_loss(own, target[positive], reduction="sum") / max(len(label), 1),
+    }
