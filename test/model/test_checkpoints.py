@@ -45,6 +45,20 @@ def test_round_trip(weights: Path) -> None:
     assert weights.stat().st_mode == (weights.parent / "plain").stat().st_mode, "as readable as any other new file"
 
 
+def test_half_precision_halves_the_file_and_is_read_as_float32(weights: Path) -> None:
+    torch.manual_seed(0)
+    network, half = build(CONFIG), weights.with_name("half.safetensors")
+    checkpoints.save(half, network, CONFIG, QuasiDenseConfig(), {}, half=True)
+    assert half.stat().st_size < 0.6 * weights.stat().st_size
+    for name, tensor in checkpoints.load(half).network().state_dict().items():
+        assert tensor.dtype == network.state_dict()[name].dtype
+        torch.testing.assert_close(tensor, network.state_dict()[name], rtol=1e-3, atol=1e-6)
+    torch.nn.init.constant_(next(p for p in network.parameters() if p.ndim > 1), 1e5)
+    with pytest.raises(CheckpointError, match="too large for half precision"):
+        checkpoints.save(weights.with_name("large.safetensors"), network, CONFIG, QuasiDenseConfig(), {}, half=True)
+    assert not weights.with_name("large.safetensors").exists()
+
+
 def test_an_unknown_name_lists_the_shipped_weights() -> None:
     with pytest.raises(CheckpointError, match="neither a file nor one of the shipped weights"):
         checkpoints.load("nowhere")

@@ -3,7 +3,6 @@
 import itertools
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,32 +10,18 @@ import torch
 from qdtrack_model import checkpoints
 from qdtrack_model.cli import main
 from qdtrack_model.config import ConfigError, OneShotConfig
-from qdtrack_model.data.pairs import LabelledImage, PairConfig
+from qdtrack_model.data.pairs import PairConfig
 from qdtrack_model.networks import OneShotNetwork
 from qdtrack_model.training import one_shot
 from qdtrack_model.training.config import OneShotTraining, read_recipe
 from qdtrack_model.training.loop import ResumeError, learning_rate, train
 
+from .scene import moving_blocks, write_folder
+
 MODEL = OneShotConfig(classes=("pedestrian",), input_size=(64, 96), width=0.125, max_detections=20, embedding_size=16)
 CONFIG = OneShotTraining(
     model=MODEL, steps=12, batch=2, pairs=PairConfig((64, 64), reference_range=2), warm_up=2, places=32
 )
-
-
-def moving_blocks() -> list[LabelledImage]:
-    """Three textured blocks that cross a grey field."""
-    random = np.random.default_rng(0)
-    textures = random.integers(0, 255, (3, 24, 12, 3), dtype=np.uint8)
-    frames = []
-    for t in range(8):
-        image = np.full((64, 96, 3), 120, np.uint8)
-        boxes = []
-        for i, texture in enumerate(textures):
-            x, y = 5 + 28 * i + t, 10 + 5 * i
-            image[y : y + 24, x : x + 12] = texture
-            boxes.append([x, y, x + 12, y + 24])
-        frames.append(LabelledImage(image, np.array(boxes, float), np.arange(3), np.zeros(3, int)))
-    return frames
 
 
 def run(config: OneShotTraining, state: Path, resume: bool = False) -> OneShotNetwork:
@@ -95,22 +80,6 @@ def test_rate_warms_up_and_falls() -> None:
     assert rates[0] < rates[1]
     assert all(a > b for a, b in itertools.pairwise(rates[1:]))
     assert rates[-1] < 0.1 * CONFIG.learning_rate
-
-
-def write_folder(folder: Path) -> Path:
-    """The moving blocks as a MOTChallenge folder."""
-    (folder / "img1").mkdir(parents=True)
-    (folder / "gt").mkdir()
-    lines = []
-    for t, frame in enumerate(moving_blocks(), start=1):
-        cv2.imwrite(str(folder / "img1" / f"{t:06d}.png"), frame.image)
-        for number, (x1, y1, x2, y2) in zip(frame.ids, frame.boxes, strict=True):
-            lines.append(f"{t},{number + 1},{x1},{y1},{x2 - x1},{y2 - y1},1,1,1")
-    (folder / "gt" / "gt.txt").write_text("\n".join(lines) + "\n")
-    (folder / "seqinfo.ini").write_text(
-        "[Sequence]\nname=blocks\nimDir=img1\nframeRate=10\nseqLength=8\nimWidth=96\nimHeight=64\nimExt=.png\n"
-    )
-    return folder
 
 
 RECIPE = """
