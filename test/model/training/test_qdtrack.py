@@ -83,7 +83,7 @@ def test_regions_of_a_frame() -> None:
     positives = only_positives(regions)
     assert len(positives.boxes) == 128
     assert len(regions.boxes) == 128 + 40
-    assert torch.bincount(positives.ids).min() >= 42, "objects have equal shares"
+    assert torch.bincount(positives.ids).min() >= 40, "objects have nearly equal shares"
     for box, number in zip(positives.boxes, positives.ids, strict=True):
         assert abs(box[0] - goal.boxes[number][0]) <= 3
     assert (regions.boxes[128:, 1] == 60).all(), "neither the ignored nor those between count as background"
