@@ -54,7 +54,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--video", type=Path, help="track this video; scored where gt/gt.txt lies beside it")
     parser.add_argument("--weights", default="street", help="shipped weights by name, or a file (default: street)")
     parser.add_argument("--frames", type=int, help="number of images (default: 300, or the whole video)")
-    parser.add_argument("--seed", type=int, default=7, help="seed of the synthetic scene (default: 7)")
+    parser.add_argument("--seed", type=int, default=9, help="seed of the synthetic scene (default: 9)")
     parser.add_argument("--output", type=Path, default=Path("build/demo"), help="folder to write (build/demo)")
     args = parser.parse_args(arguments)
     if args.frames is not None and args.frames < 2:

@@ -240,8 +240,7 @@ def plan(
 ) -> tuple[list[Pedestrian], list[Car]]:
     """Everybody who moves (or waits, or is parked) in the scene."""
     planner = Planner(config, street, items, rng)
-    vehicles = int(rng.integers(5, 7)) if config.vehicles is None else config.vehicles
-    pedestrians = int(rng.integers(22, 27)) if config.pedestrians is None else config.pedestrians
+    vehicles, pedestrians = config.vehicles, config.pedestrians
     for number in range(vehicles):
         planner.add_car(parked=number % 3 == 2)
     for number in range(vehicles - len(planner.cars)):

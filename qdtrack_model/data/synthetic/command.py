@@ -28,12 +28,12 @@ def _size(text: str) -> tuple[int, int]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``qdtrack synthesize``."""
     parser.add_argument("--output", type=Path, required=True, help="folder to write; must not exist or be empty")
-    parser.add_argument("--seed", type=int, default=7, help="layout, light, camera and objects follow from it")
+    parser.add_argument("--seed", type=int, default=9, help="layout, light, camera and objects follow from it")
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--frame-rate", type=float, default=25.0, help="frames per second")
     parser.add_argument("--size", type=_size, default=(1280, 720), metavar="WIDTHxHEIGHT")
-    parser.add_argument("--pedestrians", type=int, default=None, help="how many appear (default: 22 to 26, by seed)")
-    parser.add_argument("--vehicles", type=int, default=None, help="how many appear (default: 5 or 6, by seed)")
+    parser.add_argument("--pedestrians", type=int, default=16, help="how many appear [16]")
+    parser.add_argument("--vehicles", type=int, default=5, help="how many appear [5]")
     parser.add_argument("--format", choices=("folder", "bag"), default="folder", help="MOTChallenge folder or rosbag2")
     parser.add_argument(
         "--sequences", type=int, default=1,

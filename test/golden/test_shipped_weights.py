@@ -1,0 +1,53 @@
+"""The shipped weights end to end: figures that must not fall."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qdtrack_model import checkpoints
+from qdtrack_model.data.mot import MotBoxes, from_tracks, read_mot
+from qdtrack_model.data.sources import open_source
+from qdtrack_model.data.synthetic import Scene, SceneConfig
+from qdtrack_model.data.synthetic.writer import join, mot_rows
+from qdtrack_model.evaluation import Scores, evaluate
+from qdtrack_model.pipeline import Pipeline
+
+CLIPS = Path(__file__).parents[3] / "shared" / "data"
+
+
+def test_both_are_shipped_small_and_with_a_card() -> None:
+    assert set(checkpoints.SHIPPED) == {"street", "plaza"}
+    for name, path in checkpoints.SHIPPED.items():
+        assert path.stat().st_size <= 15e6
+        card = path.with_suffix(".md").read_text(encoding="utf-8")
+        assert checkpoints.load(name).provenance["command"] in card
+        assert all(word in card for word in ("MOTA", "IDF1", "HOTA", "seed"))
+
+
+def track(weights: str, images: Iterable[tuple[int, float, np.ndarray]], truth: MotBoxes) -> Scores:
+    """Scores of (frame, seconds, image) tracked by shipped weights."""
+    pipeline = Pipeline.load(weights)
+    parts = [from_tracks(pipeline.process(image, time), frame, pipeline.classes) for frame, time, image in images]
+    return evaluate(truth, join(parts))
+
+
+@pytest.mark.slow
+def test_street_on_a_scene_it_never_saw() -> None:
+    config = SceneConfig(seed=3000, frames=60)
+    scene = [(frame, *rendered) for frame, rendered in enumerate(((f.image, f.truth) for f in Scene(config)), start=1)]
+    truth = join([mot_rows(config, seen, frame) for frame, _, seen in scene])
+    scores = track("street", ((frame, frame / config.frame_rate, image) for frame, image, _ in scene), truth)
+    assert scores.mota > 0.80
+    assert scores.idf1 > 0.80
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CLIPS.is_dir(), reason=f"the clips are not at {CLIPS}")
+def test_plaza_on_its_clip() -> None:
+    with open_source(CLIPS / "plaza") as source:
+        images = [(f.index, f.time, f.image) for f in source if 129 <= f.index <= 171]
+    scores = track("plaza", images, read_mot(CLIPS / "plaza" / "gt" / "gt.txt").between(129, 171))
+    assert scores.mota > 0.90
+    assert scores.idf1 > 0.90
