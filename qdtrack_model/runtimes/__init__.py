@@ -75,7 +75,7 @@ def choose() -> tuple[str, str]:
             return "torch", f"a GPU is present ({torch.cuda.get_device_name(0)})"
     if importlib.util.find_spec("onnxruntime"):
         return "onnxruntime", "no GPU; the faster one on a CPU"
-    return "torch", "no GPU, and onnxruntime is not installed (pip install onnxruntime is about twice as fast)"
+    return "torch", "no GPU, and onnxruntime is not installed (pip install onnxruntime: it is faster)"
 
 
 def load(checkpoint: Checkpoint, runtime: str = "auto", threads: int | None = None) -> Runtime:
