@@ -29,8 +29,11 @@ from qdtrack_ros.recorder import Recorder
 from qdtrack_ros.report import write_overlay_video, write_report
 
 NAMESPACE = "/qdtrack_demo"  # keeps the demonstration apart from whatever else runs in the graph
-# Set from the start: otherwise the node finds out by itself and subscribes anew, while images are on their way.
-_RELIABLE_INPUT = {f"qos_overrides.{NAMESPACE}/image/compressed.subscription.reliability": "reliable"}
+_SETTINGS = {
+    "queue_size": 25,  # a hiccup of the machine, up to a second, shows as latency and not as a lost image
+    # Set from the start: otherwise the node finds out by itself and subscribes anew, while images are on their way.
+    f"qos_overrides.{NAMESPACE}/image/compressed.subscription.reliability": "reliable",
+}
 _LAST_ANSWERS = 3.0  # seconds after the last image in which its tracks may still come
 
 
@@ -101,7 +104,7 @@ def play_into_node(
     with _spinning_node() as node:
         recorder = Recorder(node, f"{NAMESPACE}/tracker/tracks")
         player = Player(node, {topic: (f"{NAMESPACE}/image/compressed", kind)})
-        with NodeProcess(node, NAMESPACE, {"weights": weights, **_RELIABLE_INPUT}, log, program) as process:
+        with NodeProcess(node, NAMESPACE, {"weights": weights, **_SETTINGS}, log, program) as process:
             print(f"starting the node with weights {weights} ...", flush=True)
             process.change_state("configure")
             process.change_state("activate")
