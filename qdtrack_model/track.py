@@ -65,7 +65,7 @@ def tracker_values(pairs: Sequence[str]) -> dict[str, Any]:
 class TrackFile:
     """Collects tracks in ``FILE.partial``, one line each, and gives the file its name when all is done.
 
-    After an error the lines so far stay in ``FILE.partial`` and an older ``FILE`` is left as it was.
+    After an error the lines so far, if any, stay in ``FILE.partial`` and an older ``FILE`` is left as it was.
     """
 
     def __init__(self, path: Path, classes: Sequence[str]) -> None:
@@ -87,6 +87,8 @@ class TrackFile:
         self._file.close()
         if error is None:
             os.replace(self._partial, self._path)
+        elif self._partial.stat().st_size == 0:
+            self._partial.unlink()
 
 
 class _Stop:

@@ -8,6 +8,7 @@ the container's: containers are often wrong, and the ground truth follows ``seqi
 from __future__ import annotations
 
 import math
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ from qdtrack_model.structures import Array
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv"})
 BAG_SUFFIXES = frozenset({".mcap", ".db3"})
+# A broken video is one error of ours; without this FFmpeg adds a line for every packet. Read at the first opening.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 MAX_MISSING = 100  # frames in a row that cannot be decoded before a video counts as ended
 DEFAULT_FRAME_RATE = 25.0  # plain images and containers that name no rate
 

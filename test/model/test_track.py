@@ -253,6 +253,20 @@ def test_what_is_wrong_is_one_line(
     assert not (folder / "tracks.txt").exists()
 
 
+def test_a_video_without_its_data_is_one_line_and_leaves_nothing(clips: Path, tmp_path: Path, weights: Path) -> None:
+    (tmp_path / "cut.mp4").write_bytes((clips / "cars" / "cars.mp4").read_bytes()[:3000])
+    command = ["track", str(tmp_path / "cut.mp4"), "--weights", str(weights), "--output", str(tmp_path / "tracks.txt")]
+    # A process of its own: what FFmpeg prints itself goes past Python.
+    done = subprocess.run(
+        [sys.executable, "-m", "qdtrack_model.cli", *command, "--runtime", "torch"],
+        cwd=REPOSITORY, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.count("partial file") == 0
+    assert "not one frame could be decoded" in done.stderr.splitlines()[-1]
+    assert not list(tmp_path.glob("tracks.txt*"))
+
+
 def test_negative_threads(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["track", "x.mp4", "--threads", "0"])
