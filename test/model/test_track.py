@@ -89,18 +89,23 @@ class BreakingSource(Source):
 
     name = "breaking"
 
+    def __init__(self, image: np.ndarray) -> None:
+        self.image = image
+
     def __iter__(self):
         for index in (1, 2, 3):
-            yield Frame(index, index / 10, np.zeros((40, 60, 3), np.uint8))
+            yield Frame(index, index / 10, self.image)
         raise OSError("the cable is pulled")
 
 
-def test_after_an_error_the_older_result_stays(tmp_path: Path, pipeline: Pipeline) -> None:
+def test_after_an_error_the_older_result_stays(tmp_path: Path, pipeline: Pipeline, blob_image) -> None:
     (tmp_path / "tracks.txt").write_text("older")
-    with pytest.raises(OSError, match="cable"):
-        run(BreakingSource(), pipeline, tmp_path / "tracks.txt", tmp_path / "overlay.mp4")
-    assert (tmp_path / "tracks.txt").read_text() == "older"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["tracks.txt", "tracks.txt.partial"]
+    for image, left in ((np.zeros((40, 60, 3), np.uint8), []), (blob_image(1)[0], ["tracks.txt.partial"])):
+        with pytest.raises(OSError, match="cable"):
+            run(BreakingSource(image), pipeline, tmp_path / "tracks.txt", tmp_path / "overlay.mp4")
+        assert (tmp_path / "tracks.txt").read_text() == "older"
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["tracks.txt", *left]
+        pipeline.reset()
 
 
 class EndlessSource(Source):
