@@ -23,7 +23,7 @@ class Light:
     cloud: Array  # (4,): depth 0..1, speed in image widths per second, phase, width
     noise: float  # standard deviation of the sensor noise in grey values
     softness: float  # standard deviation of the optics' blur in pixels
-    shutter: float  # exposure as a share of the frame time
+    shutter: float  # exposure in seconds
 
     def shade(self, normal: Array) -> float:
         """Brightness of a face with the given world normal."""
@@ -63,7 +63,7 @@ def _draw_light(rng: np.random.Generator) -> Light:
         cloud=np.array([rng.uniform(0, 0.35), rng.uniform(0.03, 0.15), rng.uniform(0, 3), rng.uniform(0.4, 1.0)]),
         noise=float(rng.uniform(0.8, 4.5)),
         softness=float(rng.uniform(0.5, 0.95)),
-        shutter=float(rng.uniform(0.15, 0.6)),
+        shutter=float(rng.uniform(0.15, 0.6) / 25),
     )
 
 

@@ -86,6 +86,11 @@ class Scene:
         """The camera of a frame (0-based)."""
         return self.street.motion.at(index / self.config.frame_rate)
 
+    @property
+    def exposure(self) -> float:
+        """Seconds a frame is exposed: what the light asks for, or the time a frame has."""
+        return min(self.street.light.shutter, 1 / self.config.frame_rate)
+
     def frame(self, index: int) -> SceneFrame:
         """Render one frame (0-based)."""
         time, camera = index / self.config.frame_rate, self.camera(index)
@@ -111,9 +116,8 @@ class Scene:
     # What is where
 
     def _place(self, time: float, camera: Camera) -> list[_Placed]:
-        exposure = self.street.light.shutter / self.config.frame_rate
-        placed = [self._place_person(number, time, camera, exposure) for number in range(len(self.people))]
-        placed += [self._place_car(number, time, camera, exposure) for number in range(len(self.cars))]
+        placed = [self._place_person(number, time, camera, self.exposure) for number in range(len(self.people))]
+        placed += [self._place_car(number, time, camera, self.exposure) for number in range(len(self.cars))]
         for item in self.items:
             x, y = item.position[:2]
             footprint = np.array([x - item.half[0], y - item.half[1], x + item.half[0], y + item.half[1]])
@@ -200,9 +204,8 @@ class Scene:
         return np.asarray(1 - depth * self.street.light.strength * np.clip(wave, 0, 1))
 
     def _background_blur(self, image: Array, time: float, camera: Camera) -> Array:
-        exposure = self.street.light.shutter / self.config.frame_rate
         ahead = camera.position + camera.rotation[2] * 15
-        moved = np.abs(self._motion(np.stack([ahead, ahead]), time, exposure))
+        moved = np.abs(self._motion(np.stack([ahead, ahead]), time, self.exposure))
         across, down = (int(m) // 2 * 2 + 1 if m > 1.5 else 1 for m in moved)
         return cv2.blur(image, (across, down)) if across > 1 or down > 1 else image
 
