@@ -14,14 +14,25 @@ def box_area(boxes: Array) -> Array:
 
 def box_iou(first: Array, second: Array) -> Array:
     """Intersection over union (N, M) of boxes (N, 4) and (M, 4); 0 where both are empty."""
-    x1, y1, x2, y2 = first.T[:, :, None]
-    u1, v1, u2, v2 = np.ascontiguousarray(second.T)
-    # One coordinate at a time: four times as fast as broadcasting over (N, M, 2).
-    width = np.maximum(np.minimum(x2, u2) - np.maximum(x1, u1), 0)
-    height = np.maximum(np.minimum(y2, v2) - np.maximum(y1, v1), 0)
-    intersection = width * height
-    union = box_area(first)[:, None] + box_area(second)[None, :] - intersection
-    return intersection / np.maximum(union, np.finfo(union.dtype).tiny)
+    if not len(first) or not len(second):
+        return np.zeros((len(first), len(second)), np.result_type(first, second))
+    # Right, bottom, minus left and minus top edge of each intersection at once: the lesser of both boxes' own.
+    edges = np.minimum(_outward(first)[:, :, None], _outward(second)[:, None, :])
+    sides = edges[:2] + edges[2:]
+    np.maximum(sides, np.zeros_like(sides), out=sides)  # an array is faster than a scalar here
+    intersection = sides[0] * sides[1]
+    union = box_area(first)[:, None] + box_area(second)
+    union -= intersection
+    np.maximum(union, np.finfo(union.dtype).tiny, out=union)
+    return np.asarray(np.divide(intersection, union, out=intersection))
+
+
+def _outward(boxes: Array) -> Array:
+    """The edges (4, N) of boxes (N, 4), counted outward: right, bottom, minus left, minus top."""
+    edges = np.empty((4, len(boxes)), boxes.dtype)
+    edges[:2] = boxes.T[2:]
+    np.negative(boxes.T[:2], out=edges[2:])
+    return edges
 
 
 def box_centres(boxes: Array) -> Array:

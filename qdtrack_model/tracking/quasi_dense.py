@@ -23,13 +23,21 @@ _UNMATCHED, _DROPPED = -1, -2  # instead of a row of the memory
 
 @dataclass(frozen=True, eq=False)
 class _Candidates:
-    """Detections of one frame without duplicates, by falling score; ``shadowed`` as backdrops they would repeat."""
+    """Detections of one frame without duplicates, by falling score.
+
+    ``overlaps`` (A, A) are those of all detections by falling score, of which these N are the rows ``ranks``.
+    """
 
     boxes: Array
     scores: Array
     labels: Array
     embeddings: Array
-    shadowed: Array
+    overlaps: Array
+    ranks: Array
+
+    def repetitions(self, rows: Array, limit: float) -> Array:
+        """Which of the given rows overlap any other of a higher score by more than ``limit``."""
+        return shadowed(self.overlaps[self.ranks[rows]][:, self.ranks], limit, rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +129,8 @@ class QuasiDenseTracker:
                 by_overlap = self._recover(found, predicted, rows)
         self._remember(found, rows, by_overlap)
         tracks = self._memory.observed(rows[rows >= 0])
-        fresh = np.flatnonzero((rows == _UNMATCHED) & ~found.shadowed)
+        fresh = np.flatnonzero(rows == _UNMATCHED)
+        fresh = fresh[~found.repetitions(fresh, self.config.backdrop_iou)]
         if len(fresh):  # an empty frame may come before the first embedding tells the dimension
             self._backdrops = self._backdrops.after(found, fresh, time)
         self._memory.expire()
@@ -136,15 +145,16 @@ class QuasiDenseTracker:
         boxes, scores = detections.boxes[order], detections.scores[order]
         overlaps = box_iou(boxes, boxes)
         weak = scores < self.config.object_score
-        kept = ~shadowed(overlaps, np.where(weak, self.config.backdrop_iou, self.config.class_iou))
-        overlaps *= kept  # only those that are kept make others repetitions
-        order = order[kept]
+        repeated = shadowed(overlaps, np.where(weak, self.config.backdrop_iou, self.config.class_iou))
+        ranks = np.flatnonzero(~repeated)
+        order = order[ranks]
         return _Candidates(
-            boxes=boxes[kept],
-            scores=scores[kept],
+            boxes=boxes[ranks],
+            scores=scores[ranks],
             labels=detections.labels[order],
             embeddings=detections.embeddings.take(order, axis=0),
-            shadowed=shadowed(overlaps, self.config.backdrop_iou)[kept],
+            overlaps=overlaps,
+            ranks=ranks,
         )
 
     def _predicted_boxes(self) -> Array:
@@ -163,24 +173,19 @@ class QuasiDenseTracker:
         logits = np.empty((len(embeddings), tracks + len(entries[1])), np.float32)
         np.matmul(embeddings, entries[0].T, out=logits[:, :tracks])
         np.matmul(embeddings, entries[1].T, out=logits[:, tracks:])
-        same_class = None
-        if config.separate_classes:
-            same_class = found.labels[:, None] == np.concatenate([self._memory.labels, self._backdrops.labels])
         plausible = None
         if config.motion == "gate":
             distances, plausible = self._gate(found, predicted, logits)
             logits -= np.float32(config.prior) * distances
-            if same_class is not None:
-                plausible &= same_class
-        elif same_class is not None and config.metric == "cosine":
-            plausible = same_class
+            if config.separate_classes:
+                plausible &= found.labels[:, None] == self._entry_labels()
         if config.metric == "cosine":
             return logits if plausible is None else logits * plausible
-        scores = (bisoftmax if config.metric == "bisoftmax" else row_softmax)(logits, plausible)
-        # Without motion, as published: other classes count in the sums, and are ruled out afterwards.
-        if same_class is not None:
-            scores *= same_class
-        return scores
+        return (bisoftmax if config.metric == "bisoftmax" else row_softmax)(logits, plausible)
+
+    def _entry_labels(self) -> Array:
+        """Classes (T + B,) of tracks and then backdrops."""
+        return np.concatenate([self._memory.labels, self._backdrops.labels])
 
     def _gate(self, found: _Candidates, predicted: Array, logits: Array) -> tuple[Array, Array]:
         """Squared distances (N, T + B) relative to the gate's widening, and the pairs inside the gate.
@@ -200,23 +205,30 @@ class QuasiDenseTracker:
         return distances, plausible
 
     def _match(self, found: _Candidates, scores: Array, rows: Array) -> None:
-        """Fill ``rows`` greedily, best detection first; a track is taken once, a backdrop as often as it wins."""
+        """Fill ``rows`` greedily, best detection first; a track is taken once, a backdrop as often as it wins.
+
+        Without motion, as published: other classes count in the sums of the scores, and are ruled out here.
+        """
         config, tracks = self.config, len(self._memory)
-        best = scores.argmax(axis=1)
-        confidence = scores[np.arange(len(scores)), best]
+        # Few: nothing else can decide.
+        likely, columns = np.divmod(np.flatnonzero(scores > config.match_score), scores.shape[1])
+        if config.separate_classes:
+            same = found.labels[likely] == self._entry_labels()[columns]
+            likely, columns = likely[same], columns[same]
+        values = scores[likely, columns]
+        order = np.lexsort((-values, likely))
         strong = found.scores > config.object_score
         taken: set[int] = set()
-        likely = np.flatnonzero(confidence > config.match_score)
-        for row, column, value, may_continue in zip(
-            likely.tolist(), best[likely].tolist(), confidence[likely].tolist(), strong[likely].tolist(), strict=True
+        decided = -1
+        for row, column, value in zip(
+            likely[order].tolist(), columns[order].tolist(), values[order].tolist(), strict=True
         ):
-            if column in taken:  # only then is the precomputed maximum out of date
-                scores[row, list(taken)] = 0
-                column = int(scores[row].argmax())
-                value = float(scores[row, column])
-            if column >= tracks or value <= config.match_score:
+            if row == decided or column in taken:
                 continue
-            if may_continue:
+            decided = row
+            if column >= tracks:
+                continue
+            if strong[row]:
                 rows[row] = column
                 taken.add(column)
             elif value > config.discard_score:

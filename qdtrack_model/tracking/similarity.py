@@ -25,9 +25,8 @@ def bisoftmax(logits: Array, allowed: Array | None = None) -> Array:
         allowed: (N, M) boolean; other pairs score 0 and do not take part in the sums.
     """
     logits = _masked(logits, allowed)
-    scores = _softmax(logits, axis=1, masked=allowed is not None)
-    scores += _softmax(logits, axis=0, masked=allowed is not None)
-    scores *= np.float32(0.5)
+    scores = _softmax(logits, axis=1, masked=allowed is not None, total=0.5)
+    scores += _softmax(logits, axis=0, masked=allowed is not None, total=0.5)
     return scores
 
 
@@ -35,7 +34,8 @@ def _masked(logits: Array, allowed: Array | None) -> Array:
     return logits if allowed is None else np.where(allowed, logits, _IMPOSSIBLE)
 
 
-def _softmax(logits: Array, axis: int, masked: bool) -> Array:
+def _softmax(logits: Array, axis: int, masked: bool, total: float = 1.0) -> Array:
+    """Powers (N, M) that sum to ``total`` along an axis."""
     if logits.size == 0:
         return np.zeros_like(logits)
     peaks = logits.max(axis=axis, keepdims=True)
@@ -43,8 +43,9 @@ def _softmax(logits: Array, axis: int, masked: bool) -> Array:
         peaks = np.maximum(peaks, _IMPOSSIBLE / 2)  # where nothing is allowed, every power is 0 instead of 1
     powers = logits - peaks
     np.exp(powers, out=powers)
-    sums = powers.sum(axis=axis, keepdims=True)
-    powers *= 1 / np.maximum(sums, _TINY)
+    ones = np.ones(powers.shape[axis], powers.dtype)
+    sums = (powers @ ones)[:, None] if axis == 1 else ones @ powers  # twice as fast as sum()
+    powers *= np.float32(total) / np.maximum(sums, _TINY)
     return powers
 
 
@@ -63,16 +64,17 @@ def cosine(first: Array, second: Array) -> Array:
     return unit(first) @ unit(second).T
 
 
-def shadowed(overlaps: Array, limits: Array | float) -> Array:
+def shadowed(overlaps: Array, limits: Array | float, ranks: Array | None = None) -> Array:
     """Which boxes (N,) overlap any earlier box by more than their limit.
 
     Args:
-        overlaps: (N, N) intersection over union, in order of rank.
+        overlaps: (N, M) intersection over union with all boxes in order of rank.
         limits: one limit, or (N,) one for each box.
+        ranks: (N,) of the boxes among the M, in rising order; 0 .. N - 1 when None.
     """
+    if not overlaps.size:
+        return np.zeros(len(overlaps), bool)
     over = overlaps > np.asarray(limits, overlaps.dtype).reshape(-1, 1)
     rows = np.arange(len(over))
-    if not len(rows):
-        return np.zeros(0, bool)
     first = over.argmax(axis=1)
-    return np.asarray((first < rows) & over[rows, first])
+    return np.asarray((first < (rows if ranks is None else ranks)) & over[rows, first])
