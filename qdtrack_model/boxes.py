@@ -16,14 +16,15 @@ def box_iou(first: Array, second: Array) -> Array:
     """Intersection over union (N, M) of boxes (N, 4) and (M, 4); 0 where both are empty."""
     if not len(first) or not len(second):
         return np.zeros((len(first), len(second)), np.result_type(first, second))
-    # Right, bottom, minus left and minus top edge of each intersection at once: the lesser of both boxes' own.
-    edges = np.minimum(_outward(first)[:, :, None], _outward(second)[:, None, :])
-    sides = edges[:2] + edges[2:]
+    # The edges of an intersection, counted outward, are the lesser of both boxes' own; x and y at once.
+    ours, theirs = _outward(first)[:, :, None], _outward(second)[:, None, :]
+    sides = np.minimum(ours[:2], theirs[:2])
+    sides += np.minimum(ours[2:], theirs[2:])
     np.maximum(sides, np.zeros_like(sides), out=sides)  # an array is faster than a scalar here
     intersection = sides[0] * sides[1]
-    union = box_area(first)[:, None] + box_area(second)
+    tiny = np.finfo(sides.dtype).tiny  # two empty boxes overlap by 0 / tiny
+    union = np.maximum(box_area(first), tiny)[:, None] + box_area(second)
     union -= intersection
-    np.maximum(union, np.finfo(union.dtype).tiny, out=union)
     return np.asarray(np.divide(intersection, union, out=intersection))
 
 

@@ -124,6 +124,13 @@ class Tracks:
         object.__setattr__(self, "unseen", _checked("unseen", self.unseen, np.float64, (count,)))
         object.__setattr__(self, "states", _checked("states", self.states, np.uint8, (count,)))
 
+    @classmethod
+    def trusted(cls, **columns: Array) -> Tracks:
+        """Tracks from columns known to be as described: the checks take a tenth of the tracker's time."""
+        tracks = object.__new__(cls)
+        tracks.__dict__.update(columns)
+        return tracks
+
     def __len__(self) -> int:
         return len(self.ids)
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from qdtrack_model.boxes import box_centres
 from qdtrack_model.structures import Array, Tracks, TrackState
 
 # Header seconds since 1970 are exact to a quarter of a microsecond in float64; spans are compared no finer.
 CLOCK_RESOLUTION = 1e-6
+_STATES = np.array([TrackState.TENTATIVE, TrackState.ACTIVE], np.uint8)  # seen once, more often
 
 
 class TrackMemory:
@@ -144,25 +144,28 @@ class TrackMemory:
         self.next_id += new
         return rows
 
-    def seen(self, rows: Array, boxes: Array, scores: Array, labels: Array, embeddings: Array | None) -> None:
-        """Continue tracks with new detections; without embeddings the remembered ones stay as they are."""
-        gaps = (self.time - self.last_seen[rows])[:, None]
-        newest = (box_centres(boxes) - box_centres(self.boxes[rows])) / gaps
-        weight = np.where(self.sightings[rows] == 1, 1.0, self.velocity_momentum)[:, None]
-        self.velocities[rows] = (1 - weight) * self.velocities[rows] + weight * newest
+    def seen(
+        self, rows: Array, boxes: Array, scores: Array, labels: Array, embeddings: Array, hidden: Array | None = None
+    ) -> None:
+        """Continue tracks with new detections; those ``hidden`` (N,) leave the remembered embedding as it is."""
+        gaps = self.time - self.last_seen[rows]
+        weights = np.where(self.sightings[rows] == 1, 1.0, self.velocity_momentum)
+        moved = boxes - self.boxes[rows]
+        newest = (moved[:, :2] + moved[:, 2:]) * (weights / (2 * gaps))[:, None]
+        self.velocities[rows] = (1 - weights)[:, None] * self.velocities[rows] + newest
         self.boxes[rows], self.scores[rows], self.labels[rows] = boxes, scores, labels
-        if embeddings is not None:
-            mixed = self.embeddings.take(rows, axis=0)
-            mixed *= 1 - self.momentum
-            mixed += self.momentum * embeddings
-            self.embeddings[rows] = mixed
+        mixed = self.embeddings.take(rows, axis=0)
+        mixed *= 1 - self.momentum
+        mixed += self.momentum * embeddings
+        if hidden is not None and hidden.any():
+            mixed[hidden] = self.embeddings[rows[hidden]]
+        self.embeddings[rows] = mixed
         self.last_seen[rows] = self.time
         self.sightings[rows] += 1
 
     def observed(self, rows: Array) -> Tracks:
         """The tracks of the given rows, all seen at this time, in that order."""
-        states = np.array([TrackState.TENTATIVE, TrackState.ACTIVE], np.uint8)
-        return self._tracks(rows, states[(self.sightings[rows] > 1).astype(np.intp)])
+        return self._tracks(rows, _STATES.take(self.sightings[rows] > 1))
 
     def remembered(self) -> Tracks:
         """The tracks not seen at this time, each with the box where it was last seen."""
@@ -171,7 +174,7 @@ class TrackMemory:
 
     def _tracks(self, rows: Array, states: Array) -> Tracks:
         now = self.time or 0.0
-        return Tracks(
+        return Tracks.trusted(
             ids=self.ids[rows],
             boxes=self.boxes[rows],
             scores=self.scores[rows],

@@ -56,9 +56,9 @@ class _Backdrops:
         )
 
     def since(self, time: float) -> _Backdrops:
-        rows = self.times >= time
-        if rows.all():
+        if not len(self.times) or self.times[-1] >= time:
             return self
+        rows = self.times >= time
         return _Backdrops(self.boxes[rows], self.labels[rows], self.embeddings[rows], self.times[rows])
 
     def after(self, found: _Candidates, rows: Array, time: float) -> _Backdrops:
@@ -170,9 +170,10 @@ class QuasiDenseTracker:
         embeddings, entries = found.embeddings, (self._memory.embeddings, self._backdrops.embeddings)
         if config.metric == "cosine":
             embeddings, entries = unit(embeddings), (unit(entries[0]), unit(entries[1]))
-        logits = np.empty((len(embeddings), tracks + len(entries[1])), np.float32)
-        np.matmul(embeddings, entries[0].T, out=logits[:, :tracks])
-        np.matmul(embeddings, entries[1].T, out=logits[:, tracks:])
+        products = np.empty((tracks + len(entries[1]), len(embeddings)), np.float32)
+        np.matmul(entries[0], embeddings.T, out=products[:tracks])
+        np.matmul(entries[1], embeddings.T, out=products[tracks:])
+        logits = np.ascontiguousarray(products.T)  # with this copy a tenth faster than the product in this order
         plausible = None
         if config.motion == "gate":
             distances, plausible = self._gate(found, predicted, logits)
@@ -252,16 +253,16 @@ class QuasiDenseTracker:
 
     def _remember(self, found: _Candidates, rows: Array, by_overlap: Array) -> None:
         """Continue the tracks of ``rows`` and start new ones, whose rows are filled in."""
-        for matched, embeddings in (((rows >= 0) & ~by_overlap, found.embeddings), (by_overlap, None)):
-            which = np.flatnonzero(matched)
-            if len(which):  # what overlap alone recovered is mostly half hidden: it would spoil the appearance
-                self._memory.seen(
-                    rows[which],
-                    found.boxes[which],
-                    found.scores[which],
-                    found.labels[which],
-                    None if embeddings is None else embeddings[which],
-                )
+        which = np.flatnonzero(rows >= 0)
+        if len(which):  # what overlap alone recovered is mostly half hidden: it would spoil the appearance
+            self._memory.seen(
+                rows[which],
+                found.boxes[which],
+                found.scores[which],
+                found.labels[which],
+                found.embeddings.take(which, axis=0),
+                by_overlap[which],
+            )
         new = np.flatnonzero((rows == _UNMATCHED) & (found.scores > self.config.init_score))
         if len(new):
             rows[new] = self._memory.born(found.boxes[new], found.scores[new], found.labels[new], found.embeddings[new])

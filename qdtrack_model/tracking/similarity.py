@@ -45,7 +45,9 @@ def _softmax(logits: Array, axis: int, masked: bool, total: float = 1.0) -> Arra
     np.exp(powers, out=powers)
     ones = np.ones(powers.shape[axis], powers.dtype)
     sums = (powers @ ones)[:, None] if axis == 1 else ones @ powers  # twice as fast as sum()
-    powers *= np.float32(total) / np.maximum(sums, _TINY)
+    if masked:
+        sums = np.maximum(sums, _TINY)
+    powers *= np.float32(total) / sums
     return powers
 
 
