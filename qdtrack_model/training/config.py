@@ -91,6 +91,7 @@ class QDTrackTraining(TrainConfig):
     gradient_clip: float = 35.0
     average: float = 0.0
     frozen_stages: int = 1  # the stem and so many stages of the backbone keep their weights; 0: everything learns
+    freeze_detector: bool = False  # the embedding head alone learns (the paper's fine-tuning on TAO)
     anchor_samples: int = 256  # of a frame, half of them positive
     box_samples: int = 512  # of a frame, a quarter of them positive
     region_samples: int = 256  # from which embeddings are learned, of a frame, half of them positive
@@ -108,6 +109,8 @@ class QDTrackTraining(TrainConfig):
 
     @property
     def weights(self) -> dict[str, float]:
+        if self.freeze_detector:
+            return super().weights
         detection = {"rpn_class": 1.0, "rpn_box": 1.0, "roi_class": 1.0, "roi_box": 1.0}
         return {**detection, **super().weights}
 

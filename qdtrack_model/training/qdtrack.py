@@ -76,12 +76,17 @@ def collate(items: Sequence[tuple[LabelledImage, LabelledImage, int]]) -> Region
     )
 
 
-def freeze(network: QDTrack, stages: int) -> None:
-    """Keep the stem and the first ``stages`` stages of the backbone as they are (0: nothing), statistics included.
+def freeze(network: QDTrack, config: QDTrackTraining) -> None:
+    """Keep what the recipe does not train as it is, statistics of norms included.
 
-    In the caffe style all frozen batch norms keep their scale and shift too, as public checkpoints have them.
+    That is the whole detector, which then also works as in inference; or the stem and the first stages of the
+    backbone. In the caffe style all frozen batch norms keep their scale and shift too, as public checkpoints have them.
     """
-    backbone = network.backbone
+    if config.freeze_detector:
+        for detector in (network.backbone, network.neck, network.rpn_head, network.roi_head):
+            detector.eval().requires_grad_(False)
+        return
+    backbone, stages = network.backbone, config.frozen_stages
     kept = [backbone.conv1, backbone.bn1, *(backbone.get_submodule(f"layer{i + 1}") for i in range(stages))]
     for part in kept if stages else []:
         part.requires_grad_(False)
@@ -95,26 +100,29 @@ def freeze(network: QDTrack, stages: int) -> None:
 
 
 def losses(network: QDTrack, batch: RegionBatch, config: QDTrackTraining) -> dict[str, Tensor]:
-    """The unweighted terms: rpn_class, rpn_box, roi_class, roi_box, contrastive, auxiliary.
+    """The unweighted terms: rpn_class, rpn_box, roi_class, roi_box (unless the detector is frozen), contrastive,
+    auxiliary.
 
     Boxes are learned on key frames alone; embeddings on both.
     """
     generator = torch.Generator().manual_seed(batch.seed)
-    # Many regions share a cell; their gradients are summed up there, which half precision cannot.
-    pyramid = [level.float() for level in network.pyramid(batch.images)]
-    key, reference = [x[0::2] for x in pyramid], [x[1::2] for x in pyramid]
+    with torch.set_grad_enabled(torch.is_grad_enabled() and not config.freeze_detector):
+        # Many regions share a cell; their gradients are summed up there, which half precision cannot.
+        pyramid = [level.float() for level in network.pyramid(batch.images)]
+        key, reference = [x[0::2] for x in pyramid], [x[1::2] for x in pyramid]
+        objectness, deltas = network.rpn_head(key)
     truths = [batch.truth(i) for i in range(len(batch.images))]
     clip = (batch.images.shape[1], batch.images.shape[2]) if network.config.clip_boxes else None
-
-    objectness, deltas = network.rpn_head(key)
-    terms = rpn_losses(objectness, deltas, truths[0::2], config.anchor_samples, generator)
     with torch.no_grad():
         # The detector learns from twice as many candidates as it works with.
         key_proposals = network.rpn_head.propose(objectness, deltas, clip, 2 * network.config.proposals_per_level)
-        objectness, deltas = network.rpn_head(reference)
-        reference_proposals = network.rpn_head.propose(objectness, deltas, clip)
-    terms |= roi_losses(network.roi_head, key, key_proposals, truths[0::2], config.box_samples, generator)
+        reference_outputs: tuple[list[Tensor], list[Tensor]] = network.rpn_head(reference)
+        reference_proposals = network.rpn_head.propose(*reference_outputs, clip)
 
+    terms: dict[str, Tensor] = {}
+    if not config.freeze_detector:
+        terms |= rpn_losses(objectness, deltas, truths[0::2], config.anchor_samples, generator)
+        terms |= roi_losses(network.roi_head, key, key_proposals, truths[0::2], config.box_samples, generator)
     key_regions = [only_positives(r) for r in _regions(key_proposals, truths[0::2], config, generator)]
     reference_regions = _regions(reference_proposals, truths[1::2], config, generator)
     rows = zip(

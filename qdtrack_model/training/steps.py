@@ -28,7 +28,7 @@ class Step:
     """The parts of a training step.
 
     Args:
-        prepare: freezes what is not to be learned, in place.
+        prepare: freezes what is not to be learned, in place, in a network in training mode.
         dataset: items of frame pairs.
         collate: items -> batch.
         losses: network, batch -> the unweighted terms of the loss by name.
@@ -47,7 +47,7 @@ def step_for(config: TrainConfig) -> Step:
         return Step(lambda network: None, dataset, one_shot.collate, one_shot.losses)
     if isinstance(config, QDTrackTraining):
         return Step(
-            partial(qdtrack.freeze, stages=config.frozen_stages),
+            partial(qdtrack.freeze, config=config),
             partial(qdtrack.RegionPairs, seed=config.seed),
             qdtrack.collate,
             partial(qdtrack.losses, config=config),

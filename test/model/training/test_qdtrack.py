@@ -122,10 +122,11 @@ def test_pairs_with_other_numbers_of_objects_are_one_batch() -> None:
 # The step
 
 
+@pytest.mark.parametrize("freeze_detector", [False, True])
 @pytest.mark.parametrize("matching", ["quasi_dense", "sparse"])
 @pytest.mark.parametrize("labels", [0, IGNORED, None])
-def test_losses_and_gradients_are_finite(matching: str, labels: int | None) -> None:
-    config = dataclasses.replace(CONFIG, matching=matching)
+def test_losses_and_gradients_are_finite(matching: str, labels: int | None, freeze_detector: bool) -> None:
+    config = dataclasses.replace(CONFIG, matching=matching, freeze_detector=freeze_detector)
     frames = [
         LabelledImage(
             f.image,
@@ -140,7 +141,7 @@ def test_losses_and_gradients_are_finite(matching: str, labels: int | None) -> N
     total(terms, config).backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in net.parameters())
     learned = labels == 0
-    for name in ("rpn_box", "contrastive", "auxiliary"):
+    for name in terms.keys() & {"rpn_box", "contrastive", "auxiliary"}:
         assert (terms[name].item() > 0) == learned, name
 
 
@@ -184,7 +185,7 @@ def test_the_same_batch_gives_the_same_losses() -> None:
 def step_once(net: QDTrack, config: QDTrackTraining) -> set[str]:
     """The tensors of the network that a step changes."""
     net.train()
-    freeze(net, config.frozen_stages)
+    freeze(net, config)
     optimizer = make_optimizer(net, dataclasses.replace(config, learning_rate=0.5, weight_decay=0.1))
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     total(losses(net, batch_of(moving_blocks()), config), config).backward()
@@ -210,9 +211,30 @@ def test_norms_keep_their_statistics_and_in_caffe_style_all() -> None:
 
 def test_nothing_is_frozen_in_a_network_from_scratch() -> None:
     net = network()
-    freeze(net, 0)
+    freeze(net, CONFIG)
     assert all(p.requires_grad for p in net.parameters())
     assert not any(m.frozen for m in net.modules() if isinstance(m, BatchNorm))
+
+
+def test_with_a_frozen_detector_the_embedding_head_alone_learns(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, freeze_detector=True, average=0.5, optimizer="adamw", learning_rate=1e-3)
+    before = {name: tensor.clone() for name, tensor in network().state_dict().items()}
+    after = run(config, tmp_path / "state.pt").state_dict()
+    changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
+    assert changed == {name for name in after if name.startswith("embedding_head.")}
+
+
+def test_a_frozen_detector_works_as_in_inference_and_costs_no_gradients() -> None:
+    net = network().train()
+    config = dataclasses.replace(CONFIG, freeze_detector=True)
+    freeze(net, config)
+    assert not any(part.training for part in (net.backbone, net.neck, net.rpn_head, net.roi_head))
+    terms = losses(net, batch_of(moving_blocks()), config)
+    assert terms.keys() == {"contrastive", "auxiliary"}
+    total(terms, config).backward()
+    assert {name for name, p in net.named_parameters() if p.grad is not None} == {
+        f"embedding_head.{name}" for name, _ in net.embedding_head.named_parameters()
+    }
 
 
 # Recipes and the loop
