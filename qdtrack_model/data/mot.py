@@ -67,6 +67,13 @@ class MotBoxes:
         return self[(self.frames >= first) & (self.frames <= last)]
 
 
+def join(parts: Sequence[MotBoxes]) -> MotBoxes:
+    """All rows of ``parts``, in order; none where there are no parts."""
+    empty = MotBoxes(*(np.zeros(0) for _ in range(6)))
+    names = MotBoxes.__dataclass_fields__
+    return MotBoxes(*(np.concatenate([getattr(part, name) for part in [empty, *parts]]) for name in names))
+
+
 def mot_class(name: str, index: int) -> int:
     """The class column for the class ``name``, ``index``-th (from 0) of a network: 1 pedestrian, 3 car or vehicle.
 

@@ -20,7 +20,8 @@ from qdtrack_model.networks.rpn import Proposals, RpnHead
 class QDTrack(nn.Module):
     """Detector and embedding head; ``forward`` is the whole way from a uint8 image to detections, as it is exported.
 
-    ``pyramid``, ``rpn_head``, ``roi_head`` and ``embedding_head`` are the pieces that training uses.
+    ``pyramid``, ``rpn_head``, ``roi_head`` and ``embedding_head`` are the pieces that training uses, ``detect`` is what
+    comes before the embeddings.
     """
 
     mean: Tensor
@@ -52,11 +53,15 @@ class QDTrack(nn.Module):
         embeddings (B, K, D); K = ``max_detections``, best first; rows without a detection score 0.
         """
         pyramid = self.pyramid(images)
+        boxes, scores, labels = self.detect(pyramid, images)
+        return boxes, scores, labels, self.embedding_head(pyramid, boxes)
+
+    def detect(self, pyramid: list[Tensor], images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Boxes, scores and labels of images (B, H, W, 3), as in ``forward``, from their pyramid."""
         clip = self._clip(images)
         objectness, deltas = self.rpn_head(pyramid)
         proposals = self.rpn_head.propose(objectness, deltas, clip)
-        boxes, scores, labels = self._detect(pyramid, proposals, clip)
-        return boxes, scores, labels, self.embedding_head(pyramid, boxes)
+        return self._classify(pyramid, proposals, clip)
 
     def stages(self, images: Tensor, boxes: Tensor | None = None) -> dict[str, Tensor]:
         """Every intermediate result by name, to compare with another implementation.
@@ -74,7 +79,7 @@ class QDTrack(nn.Module):
         pyramid = self.pyramid(images)
         objectness, deltas = self.rpn_head(pyramid)
         proposals = self.rpn_head.propose(objectness, deltas, self._clip(images))
-        detections, scores, labels = self._detect(pyramid, proposals, self._clip(images))
+        detections, scores, labels = self._classify(pyramid, proposals, self._clip(images))
         result = {f"p{i}": level for i, level in enumerate(pyramid, 2)}
         result |= {f"rpn_objectness_p{i}": level for i, level in enumerate(objectness, 2)}
         result |= {f"rpn_deltas_p{i}": level for i, level in enumerate(deltas, 2)}
@@ -93,7 +98,7 @@ class QDTrack(nn.Module):
     def _clip(self, images: Tensor) -> tuple[int, int] | None:
         return (images.shape[1], images.shape[2]) if self.config.clip_boxes else None
 
-    def _detect(
+    def _classify(
         self, pyramid: list[Tensor], proposals: Proposals, clip: tuple[int, int] | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         return self.roi_head.detect(

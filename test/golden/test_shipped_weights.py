@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from qdtrack_model import checkpoints
-from qdtrack_model.data.mot import MotBoxes, from_tracks, read_mot
+from qdtrack_model.data.mot import MotBoxes, from_tracks, join, read_mot
 from qdtrack_model.data.sources import open_source
 from qdtrack_model.data.synthetic import Scene, SceneConfig
-from qdtrack_model.data.synthetic.writer import join, mot_rows
+from qdtrack_model.data.synthetic.writer import mot_rows
 from qdtrack_model.evaluation import Scores, evaluate
 from qdtrack_model.pipeline import Pipeline
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from qdtrack_model.data.mot import MotBoxes, SequenceInfo, mot_class, write_mot, write_seqinfo
+from qdtrack_model.data.mot import MotBoxes, SequenceInfo, join, mot_class, write_mot, write_seqinfo
 from qdtrack_model.data.synthetic.config import CLASSES, MINIMUM_HEIGHT, MINIMUM_VISIBILITY, SceneConfig
 from qdtrack_model.data.synthetic.scene import Scene, Truth
 
@@ -30,13 +30,6 @@ def mot_rows(config: SceneConfig, truth: Truth, frame: int) -> MotBoxes:
         np.full(len(skip), frame), truth.ids + 1, truth.boxes, np.where(skip, 0.0, 1.0),
         np.where(skip, IGNORED_CLASS, columns[truth.classes]), truth.visibilities,
     )  # fmt: skip
-
-
-def join(parts: list[MotBoxes]) -> MotBoxes:
-    """All rows, in order."""
-    empty = MotBoxes(*(np.zeros(0) for _ in range(6)))
-    names = MotBoxes.__dataclass_fields__
-    return MotBoxes(*(np.concatenate([getattr(part, name) for part in [empty, *parts]]) for name in names))
 
 
 def write_sequence(
