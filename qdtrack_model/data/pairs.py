@@ -82,7 +82,7 @@ class PairConfig:
 
     crop_size: tuple[int, int] = (256, 448)  # height, width; multiples of 32
     scale_range: tuple[float, float] = (0.7, 1.4)
-    reference_range: int = 20  # the reference frame lies at most so many frames from the key frame
+    reference_range: int = 20  # the reference frame is another one, at most so far away; 0: the key frame itself
     grey_probability: float = 0.2
 
     def __post_init__(self) -> None:
@@ -119,12 +119,20 @@ class FramePairs:
         random = np.random.default_rng((self._seed, item))
         sequence, key = self._places[random.integers(len(self._places))]
         frames = self._sequences[sequence]
-        span = self._config.reference_range
-        reference = int(np.clip(key + random.integers(-span, span + 1), 0, len(frames) - 1))
+        reference = self._reference(key, len(frames), random)
         warps = self._warps(frames[key], random)
         gains = self._gains(random)
         key_view = self._view(frames[key], warps[0], gains, random)
         return key_view, self._view(frames[reference], warps[1], gains, random)
+
+    def _reference(self, key: int, count: int, random: np.random.Generator) -> int:
+        """Another frame in range of frame ``key`` of ``count``, all equally likely; ``key`` where there is none."""
+        span = self._config.reference_range
+        first, last = max(0, key - span), min(count - 1, key + span)
+        if first == last:
+            return key
+        drawn = int(random.integers(first, last))
+        return drawn + (drawn >= key)
 
     def _warps(self, frame: LabelledImage, random: np.random.Generator) -> list[Array]:
         """Two affine maps (2, 3) from frame to crop: nearly the same place and scale, the same flip."""

@@ -324,8 +324,8 @@ def test_it_learns_to_find_and_to_tell_apart(tmp_path: Path) -> None:
     frames = moving_blocks()
     with torch.no_grad():
         boxes, scores, _, embeddings = net(torch.from_numpy(np.stack([frames[2].image, frames[5].image])))
-    assert (scores[:, :3] > 0.5).all()
-    assert (scores[:, 3:] < 0.3).all()
+    assert (scores[:, :3] > 0.7).all()
+    assert (scores[:, 3:] < 0.7).all()
     order = boxes[:, :3, 0].argsort(dim=1)
     found = torch.stack([boxes[i, order[i]] for i in range(2)])
     np.testing.assert_allclose(found[0], frames[2].boxes, atol=4)
