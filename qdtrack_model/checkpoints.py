@@ -22,8 +22,9 @@ from qdtrack_model.config import (
     ARCHITECTURES,
     ModelConfig,
     QDTrackConfig,
-    QuasiDenseConfig,
+    TrackerConfig,
     from_mapping,
+    read_tracker,
     require,
     to_mapping,
 )
@@ -47,7 +48,7 @@ class Checkpoint:
 
     path: Path
     config: ModelConfig
-    tracker: QuasiDenseConfig
+    tracker: TrackerConfig
     provenance: Mapping[str, Any]
 
     @cached_property
@@ -112,7 +113,7 @@ def load(name_or_path: str | Path) -> Checkpoint:
         return Checkpoint(
             path,
             from_mapping(ARCHITECTURES[architecture], model, f"{path}: model"),
-            from_mapping(QuasiDenseConfig, tracker, f"{path}: tracker"),
+            read_tracker(tracker, f"{path}: tracker"),
             provenance,
         )
     except KeyError as error:
@@ -146,7 +147,7 @@ def save(
     path: str | Path,
     network: nn.Module,
     config: ModelConfig,
-    tracker: QuasiDenseConfig,
+    tracker: TrackerConfig,
     provenance: Mapping[str, Any],
     half: bool = False,
 ) -> None:

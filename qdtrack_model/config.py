@@ -6,116 +6,16 @@ the documentation. Networks and trackers store their configuration in the weight
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import math
-import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
-import yaml
+from qdtrack_model.mappings import ConfigError, convert, from_mapping, read_yaml, require, to_mapping
 
-T = TypeVar("T")
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be used; the text names the key, the value and what was expected."""
-
-
-def _convert(value: Any, kind: Any, where: str) -> Any:
-    """Return ``value`` as the annotated ``kind`` or raise ConfigError naming ``where``."""
-    origin, arguments = get_origin(kind), get_args(kind)
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        return from_mapping(kind, value, where)
-    if origin in (Union, UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        return _convert(value, next(a for a in arguments if a is not type(None)), where)
-    if origin is Literal:
-        if value not in arguments:
-            raise ConfigError(f"{where}: got {value!r}, expected one of {', '.join(map(str, arguments))}")
-        return value
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise ConfigError(f"{where}: got {value!r}, expected a list")
-        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
-        if len(kinds) != len(value):
-            raise ConfigError(f"{where}: got {len(value)} values, expected {len(kinds)}")
-        return tuple(_convert(v, k, f"{where}[{i}]") for i, (v, k) in enumerate(zip(value, kinds, strict=True)))
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        if not abs(value) <= sys.float_info.max:  # so whole numbers too large for a float are refused as well
-            raise ConfigError(f"{where}: got {value!r}, expected a finite number")
-        return float(value)
-    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
-        return value
-    example = " such as 0.5 or 1.0e-3" if kind is float else ""  # YAML takes 1e-3 for text
-    raise ConfigError(f"{where}: got {value!r}, expected {kind.__name__}{example}")
-
-
-def from_mapping(kind: type[T], mapping: Any, where: str = "") -> T:
-    """Build the dataclass ``kind`` from a mapping.
-
-    Raises:
-        ConfigError: a key is unknown or missing, or a value is of the wrong type or out of range.
-    """
-    where = where or kind.__name__
-    if not isinstance(mapping, Mapping):
-        raise ConfigError(f"{where}: got {mapping!r}, expected a mapping of keys to values")
-    known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    for key in mapping:
-        if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else f"; known keys: {', '.join(sorted(known))}"
-            raise ConfigError(f"{where}: unknown key {key!r}{hint}")
-    hints = get_type_hints(kind)
-    values = {key: _convert(value, hints[key], f"{where}.{key}") for key, value in mapping.items()}
-    try:
-        return kind(**values)
-    except ConfigError as error:
-        raise ConfigError(f"{where}.{error}") from None
-    except TypeError as error:
-        raise ConfigError(f"{where}: {error}") from None
-
-
-def to_mapping(config: Any) -> dict[str, Any]:
-    """The plain mapping (numbers, strings, lists) that :func:`from_mapping` reads back."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: plain(item) for key, item in value.items()}
-        return [plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-    return {key: plain(value) for key, value in dataclasses.asdict(config).items()}
-
-
-def read_yaml(path: str | Path) -> Any:
-    """The plain data in a YAML file (no Python objects are ever built from it).
-
-    Raises:
-        ConfigError: the file is missing or is not YAML.
-    """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise ConfigError(f"{path}: cannot be read: {reason}") from None
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2024-13-01
-        mark = getattr(error, "problem_mark", None)
-        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
-        line = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{line}: not valid YAML: {reason}") from None
-
-
-def require(condition: bool, key: str, value: object, expected: str) -> None:
-    """Raise ConfigError naming ``key`` and ``value`` unless ``condition`` holds."""
-    if not condition:
-        raise ConfigError(f"{key}: got {value!r}, expected {expected}")
+__all__ = [
+    "ARCHITECTURES", "TRACKERS", "ConfigError", "ModelConfig", "OneShotConfig", "QDTrackConfig", "QuasiDenseConfig",
+    "TaoConfig", "TrackerConfig", "from_mapping", "read_tracker", "read_yaml", "require", "to_mapping",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -230,6 +130,8 @@ class QuasiDenseConfig:
     recover_score: float = 0.1  # ... if their score is above
     recover_span: float = 1.0  # ... and the track was seen no longer ago
 
+    kind: Literal["quasi_dense"] = "quasi_dense"
+
     def __post_init__(self) -> None:
         fractions = (
             "init_score", "object_score", "match_score", "momentum", "discard_score", "backdrop_iou", "class_iou",
@@ -261,7 +163,10 @@ class QuasiDenseConfig:
 
 @dataclass(frozen=True)
 class TaoConfig:
-    """The tracker for many classes and sparse frames (``tracking/tao.py``); times in annotated frames."""
+    """The tracker for many classes and sparse frames (``tracking/tao.py``).
+
+    The defaults are those of the paper, with times in annotated frames.
+    """
 
     init_score: float = 0.0001  # unmatched detections above start a track
     object_score: float = 0.0001  # weaker detections are not matched
@@ -271,6 +176,8 @@ class TaoConfig:
     score_momentum: float = 0.5  # weight of the new score in that of the track
     duplicate_score: float = 0.5  # only detections weaker than this can be duplicates
     duplicate_iou: float = 0.3  # they are, where they overlap an earlier one of their class by more
+
+    kind: Literal["tao"] = "tao"
 
     def __post_init__(self) -> None:
         fractions = (
@@ -295,3 +202,17 @@ ARCHITECTURES: dict[str, type[OneShotConfig] | type[QDTrackConfig]] = {
     "one_shot": OneShotConfig,
     "qdtrack": QDTrackConfig,
 }
+
+# A tracker's configuration says by `kind` which it is; without it, as in the first weights files, it is quasi-dense.
+TrackerConfig = QuasiDenseConfig | TaoConfig
+TRACKERS: tuple[type[QuasiDenseConfig] | type[TaoConfig], ...] = (QuasiDenseConfig, TaoConfig)
+
+
+def read_tracker(mapping: Any, where: str) -> TrackerConfig:
+    """The tracker's configuration that a mapping holds; its key ``kind`` says which tracker.
+
+    Raises:
+        ConfigError: an unknown kind or key, or a bad value, by name.
+    """
+    config: TrackerConfig = convert(mapping, TrackerConfig, where)
+    return config

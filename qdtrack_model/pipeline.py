@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from qdtrack_model.config import QuasiDenseConfig, from_mapping, to_mapping
+from qdtrack_model import tracking
+from qdtrack_model.config import from_mapping, to_mapping
 from qdtrack_model.structures import Array, Detections, Tracks
-from qdtrack_model.tracking import QuasiDenseTracker
+from qdtrack_model.tracking import Tracker
 
 if TYPE_CHECKING:
     from qdtrack_model.runtimes import Runtime
@@ -110,7 +111,7 @@ class Pipeline:
         timings: seconds that the last frame took, by stage: ``preprocess``, ``network``, ``track``.
     """
 
-    def __init__(self, runtime: Runtime, tracker: QuasiDenseTracker) -> None:
+    def __init__(self, runtime: Runtime, tracker: Tracker) -> None:
         self.runtime = runtime
         self.tracker = tracker
         self.timings: dict[str, float] = {}
@@ -130,7 +131,8 @@ class Pipeline:
             weights: name of shipped weights or path of a file.
             runtime: ``auto``, ``onnxruntime`` or ``torch``.
             threads: CPU threads of the network, None for the runtime's own choice.
-            tracker: values that replace those tuned for the weights, by their name in ``QuasiDenseConfig``.
+            tracker: values that replace those tuned for the weights, by their name in the configuration of the
+                tracker that the weights ask for (``QuasiDenseConfig`` or ``TaoConfig``).
 
         Raises:
             CheckpointError: no such weights, or a file that cannot be used.
@@ -141,8 +143,8 @@ class Pipeline:
 
         checkpoint = checkpoints.load(weights)
         values = {**to_mapping(checkpoint.tracker), **(tracker or {})}
-        config = from_mapping(QuasiDenseConfig, values, "tracker")
-        return cls(runtimes.load(checkpoint, runtime, threads), QuasiDenseTracker(config))
+        config = from_mapping(type(checkpoint.tracker), values, "tracker")
+        return cls(runtimes.load(checkpoint, runtime, threads), tracking.build(config))
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from qdtrack_model.config import ConfigError, QDTrackConfig, QuasiDenseConfig, from_mapping, read_yaml
+from qdtrack_model.config import ConfigError, QDTrackConfig, TrackerConfig, from_mapping, read_yaml
 
 PACKAGE = Path(__file__).parent
 # Beside the package in a checkout; below the prefix, where pip and colcon put it, otherwise.
@@ -17,7 +17,7 @@ class Preset:
     """A network and the tracker that suits it; the tracker's times are in seconds."""
 
     model: QDTrackConfig
-    tracker: QuasiDenseConfig
+    tracker: TrackerConfig
 
 
 def preset_files() -> dict[str, Path]:

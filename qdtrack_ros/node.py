@@ -162,9 +162,10 @@ class TrackerNode(LifecycleNode):
         pipeline.process(np.zeros(_WARM_UP_IMAGE, np.uint8), 0.0)
         pipeline.reset()
         height, width = pipeline.runtime.config.input_size
+        names = ", ".join(pipeline.classes[:8]) + ", ..." * (len(pipeline.classes) > 8)
         self.get_logger().info(
             f"loaded {weights} into {pipeline.runtime.name} on {pipeline.runtime.device}, input {width}x{height},"
-            f" classes {', '.join(pipeline.classes)}; {1e3 * (loaded - begin):.0f} ms,"
+            f" classes {names}; {1e3 * (loaded - begin):.0f} ms,"
             f" warm-up {1e3 * (time.perf_counter() - loaded):.0f} ms"
         )
         return pipeline

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import sys
 from collections.abc import Iterable, Mapping
@@ -16,7 +15,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from qdtrack_model.config import ConfigError, QuasiDenseConfig, from_mapping
+from qdtrack_model.config import TRACKERS, ConfigError, from_mapping
 
 TRACKER_PREFIX = "tracker."
 _KINDS: dict[type, Parameter.Type] = {
@@ -52,8 +51,9 @@ class Specification:
         if self.lowest is not None and self.highest is not None and not self.lowest <= value <= self.highest:
             return f"{self.name}: got {value}, expected {self.lowest:g} to {self.highest:g}"
         if self.name.startswith(TRACKER_PREFIX):
-            try:
-                from_mapping(QuasiDenseConfig, {self.name.removeprefix(TRACKER_PREFIX): value}, "tracker")
+            key = self.name.removeprefix(TRACKER_PREFIX)
+            try:  # which tracker the weights ask for is not known yet: those that share a setting take the same values
+                from_mapping(next(kind for kind in TRACKERS if key in _settings(kind)), {key: value}, "tracker")
             except ConfigError as error:
                 return str(error)
         return None
@@ -132,19 +132,25 @@ _TRACKER_DESCRIPTIONS = {
     "recover_iou": "Leftover detections continue a track they overlap by this much; 0 for never.",
     "recover_score": "Lowest score of a detection that continues a track by overlap.",
     "recover_span": "Longest time unseen after which overlap may continue a track [s].",
+    "score_momentum": "TAO tracker: weight of the new score in that of the track.",
+    "duplicate_score": "TAO tracker: only detections that score less can be duplicates.",
+    "duplicate_iou": "TAO tracker: they are, where they overlap an earlier one of their class by more.",
 }
 
 
+def _settings(tracker: type[Any]) -> dict[str, Any]:
+    """The settings of a tracker, name and annotated kind; which tracker it is comes with the weights."""
+    return {name: kind for name, kind in get_type_hints(tracker).items() if name != "kind"}
+
+
 def _tracker() -> Iterable[Specification]:
-    hints = get_type_hints(QuasiDenseConfig)
-    for field in dataclasses.fields(QuasiDenseConfig):
-        kind = hints[field.name]
+    for name, kind in {name: kind for tracker in TRACKERS for name, kind in _settings(tracker).items()}.items():
         choices = tuple(getattr(kind, "__args__", ())) if kind not in _KINDS else ()
         yield Specification(
-            TRACKER_PREFIX + field.name,
+            TRACKER_PREFIX + name,
             str if choices else kind,
             None,
-            _TRACKER_DESCRIPTIONS[field.name],
+            _TRACKER_DESCRIPTIONS[name],
             "unconfigured",
             choices=tuple(str(choice) for choice in choices),
         )
@@ -190,7 +196,7 @@ def value(node: Node, name: str) -> Any:
 
 
 def tracker_overrides(node: Node) -> dict[str, Any]:
-    """The tracker settings that were set, by their names in :class:`QuasiDenseConfig`."""
+    """The tracker settings that were set, by their names in its configuration."""
     names = [name for name in SPECIFICATIONS if name.startswith(TRACKER_PREFIX)]
     values = {name.removeprefix(TRACKER_PREFIX): value(node, name) for name in names}
     return {name: held for name, held in values.items() if held is not None}
@@ -236,7 +242,10 @@ def _markdown() -> str:
     lines += [
         "",
         "`as trained`: the weights file holds tracker settings tuned for its network; a value set here replaces that",
-        "one setting and leaves the others. Times are seconds of the images' header stamps.",
+        "one setting and leaves the others. Times are seconds of the images' header stamps. Weights of the",
+        "presets lvis and tao bring the TAO tracker, which has `init_score`, `object_score`, `match_score`,",
+        "`memory_span`, `momentum` and the three settings that the table says are its own; all others bring the",
+        "quasi-dense tracker. A setting that the tracker at hand does not have is refused by name at configure.",
         "",
         "The QoS of every topic can be overridden as in every ROS 2 node, for example",
         "`qos_overrides./image.subscription.reliability: reliable`. Without one the node subscribes to images as they",

@@ -13,6 +13,7 @@ from qdtrack_model.config import (
     OneShotConfig,
     QDTrackConfig,
     QuasiDenseConfig,
+    TrackerConfig,
     from_mapping,
     read_yaml,
     require,
@@ -25,7 +26,7 @@ class TrainConfig:
     """What the recipes of all architectures have in common."""
 
     model: ModelConfig
-    tracker: QuasiDenseConfig = field(default_factory=QuasiDenseConfig)  # stored with the weights, times in seconds
+    tracker: TrackerConfig = field(default_factory=QuasiDenseConfig)  # stored with the weights, times in seconds
     seed: int = 0
     steps: int = 3000
     batch: int = 8  # pairs of frames a step

@@ -45,6 +45,14 @@ def test_round_trip(weights: Path) -> None:
     assert weights.stat().st_mode == (weights.parent / "plain").stat().st_mode, "as readable as any other new file"
 
 
+def test_a_file_that_names_no_kind_of_tracker_is_quasi_dense(weights: Path) -> None:
+    rewrite(weights, tracker=json.dumps({"memory_span": 3.0}))
+    assert checkpoints.load(weights).tracker == QuasiDenseConfig(memory_span=3.0)
+    rewrite(weights, tracker=json.dumps({"kind": "sort"}))
+    with pytest.raises(CheckpointError, match=r"tracker.kind: got 'sort', expected one of quasi_dense, tao"):
+        checkpoints.load(weights)
+
+
 def test_half_precision_halves_the_file_and_is_read_as_float32(weights: Path) -> None:
     torch.manual_seed(0)
     network, half = build(CONFIG), weights.with_name("half.safetensors")

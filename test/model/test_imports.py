@@ -19,7 +19,8 @@ FRONT = INFERENCE | {"arguments", "data", "evaluation", "overlay", "video"}
 # Part of qdtrack_model -> the parts that it may import. A part is a module or a folder directly below the package.
 ALLOWED: dict[str, set[str]] = {
     "structures": set(),
-    "config": set(),
+    "mappings": set(),
+    "config": {"mappings"},
     "arguments": set(),
     "boxes": {"structures"},
     "losses": set(),

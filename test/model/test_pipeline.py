@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +12,11 @@ from hypothesis import strategies as st
 
 from qdtrack_model import checkpoints, networks
 from qdtrack_model.checkpoints import CheckpointError
-from qdtrack_model.config import ConfigError, OneShotConfig, QuasiDenseConfig
+from qdtrack_model.config import ConfigError, OneShotConfig, QuasiDenseConfig, TaoConfig, TrackerConfig
 from qdtrack_model.pipeline import PADDING, Pipeline, Preprocessor
 from qdtrack_model.runtimes import Runtime
 from qdtrack_model.structures import Array, Detections
-from qdtrack_model.tracking import QuasiDenseTracker
+from qdtrack_model.tracking import QuasiDenseTracker, TaoTracker
 
 Scene = Callable[..., tuple[Array, Array]]
 CONFIG = QuasiDenseConfig(init_score=0.8, object_score=0.5, memory_span=1.0, backdrop_span=0.1)
@@ -139,13 +140,17 @@ def test_timings_classes_and_reset(blobs: Runtime, blob_image: Scene) -> None:
     assert again.ids.tolist() == first.ids.tolist()
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+def save_tiny(folder: Path, tracker: TrackerConfig) -> str:
     """A weights file of a tiny network that knows nothing."""
     config = OneShotConfig(classes=("pedestrian",), input_size=(64, 96), width=0.125, head_width=16, embedding_size=8)
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    checkpoints.save(path, networks.build(config), config, CONFIG, {"data": "none"})
+    path = folder / "tiny.safetensors"
+    checkpoints.save(path, networks.build(config), config, tracker, {"data": "none"})
     return str(path)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return save_tiny(tmp_path_factory.mktemp("weights"), CONFIG)
 
 
 def test_load_with_tracker_values_replaced(weights: str) -> None:
@@ -161,3 +166,17 @@ def test_load_says_what_is_wrong(weights: str) -> None:
         Pipeline.load(weights, tracker={"memory_spam": 3})
     with pytest.raises(CheckpointError, match="'nobody': neither a file nor one of the shipped weights"):
         Pipeline.load("nobody")
+
+
+def test_weights_bring_their_kind_of_tracker(tmp_path: Path) -> None:
+    weights = save_tiny(tmp_path, TaoConfig(memory_span=4.0))
+    pipeline = Pipeline.load(weights, runtime="torch", threads=1, tracker={"match_score": 0.4})
+    assert isinstance(pipeline.tracker, TaoTracker)
+    assert pipeline.tracker.config == TaoConfig(memory_span=4.0, match_score=0.4)
+    pipeline.process(np.zeros((48, 64, 3), np.uint8), 0.0)
+    for values, message in [
+        ({"gate": 1.0}, r"tracker \(tao\): unknown key 'gate'"),
+        ({"kind": "quasi_dense"}, "tracker.kind: got 'quasi_dense', expected one of tao"),
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            Pipeline.load(weights, runtime="torch", tracker=values)

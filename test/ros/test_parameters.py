@@ -12,12 +12,16 @@ import yaml
 pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces (make)")
 
 from blobs import blob_pipeline
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
-from qdtrack_model.config import ConfigError, QuasiDenseConfig
+from qdtrack_model import checkpoints
+from qdtrack_model.config import TRACKERS, ConfigError, OneShotConfig, TaoConfig
+from qdtrack_model.networks import build
 from qdtrack_ros import parameters
 from qdtrack_ros.node import TrackerNode
 
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 ROOT = Path(__file__).parents[2]
 
 
@@ -43,7 +47,7 @@ def test_every_parameter_is_described(node: TrackerNode) -> None:
 
 
 def test_every_tracker_setting_is_a_parameter() -> None:
-    fields = {f"tracker.{field.name}" for field in dataclasses.fields(QuasiDenseConfig)}
+    fields = {f"tracker.{field.name}" for kind in TRACKERS for field in dataclasses.fields(kind)} - {"tracker.kind"}
     assert fields == {name for name in parameters.SPECIFICATIONS if name.startswith("tracker.")}
 
 
@@ -57,6 +61,7 @@ def test_every_tracker_setting_is_a_parameter() -> None:
         ("tracker.init_score", 3.0, "tracker.init_score: got 3.0, expected"),
         ("tracker.memory_span", -1, "tracker.memory_span: got -1.0, expected a positive number"),
         ("tracker.metric", "manhattan", "tracker.metric: got 'manhattan', expected one of bisoftmax"),
+        ("tracker.duplicate_iou", 2.0, "tracker.duplicate_iou: got 2.0, expected a number in [0, 1]"),
         ("publish_lost", 1, "publish_lost: got 1, expected bool"),
     ],
 )
@@ -85,6 +90,19 @@ def test_only_what_is_set_overrides_the_tracker(node: TrackerNode) -> None:
 def test_unknown_tracker_key_is_an_error_that_names_it() -> None:
     with pytest.raises(ConfigError, match=r"'tracker.memory_spam'; did you mean 'tracker.memory_span'"):
         make(tracker__memory_spam=1.0)
+
+
+def test_the_tao_tracker_comes_with_its_weights_and_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+    config = OneShotConfig(classes=("pedestrian",), input_size=(64, 96), width=0.125, head_width=16, embedding_size=8)
+    weights = tmp_path / "tao.safetensors"
+    checkpoints.save(weights, build(config), config, TaoConfig(memory_span=10.0), {})
+    given = {"weights": str(weights), "runtime": "torch", "autostart": False, "tracker.duplicate_iou": 0.4}
+    for more, done in (({}, SUCCESS), ({"tracker.gate": 1.0}, FAILURE)):
+        overrides = [Parameter(name, value=value) for name, value in (given | more).items()]
+        made = TrackerNode(parameter_overrides=overrides)
+        assert made.trigger_configure() == done
+        made.close()
+        made.destroy_node()
 
 
 def test_settings_read_at_configure_are_refused_afterwards(node: TrackerNode) -> None:
