@@ -48,11 +48,14 @@ def decode_deltas(
 
 def overlaps(first: Tensor, second: Tensor) -> Tensor:
     """Intersection over union (..., N, M) of boxes (..., N, 4) and (..., M, 4); 0 where both are empty."""
-    a, b = first[..., :, None, :], second[..., None, :, :]
-    sides = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
-    intersection = sides[..., 0] * sides[..., 1]
-    area_a, area_b = ((x[..., 2:] - x[..., :2]).prod(dim=-1) for x in (a, b))
-    return intersection / (area_a + area_b - intersection).clamp(min=1e-9)
+    # Coordinate by coordinate: on whole rows of M, where operations on pairs of numbers would be ten times as slow.
+    left, top, right, bottom = first[..., :, None, :].unbind(dim=-1)
+    left_b, top_b, right_b, bottom_b = second[..., None, :, :].unbind(dim=-1)
+    width = (torch.minimum(right, right_b) - torch.maximum(left, left_b)).clamp(min=0)
+    height = (torch.minimum(bottom, bottom_b) - torch.maximum(top, top_b)).clamp(min=0)
+    intersection = width * height
+    union = (right - left) * (bottom - top) + (right_b - left_b) * (bottom_b - top_b) - intersection
+    return intersection / union.clamp(min=1e-9)
 
 
 def suppress(boxes: Tensor, valid: Tensor, threshold: float, groups: Tensor | None = None) -> Tensor:

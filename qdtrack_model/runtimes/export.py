@@ -15,7 +15,7 @@ from pathlib import Path
 from qdtrack_model.checkpoints import Checkpoint
 
 OUTPUTS = ("boxes", "scores", "labels", "embeddings")
-GRAPH_VERSION = 1  # raise when networks compute differently from the same weights
+GRAPH_VERSION = 2  # raise when networks compute differently from the same weights
 
 
 class CacheError(RuntimeError):

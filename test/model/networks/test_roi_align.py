@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from qdtrack_model.networks.roi_align import choose_level, largest_window, roi_align
 from qdtrack_model.structures import Array
@@ -64,10 +64,25 @@ def odd_boxes() -> list[list[float]]:
     return ordinary + special
 
 
+class Aligner(nn.Module):
+    """What export takes: a module."""
+
+    def __init__(self, sampling: int) -> None:
+        super().__init__()
+        self.sampling = sampling
+
+    def forward(self, maps: list[Tensor], boxes: Tensor) -> Tensor:
+        return roi_align(maps, boxes, self.sampling)
+
+
+@pytest.mark.parametrize("exported", [False, True])
 @pytest.mark.parametrize("sampling", [0, 1, 2])
-def test_equals_a_direct_loop(sampling: int) -> None:
+def test_equals_a_direct_loop(sampling: int, exported: bool) -> None:
     maps, boxes = pyramid(), torch.tensor(odd_boxes(), dtype=torch.float32)
-    found = roi_align(maps, boxes[None], sampling)[0]
+    align: nn.Module = Aligner(sampling)
+    if exported:  # static shapes: every region has the largest window
+        align = torch.export.export(align, (maps, boxes[None])).module()
+    found = align(maps, boxes[None])[0]
     doubles = [m[0].double().numpy() for m in maps]
     for row, box in enumerate(boxes.double().numpy()):
         expected = direct(doubles, box, sampling)
@@ -81,7 +96,7 @@ def test_images_of_a_batch_do_not_mix_and_blocks_do_not_matter(sampling: int, mo
     for image in range(2):
         alone = roi_align([m[image : image + 1] for m in maps], boxes[image : image + 1], sampling)
         torch.testing.assert_close(together[image : image + 1], alone)
-    monkeypatch.setattr("qdtrack_model.networks.roi_align.CELLS_AT_ONCE", 5000)
+    monkeypatch.setattr("qdtrack_model.networks.roi_align.CELLS_IN_CACHE", 5000)
     torch.testing.assert_close(roi_align(maps, boxes, sampling), together)
 
 
