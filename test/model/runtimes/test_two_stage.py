@@ -1,0 +1,75 @@
+"""QDTrack presets from a weights file to tracks, by every runtime: one static graph, equal results."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from qdtrack_model import checkpoints, cli, runtimes
+from qdtrack_model.networks import build
+from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.presets import read_preset
+from qdtrack_model.runtimes.export import cached_onnx
+
+# What TensorRT refuses, or runs outside its engine: shapes that depend on data, control flow, the detector operations.
+REFUSED = {"NonZero", "NonMaxSuppression", "Compress", "RoiAlign", "Loop", "If", "Scan", "Unique"}
+
+
+@pytest.fixture(
+    scope="module", params=["light", pytest.param("mot17", marks=pytest.mark.slow)], ids=lambda name: str(name)
+)
+def weights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seeded weights of a preset for small images, with heads decided enough to tell detections apart."""
+    preset = read_preset(request.param)
+    config = dataclasses.replace(preset.model, input_size=(96, 160))
+    torch.manual_seed(0)
+    network = build(config)
+    for name, parameter in network.named_parameters():
+        if name.endswith("weight") and any(part in name for part in ("rpn_cls", "rpn_reg", "fc_cls", "fc_reg")):
+            torch.nn.init.normal_(parameter, std=0.1)
+    path = tmp_path_factory.mktemp("weights") / f"{request.param}.safetensors"
+    checkpoints.save(path, network, config, preset.tracker, {})
+    return path
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QDTRACK_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def test_all_runtimes_find_and_track_the_same(weights: Path) -> None:
+    pipelines = [Pipeline.load(weights, name, threads=1) for name in runtimes.RUNTIMES]
+    image = np.random.default_rng(0).integers(0, 256, (96, 160, 3), dtype=np.uint8)
+    expected, *others = (pipeline.runtime.infer(image[None])[0] for pipeline in pipelines)
+    assert len(expected) > 20
+    for found in others:
+        np.testing.assert_array_equal(found.labels, expected.labels)
+        np.testing.assert_allclose(found.boxes, expected.boxes, atol=0.02)
+        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
+        np.testing.assert_allclose(found.embeddings, expected.embeddings, rtol=1e-3, atol=1e-3)
+    first, *rest = ([p.process(image, time / 10) for time in range(2)] for p in pipelines)
+    assert len(first[0]) > 0
+    assert first[1].ids.tolist() == first[0].ids.tolist(), "the same image holds the same objects"
+    for tracks in rest:
+        assert [t.ids.tolist() for t in tracks] == [t.ids.tolist() for t in first]
+
+
+def test_the_graph_is_static_and_of_plain_operations(weights: Path) -> None:
+    graph = onnx.shape_inference.infer_shapes(onnx.load(cached_onnx(checkpoints.load(weights)))).graph
+    assert not REFUSED & {node.op_type for node in graph.node}
+    sizes = [side for value in (*graph.input, *graph.output) for side in value.type.tensor_type.shape.dim]
+    assert all(side.dim_value > 0 for side in sizes)
+    counts = {o.name: [side.dim_value for side in o.type.tensor_type.shape.dim] for o in graph.output}
+    assert counts["boxes"] == [1, 100, 4]
+
+
+def test_the_command_tracks_with_it(weights: Path, blob_folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "tracks.txt"
+    arguments = ["track", str(blob_folder), "--weights", str(weights), "--output", str(output), "--frames", "1-3"]
+    assert cli.main([*arguments, "--runtime", "onnxruntime", "--threads", "1"]) == 0
+    assert {line.split(",")[0] for line in output.read_text().splitlines()} <= {"1", "2", "3"}
