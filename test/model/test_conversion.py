@@ -245,6 +245,12 @@ def test_presets_are_complete_and_as_published() -> None:
     for name, path in preset_files().items():
         assert set(yaml.safe_load(path.read_text("utf-8"))["model"]) == fields, name
         assert len(set(models[name].classes)) == len(models[name].classes)
+    names = models["lvis"].classes  # ids of LVIS v0.5 count from 1
+    assert {names[i - 1]: i for i in (1, 24, 382, 805, 1230)} == {
+        "acorn": 1, "trash_can": 24, "dog": 382, "person": 805, "zucchini": 1230
+    }  # fmt: skip
+    kinds = {name: read_preset(name).tracker.kind for name in preset_files()}
+    assert {name for name, kind in kinds.items() if kind == "tao"} == {"lvis", "tao"}
 
 
 def test_an_unknown_preset_lists_those_there_are() -> None:
