@@ -19,7 +19,7 @@ BINS = 7
 FINEST = 56  # boxes of this size (square root of the area) and up to twice as much are read from the finest level
 LEVEL_SIDE = 28  # the longest side, in cells of its level, of a square box below the coarsest level
 CELLS_AT_ONCE = 2**17  # a block of regions gathers no more cells than this: 128 MB of 256 floats
-CELLS_IN_CACHE = 2**14  # the same, eagerly on a CPU, where many small blocks are four times as fast as a large one
+CELLS_IN_CACHE = 2**14  # the same, eagerly on a CPU: memory for large blocks is fetched from the system anew each time
 
 
 def choose_level(boxes: Tensor, levels: int) -> Tensor:
