@@ -25,21 +25,24 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from qdtrack_model import checkpoints, runtimes
-from qdtrack_model.networks import build
+from qdtrack_model.networks import QDTrack
 from qdtrack_model.presets import read_preset
 
 SIZES = {"mot17": (480, 800)}  # instead of the preset's own
 
 
 def seeded(name: str, folder: Path) -> checkpoints.Checkpoint:
-    """Weights of a preset whose heads are decided enough that every row holds a proposal or a detection."""
+    """Weights of a preset with features of unit size, so that boxes and scores are of ordinary sizes."""
     preset = read_preset(name)
     config = dataclasses.replace(preset.model, input_size=SIZES.get(name, preset.model.input_size))
     torch.manual_seed(0)
-    network = build(config)
-    for key, parameter in network.named_parameters():
-        if key.endswith("weight") and any(part in key for part in ("rpn_cls", "rpn_reg", "fc_cls", "fc_reg")):
-            torch.nn.init.normal_(parameter, std=0.1)
+    network = QDTrack(config).eval()
+    with torch.no_grad():
+        levels = network.pyramid(torch.randint(0, 256, (1, *config.input_size, 3), dtype=torch.uint8))
+        for block, level in zip(network.neck.fpn_convs, levels, strict=False):
+            block.get_submodule("conv").weight /= level.std()
+        for layer in (network.rpn_head.rpn_cls, network.roi_head.bbox_head.fc_cls):
+            torch.nn.init.normal_(layer.weight, std=0.1)
     path = folder / f"{name}.safetensors"
     checkpoints.save(path, network, config, preset.tracker, {})
     return checkpoints.load(path)
