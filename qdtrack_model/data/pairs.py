@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,3 +195,14 @@ def load_sequences(
     """:func:`load_sequence` for several folders, with a progress bar."""
     with tqdm(folders, desc="reading", unit="sequence") as bar:  # closed before an error is printed
         return [load_sequence(folder, classes, input_size, frames) for folder in bar]
+
+
+def fingerprint(sequences: Sequence[Sequence[LabelledImage]]) -> str:
+    """A hash of everything labelled in the sequences, by which other data are known."""
+    digest = hashlib.sha256()
+    for frames in sequences:
+        digest.update(str(len(frames)).encode())
+        for frame in frames:
+            for column in (frame.boxes, frame.ids, frame.labels):
+                digest.update(column.tobytes())
+    return digest.hexdigest()

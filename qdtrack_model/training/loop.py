@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from qdtrack_model.config import to_mapping
-from qdtrack_model.data.pairs import FramePairs, LabelledImage
+from qdtrack_model.data.pairs import FramePairs, LabelledImage, fingerprint
 from qdtrack_model.training.config import TrainConfig
 from qdtrack_model.training.steps import step_for
 
@@ -102,7 +102,7 @@ def train(
     on from there with the very pairs that would have come next.
 
     Raises:
-        ResumeError: the saved state is broken or belongs to another recipe.
+        ResumeError: the saved state is broken or belongs to another recipe or other data.
         DivergedError: the loss is no longer finite.
     """
     parts = step_for(config)
@@ -110,11 +110,13 @@ def train(
     parts.prepare(network)
     average = copy.deepcopy(network).eval()
     optimizer = make_optimizer(network, config)
-    first = 0
+    first, data = 0, fingerprint(sequences)
     if resume and state_path.exists():
         state = _load_state(state_path, device)
         if state.get("config") != to_mapping(config):
             raise ResumeError(f"{state_path}: belongs to another recipe; start afresh or use the recipe it began with")
+        if state.get("data") != data:
+            raise ResumeError(f"{state_path}: began with other data; give the same --data and --frames or start afresh")
         network.load_state_dict(state["network"])
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
@@ -130,7 +132,7 @@ def train(
 
     def save(step: int) -> None:
         state = {"network": network.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
-        _save_state(state_path, state | {"step": step, "config": to_mapping(config)})
+        _save_state(state_path, state | {"step": step, "config": to_mapping(config), "data": data})
 
     step, saved = first, time.monotonic()
     shown: dict[str, float] = {}

@@ -53,6 +53,9 @@ def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path, monkeypa
     other = OneShotTraining(model=MODEL, steps=13, batch=2, pairs=PairConfig((64, 64)))
     with pytest.raises(ResumeError, match="another recipe"):
         run(other, tmp_path / "half.pt", resume=True)
+    fewer, network = [moving_blocks()[1:]], OneShotNetwork(CONFIG.model)
+    with pytest.raises(ResumeError, match="other data"):
+        train(CONFIG, fewer, network, tmp_path / "half.pt", torch.device("cpu"), resume=True)
 
 
 @pytest.mark.slow
