@@ -17,10 +17,10 @@ from qdtrack_model.pipeline import Pipeline
 CLIPS = Path(__file__).parents[3] / "shared" / "data"
 
 
-def test_both_are_shipped_small_and_with_a_card() -> None:
-    assert set(checkpoints.SHIPPED) == {"street", "plaza"}
+def test_they_are_shipped_small_and_with_a_card() -> None:
+    assert set(checkpoints.SHIPPED) == {"street", "plaza", "street_qdtrack"}
     for name, path in checkpoints.SHIPPED.items():
-        assert path.stat().st_size <= 15e6
+        assert path.stat().st_size <= (40e6 if name == "street_qdtrack" else 15e6)
         card = path.with_suffix(".md").read_text(encoding="utf-8")
         assert checkpoints.load(name).provenance["command"] in card
         assert all(word in card for word in ("MOTA", "IDF1", "HOTA", "seed"))
@@ -34,11 +34,12 @@ def track(weights: str, images: Iterable[tuple[int, float, np.ndarray]], truth: 
 
 
 @pytest.mark.slow
-def test_street_on_a_scene_it_never_saw() -> None:
-    config = SceneConfig(seed=40, frames=60)
+@pytest.mark.parametrize(("weights", "frames"), [("street", 60), ("street_qdtrack", 30)])
+def test_a_street_they_never_saw(weights: str, frames: int) -> None:
+    config = SceneConfig(seed=40, frames=frames)
     scene = [(frame, *rendered) for frame, rendered in enumerate(((f.image, f.truth) for f in Scene(config)), start=1)]
     truth = join([mot_rows(config, seen, frame) for frame, _, seen in scene])
-    scores = track("street", ((frame, frame / config.frame_rate, image) for frame, image, _ in scene), truth)
+    scores = track(weights, ((frame, frame / config.frame_rate, image) for frame, image, _ in scene), truth)
     assert scores.mota > 0.80
     assert scores.idf1 > 0.80
 
