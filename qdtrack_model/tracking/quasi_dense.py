@@ -173,7 +173,7 @@ class QuasiDenseTracker:
         products = np.empty((tracks + len(entries[1]), len(embeddings)), np.float32)
         np.matmul(entries[0], embeddings.T, out=products[:tracks])
         np.matmul(entries[1], embeddings.T, out=products[tracks:])
-        logits = np.ascontiguousarray(products.T)  # with this copy a tenth faster than the product in this order
+        logits = np.ascontiguousarray(products.T)  # faster, with this copy, than the product in this order
         plausible = None
         if config.motion == "gate":
             distances, plausible = self._gate(found, predicted, logits)
