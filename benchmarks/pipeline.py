@@ -33,7 +33,9 @@ def main() -> None:
 
     scene = Scene(SceneConfig(seed=7))
     images = [scene.frame(index).image for index in range(0, 100, 4)]
-    pipelines = {name: Pipeline.load(args.weights, name, args.threads) for name in runtimes.RUNTIMES}
+    pipelines = {
+        name: Pipeline.load(args.weights, runtimes.Options(name, threads=args.threads)) for name in runtimes.RUNTIMES
+    }
     samples: dict[str, list[list[float]]] = {name: [] for name in pipelines}
     order = [*range(len(images)), *range(len(images) - 2, 0, -1)]  # back and forth: no jump for the tracker
     for pipeline in pipelines.values():

@@ -80,7 +80,7 @@ def main() -> None:
             height, width = checkpoint.config.input_size
             image = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8)
             for kind in runtimes.RUNTIMES:
-                runtime = runtimes.load(checkpoint, kind, args.threads)
+                runtime = runtimes.load(checkpoint, runtimes.Options(kind, threads=args.threads))
                 runs[f"{name} {height}x{width}", kind] = partial(runtime.infer, image)
         reference = torchvision_detector(480, 800)
         if reference is not None:

@@ -25,7 +25,8 @@ _ARGUMENTS = {
         "Topic of the camera's compressed images; whichever of the two delivers first is used.",
     ),
     "weights": ("", "Weights: a name shipped with qdtrack, or the path of a file; empty: as in params_file."),
-    "runtime": ("", "What runs the network: auto, onnxruntime or torch; empty: as in params_file."),
+    "runtime": ("", "What runs the network, auto for the best that is there; empty: as in params_file."),
+    "precision": ("", "What the network computes in, such as fp16; empty: as in params_file."),
     "autostart": ("", "true: configure and activate at once; false: wait for a manager; empty: as in params_file."),
     "log_level": ("info", "Severity from which on the node logs: debug, info, warn or error."),
 }
@@ -35,7 +36,7 @@ def _node(context: LaunchContext) -> list[LifecycleNode]:
     given = {name: LaunchConfiguration(name).perform(context).strip() for name in _ARGUMENTS}
     # As text whatever they look like: weights called 123 are no number.
     parameters: dict[str, ParameterValue | bool] = {
-        name: ParameterValue(given[name], value_type=str) for name in ("weights", "runtime") if given[name]
+        name: ParameterValue(given[name], value_type=str) for name in ("weights", "runtime", "precision") if given[name]
     }
     for name in ("use_sim_time", "autostart"):
         if given[name]:

@@ -1,8 +1,9 @@
 """Weights files: safetensors (no code can hide in them) that know their network, their tracker and their origin.
 
-The metadata of the file holds, as JSON: ``architecture`` and ``model`` (the network's configuration), ``tracker``
+The metadata of the file hold, as JSON: ``architecture`` and ``model`` (the network's configuration), ``tracker``
 (the tracker's configuration tuned for these weights, times in seconds) and ``provenance`` (data, command, seed,
-metrics). Loading is strict: every tensor must be there, of the right shape, and none left over.
+metrics). Loading is strict: every tensor must be there, of the right shape, and none left over. A graph that
+``qdtrack export`` wrote (``.onnx``) carries the same metadata and is read by the same :func:`load`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
 
     from qdtrack_model.networks import QDTrack
 
-__all__ = ["SHIPPED", "Checkpoint", "CheckpointError", "load", "load_public", "resolve", "save"]
+__all__ = [
+    "SHIPPED", "Checkpoint", "CheckpointError", "Graph", "describe", "load", "load_public", "resolve", "save",
+]  # fmt: skip
 
 FORMAT = "qdtrack-1"
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
@@ -43,13 +46,26 @@ SHIPPED = {path.stem: path for path in sorted(WEIGHTS_FOLDER.glob("*.safetensors
 
 
 @dataclass(frozen=True)
+class Graph:
+    """What sets an exported graph apart: its precision, its number of images, the hash of the weights it came from."""
+
+    precision: str
+    batch: int
+    weights: str
+
+
+@dataclass(frozen=True)
 class Checkpoint:
-    """A weights file whose description has been read and checked; the tensors stay in the file until asked for."""
+    """A file whose description has been read and checked; the tensors stay in the file until asked for.
+
+    ``graph`` is None for weights.
+    """
 
     path: Path
     config: ModelConfig
     tracker: TrackerConfig
     provenance: Mapping[str, Any]
+    graph: Graph | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -60,8 +76,11 @@ class Checkpoint:
         """The network with these weights, in evaluation mode, on the CPU.
 
         Raises:
-            CheckpointError: tensors are missing, left over, of another shape, or not finite.
+            CheckpointError: tensors are missing, left over, of another shape, or not finite; or an exported graph,
+                from which no network can be made.
         """
+        if self.graph is not None:
+            raise CheckpointError(f"{self.path}: an exported graph holds no network for torch; give the weights")
         from safetensors.torch import load_file
 
         from qdtrack_model.networks import build
@@ -88,17 +107,13 @@ def resolve(name_or_path: str | Path) -> Path:
 
 
 def load(name_or_path: str | Path) -> Checkpoint:
-    """Read the description of a weights file; the tensors are read by :meth:`Checkpoint.network`.
+    """Read the description of weights or of an exported graph; tensors are read by :meth:`Checkpoint.network`.
 
     Raises:
-        CheckpointError: no such file, not safetensors, not of this project, or of an unknown architecture.
+        CheckpointError: no such file, not readable, not of this project, or of an unknown architecture.
     """
     path = resolve(name_or_path)
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file ({error}); is it complete?") from None
+    metadata = _graph_metadata(path) if path.suffix == ".onnx" else _weights_metadata(path)
     if metadata.get("format") != FORMAT:
         raise CheckpointError(
             f"{path}: no weights of qdtrack: metadata `format` is {metadata.get('format')!r}, expected {FORMAT!r}"
@@ -115,11 +130,37 @@ def load(name_or_path: str | Path) -> Checkpoint:
             from_mapping(ARCHITECTURES[architecture], model, f"{path}: model"),
             read_tracker(tracker, f"{path}: tracker"),
             provenance,
+            _graph(metadata) if path.suffix == ".onnx" else None,
         )
     except KeyError as error:
         raise CheckpointError(f"{path}: broken description: {error} is missing") from None
     except (ValueError, RecursionError) as error:  # ConfigError and what json raises are ValueErrors
         raise CheckpointError(f"{path}: broken description: {error}") from None
+
+
+def _weights_metadata(path: Path) -> Mapping[str, str]:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({error}); is it complete?") from None
+
+
+def _graph_metadata(path: Path) -> Mapping[str, str]:
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except (DecodeError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable ONNX file ({error}); is it complete?") from None
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def _graph(metadata: Mapping[str, str]) -> Graph:
+    batch = int(metadata["batch"])
+    require(batch > 0, "batch", batch, "a positive number")
+    return Graph(metadata["precision"], batch, metadata["weights"])
 
 
 def load_public(source: str | Path | Mapping[str, Any], preset: str | Path | QDTrackConfig) -> QDTrack:
@@ -141,6 +182,17 @@ def load_public(source: str | Path | Mapping[str, Any], preset: str | Path | QDT
 
     config = preset if isinstance(preset, QDTrackConfig) else read_preset(preset).model
     return convert(source, config).network
+
+
+def describe(config: ModelConfig, tracker: TrackerConfig, provenance: Mapping[str, Any]) -> dict[str, str]:
+    """The metadata that weights files and exported graphs carry."""
+    return {
+        "format": FORMAT,
+        "architecture": next(name for name, kind in ARCHITECTURES.items() if kind is type(config)),
+        "model": json.dumps(to_mapping(config)),
+        "tracker": json.dumps(to_mapping(tracker)),
+        "provenance": json.dumps(provenance),
+    }
 
 
 def save(
@@ -168,14 +220,7 @@ def save(
     from safetensors.torch import save as to_bytes
 
     path = Path(path)
-    architecture = next(name for name, kind in ARCHITECTURES.items() if kind is type(config))
-    metadata = {
-        "format": FORMAT,
-        "architecture": architecture,
-        "model": json.dumps(to_mapping(config)),
-        "tracker": json.dumps(to_mapping(tracker)),
-        "provenance": json.dumps(provenance),
-    }
+    metadata = describe(config, tracker, provenance)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     tensors = {

@@ -20,7 +20,7 @@ from qdtrack_model.structures import Array, Detections, Tracks
 from qdtrack_model.tracking import Tracker
 
 if TYPE_CHECKING:
-    from qdtrack_model.runtimes import Runtime
+    from qdtrack_model.runtimes import Options, Runtime
 
 PADDING = 114  # grey: where the network was trained to find nothing
 
@@ -121,30 +121,28 @@ class Pipeline:
     def load(
         cls,
         weights: str | Path = "street",
-        runtime: str = "auto",
-        threads: int | None = None,
+        options: Options | None = None,
         tracker: Mapping[str, Any] | None = None,
     ) -> Pipeline:
-        """Build a pipeline from a weights file.
+        """Build a pipeline from weights or from an exported graph.
 
         Args:
-            weights: name of shipped weights or path of a file.
-            runtime: ``auto``, ``onnxruntime`` or ``torch``.
-            threads: CPU threads of the network, None for the runtime's own choice.
+            weights: name of shipped weights, or path of a file.
+            options: how the network is run; the best runtime that is present when None.
             tracker: values that replace those tuned for the weights, by their name in the configuration of the
                 tracker that the weights ask for (``QuasiDenseConfig`` or ``TaoConfig``).
 
         Raises:
             CheckpointError: no such weights, or a file that cannot be used.
             ConfigError: an unknown tracker key, or a value out of range.
-            RuntimeUnavailable: the runtime is not installed.
+            RuntimeUnavailable: the runtime is not installed, or what it needs is not there.
         """
         from qdtrack_model import checkpoints, runtimes
 
         checkpoint = checkpoints.load(weights)
         values = {**to_mapping(checkpoint.tracker), **(tracker or {})}
         config = from_mapping(type(checkpoint.tracker), values, "tracker")
-        return cls(runtimes.load(checkpoint, runtime, threads), tracking.build(config))
+        return cls(runtimes.load(checkpoint, options), tracking.build(config))
 
     @property
     def classes(self) -> tuple[str, ...]:

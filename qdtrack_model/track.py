@@ -24,6 +24,7 @@ from qdtrack_model.config import ConfigError
 from qdtrack_model.data.mot import format_rows, from_tracks
 from qdtrack_model.data.sources import DEFAULT_FRAME_RATE, Frame, Source, SourceError, open_source
 from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.runtimes import PRECISIONS, RUNTIMES, Options
 from qdtrack_model.structures import Array, Tracks
 
 INTERRUPTED = 130
@@ -36,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weights", default="street", metavar="NAME|PATH", help="shipped weights (street, plaza) or a file [street]")
     add("--output", type=Path, default=Path("tracks.txt"), metavar="FILE", help="MOTChallenge columns [tracks.txt]")
     add("--overlay", type=Path, metavar="FILE.mp4", help="also write a video with the tracks drawn")
-    add("--runtime", default="auto", choices=("auto", "onnxruntime", "torch"), help="what runs the network [auto]")
+    add("--runtime", default="auto", choices=("auto", *RUNTIMES), help="what runs the network [auto]")
+    add("--precision", default="auto", choices=("auto", *PRECISIONS), help="what it computes in [the runtime's choice]")
     add("--threads", type=positive_integer, metavar="N", help="CPU threads of the network [the runtime's choice]")
     add("--tracker", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
         help="tracker values other than those tuned for the weights, such as memory_span=2")  # fmt: skip
@@ -241,7 +243,7 @@ def main(args: argparse.Namespace) -> int:
     _check_outputs(args)
     values = tracker_values(args.tracker)
     with open_source(args.input, args.topic) as source:
-        pipeline = Pipeline.load(args.weights, args.runtime, args.threads, values)
+        pipeline = Pipeline.load(args.weights, Options(args.runtime, args.precision, args.threads), values)
         try:
             pipeline.runtime.warm_up()
             summary, interrupted = run(source, pipeline, args.output, args.overlay, args.frames)

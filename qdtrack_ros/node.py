@@ -25,6 +25,7 @@ from std_msgs.msg import Header
 
 from qdtrack_model.config import ConfigError
 from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.runtimes import Options
 from qdtrack_model.structures import Array, Tracks
 from qdtrack_ros import parameters
 from qdtrack_ros.camera import Camera, Counts, ImageMessage, describe_silence
@@ -33,8 +34,8 @@ from qdtrack_ros.outputs import OutputOptions, Outputs
 from qdtrack_ros.throttle import Throttle
 from qdtrack_ros.worker import Worker
 
-# weights, runtime, threads, tracker settings -> what turns images into tracks
-PipelineFactory = Callable[[str, str, int | None, Mapping[str, Any]], Pipeline]
+# weights, how to run them, tracker settings -> what turns images into tracks
+PipelineFactory = Callable[[str, Options, Mapping[str, Any]], Pipeline]
 _SIGNAL_CHECK = 0.1  # seconds after which a signal is noticed at the latest
 _LISTEN_AGAIN = 5.0  # seconds of silence after which both of the camera's topics are listened to again
 _WARM_UP_IMAGE = (720, 1280, 3)  # a usual camera: the first real image then finds every buffer in place
@@ -152,11 +153,14 @@ class TrackerNode(LifecycleNode):
 
     def _load_pipeline(self) -> Pipeline:
         weights = parameters.value(self, "weights")
-        threads = parameters.value(self, "threads") or None
-        begin = time.perf_counter()
-        pipeline = self._pipeline_factory(
-            weights, parameters.value(self, "runtime"), threads, parameters.tracker_overrides(self)
+        options = Options(
+            runtime=parameters.value(self, "runtime"),
+            precision=parameters.value(self, "precision"),
+            threads=parameters.value(self, "threads") or None,
+            fallback=parameters.value(self, "fallback"),
         )
+        begin = time.perf_counter()
+        pipeline = self._pipeline_factory(weights, options, parameters.tracker_overrides(self))
         loaded = time.perf_counter()
         pipeline.runtime.warm_up()
         pipeline.process(np.zeros(_WARM_UP_IMAGE, np.uint8), 0.0)

@@ -16,6 +16,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from qdtrack_model.config import TRACKERS, ConfigError, from_mapping
+from qdtrack_model.runtimes import PRECISIONS, RUNTIMES
 
 TRACKER_PREFIX = "tracker."
 _KINDS: dict[type, Parameter.Type] = {
@@ -78,11 +79,21 @@ class Specification:
 
 _GENERAL = (
     Specification(
-        "weights", str, "street", "Weights to load: a name shipped with qdtrack, or the path of a file.", "unconfigured"
+        "weights", str, "street",
+        "What to load: weights shipped with qdtrack by name, or the path of weights or of an exported graph.",
+        "unconfigured",
     ),
     Specification(
-        "runtime", str, "auto", "What runs the network; auto takes the fastest one installed.", "unconfigured",
-        choices=("auto", "onnxruntime", "torch"),
+        "runtime", str, "auto", "What runs the network; auto takes the best one that can run here.", "unconfigured",
+        choices=("auto", *RUNTIMES),
+    ),
+    Specification(
+        "precision", str, "auto", "What the network computes in; auto is the runtime's own choice.", "unconfigured",
+        choices=("auto", *PRECISIONS),
+    ),
+    Specification(
+        "fallback", bool, False, "Take another runtime where the chosen one cannot be loaded, instead of failing.",
+        "unconfigured",
     ),
     Specification("threads", int, 0, "Threads of the network; 0 lets the runtime choose.", "unconfigured", 0, 256),
     Specification("autostart", bool, True, "Configure and activate without being asked to.", "never"),

@@ -84,7 +84,7 @@ class OneShotNetwork(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """uint8 BGR images (B, H, W, 3) -> shared map (B, FEATURES, H/4, W/4)."""
-        x = images.permute(0, 3, 1, 2).to(self.heat.weight.dtype) / 64.0 - 2.0
+        x = (images.float().permute(0, 3, 1, 2) / 64.0 - 2.0).to(self.heat.weight.dtype)  # TensorRT: cast first
         x = self.neck(self.backbone(x.contiguous(memory_format=torch.channels_last)))
         return x
 
@@ -96,7 +96,7 @@ class OneShotNetwork(nn.Module):
     def describe(self, features: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What is at flat cell indices (B, K): offsets (B, K, 2), sides (B, K, 4) in cells, embeddings (B, K, D)."""
         patches = gather_patches(features, index)
-        box = self.box(F.relu(self.box_hidden(patches)))
+        box = self.box(F.relu(self.box_hidden(patches))).float()  # half precision is too coarse for cells
         embeddings = self.embedding(F.relu(self.embedding_hidden(patches)))
         return box[..., :2], box[..., 2:].clamp(max=6.0).exp(), embeddings
 
@@ -105,7 +105,7 @@ class OneShotNetwork(nn.Module):
         embeddings (B, K, D); K = ``max_detections``, best first.
         """
         features = self.features(images)
-        scores, labels, index = find_peaks(self.heatmap(features).sigmoid(), self.config.max_detections)
+        scores, labels, index = find_peaks(self.heatmap(features).float().sigmoid(), self.config.max_detections)
         offset, sides, embeddings = self.describe(features, index)
         boxes = decode_boxes(index, offset, sides, features.shape[3]) * STRIDE
         return boxes, scores, labels, embeddings

@@ -41,10 +41,11 @@ class QDTrack(nn.Module):
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
         """uint8 BGR images (B, H, W, 3) -> P2..P6, each (B, channels, H / stride, W / stride)."""
-        x = images.permute(0, 3, 1, 2).to(self.mean.dtype)
+        # Cast first, in float32: TensorRT moves no bytes about, and half precision would blur the subtraction.
+        x = images.float().permute(0, 3, 1, 2)
         if self.config.channel_order == "rgb":
             x = x.flip(1)
-        x = ((x - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
+        x = ((x - self.mean) / self.deviation).to(self.mean.dtype).contiguous(memory_format=torch.channels_last)
         levels: list[Tensor] = self.neck(self.backbone(x))
         return levels
 

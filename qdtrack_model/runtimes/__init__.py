@@ -1,64 +1,115 @@
 """Runtimes: what runs a network. All take uint8 images of the network's input size and give detections.
 
-``load(checkpoint, "auto")`` picks by what is present: torch on a GPU, ONNX Runtime on a CPU, torch where ONNX
-Runtime is missing. Every runtime is one module with one class; none imports what it does not need.
+Every runtime is one module with ``PRECISIONS`` (the first is what ``auto`` means), ``missing()`` (what it lacks here,
+or None) and ``load(checkpoint, options)``; none imports what it needs before it is asked to load.
+``load(checkpoint, Options("auto"))`` picks by what is present, see :func:`choose`.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import logging
 import os
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, cast
+
+import numpy as np
 
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.config import ModelConfig
+from qdtrack_model.runtimes import gpu
 from qdtrack_model.structures import Array, Detections
 
 log = logging.getLogger(__name__)
+
+RUNTIMES = {  # by what a person calls them; on a GPU the first that can run is taken
+    "onnxruntime": "qdtrack_model.runtimes.onnx",
+    "torch": "qdtrack_model.runtimes.torch",
+}
+ON_GPU: tuple[str, ...] = ("torch",)  # best first
+ON_CPU: tuple[str, ...] = ("onnxruntime", "torch")  # best first; exact ones alone
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 
 
 class RuntimeUnavailable(RuntimeError):
     """A runtime that cannot run here; the text says what is missing."""
 
 
+@dataclass(frozen=True)
+class Options:
+    """How a network is run.
+
+    Args:
+        runtime: ``auto`` or one of RUNTIMES.
+        precision: ``auto`` (the runtime's own choice; that of the file where it is a graph) or one of PRECISIONS.
+        threads: CPU threads; all usable cores when None.
+        batch: images that go through the network together.
+        fallback: where the runtime cannot be loaded, take another.
+    """
+
+    runtime: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+    batch: int = 1
+    fallback: bool = False
+
+    def __post_init__(self) -> None:
+        if self.runtime not in ("auto", *RUNTIMES):
+            raise ValueError(f"runtime: got {self.runtime!r}, expected auto or one of {', '.join(RUNTIMES)}")
+        if self.precision not in ("auto", *PRECISIONS):
+            raise ValueError(f"precision: got {self.precision!r}, expected auto or one of {', '.join(PRECISIONS)}")
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads: got {self.threads}, expected 1 or more")
+        if self.batch < 1:
+            raise ValueError(f"batch: got {self.batch}, expected 1 or more")
+
+    @property
+    def cores(self) -> int:
+        """CPU threads to use."""
+        return self.threads or usable_cores()
+
+
 class Runtime(Protocol):
     """A loaded network.
 
     Attributes:
-        name: ``onnxruntime`` or ``torch``.
-        device: where it computes, for people: ``cpu, 2 threads``, ``cuda: NVIDIA ...``.
+        name: one of RUNTIMES.
+        device: where and how it computes, for people: ``cpu, 2 threads, fp32``, ``NVIDIA ..., fp16``.
         config: configuration of the network.
+        memory: bytes that loading and warming up took, of the GPU where it computes there.
     """
 
     name: str
     device: str
     config: ModelConfig
 
+    @property
+    def memory(self) -> int: ...
+
     def warm_up(self) -> None:
         """Run once with the real shapes, so that the first frame is as fast as the next."""
 
     def infer(self, images: Array) -> list[Detections]:
-        """Images (B, H, W, 3) uint8 BGR of ``config.input_size`` -> detections in pixels of that size, for each."""
+        """Images (B, H, W, 3) uint8 BGR of ``config.input_size`` -> detections in pixels of that size, for each.
+
+        Any B is taken; the network runs as often as its own batch asks for.
+        """
 
     def close(self) -> None:
         """Release memory and threads; the runtime cannot be used any more."""
 
 
-def _onnxruntime(checkpoint: Checkpoint, threads: int | None) -> Runtime:
-    from qdtrack_model.runtimes.onnx import OnnxRuntime
+class RuntimeModule(Protocol):
+    """What the module of a runtime has."""
 
-    return OnnxRuntime(checkpoint, threads or usable_cores())
+    PRECISIONS: tuple[str, ...]
 
+    def missing(self) -> str | None:
+        """What has to be installed or present for this runtime, or None where it can run."""
 
-def _torch(checkpoint: Checkpoint, threads: int | None) -> Runtime:
-    from qdtrack_model.runtimes.torch import TorchRuntime
-
-    return TorchRuntime(checkpoint, threads or usable_cores())
-
-
-RUNTIMES: dict[str, Callable[[Checkpoint, int | None], Runtime]] = {"onnxruntime": _onnxruntime, "torch": _torch}
+    def load(self, checkpoint: Checkpoint, options: Options) -> Runtime:
+        """The network, loaded; ``options.precision`` is one of PRECISIONS."""
 
 
 def usable_cores() -> int:
@@ -66,36 +117,80 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def choose() -> tuple[str, str]:
-    """The runtime that ``auto`` stands for on this machine, and why."""
-    if importlib.util.find_spec("torch"):
-        import torch
-
-        if torch.cuda.is_available():
-            return "torch", f"a GPU is present ({torch.cuda.get_device_name(0)})"
-    if importlib.util.find_spec("onnxruntime"):
-        return "onnxruntime", "no GPU; the faster one on a CPU"
-    return "torch", "no GPU, and onnxruntime is not installed (pip install onnxruntime: it is faster)"
+def module_of(runtime: str) -> RuntimeModule:
+    """The module of a runtime by its name in RUNTIMES."""
+    return cast(RuntimeModule, importlib.import_module(RUNTIMES[runtime]))
 
 
-def load(checkpoint: Checkpoint, runtime: str = "auto", threads: int | None = None) -> Runtime:
-    """Load a network into a runtime.
-
-    Args:
-        checkpoint: the weights, from ``checkpoints.load``.
-        runtime: ``auto``, ``onnxruntime`` or ``torch``.
-        threads: CPU threads; all usable cores when None.
+def choose(checkpoint: Checkpoint) -> tuple[str, str]:
+    """The runtime that ``auto`` stands for on this machine, and why, with what a better choice would need.
 
     Raises:
-        ValueError: no such runtime.
-        RuntimeUnavailable: the runtime is not installed.
+        RuntimeUnavailable: none can run.
     """
-    if runtime == "auto":
-        runtime, reason = choose()
-        log.info("runtime %s: %s", runtime, reason)
-    if runtime not in RUNTIMES:
-        raise ValueError(f"runtime: got {runtime!r}, expected auto or one of {', '.join(RUNTIMES)}")
-    return RUNTIMES[runtime](checkpoint, threads)
+    found = gpu.find()
+    reason = f"GPU {found.name}" if found else "no GPU"
+    for name in ON_GPU if found else ON_CPU:
+        lacking = _unsuitable(name, checkpoint)
+        if lacking is None:
+            return name, reason
+        reason += f"; not {name}: {lacking}"
+    raise RuntimeUnavailable(f"no runtime can run {checkpoint.path.name} here: {reason}")
+
+
+def _unsuitable(name: str, checkpoint: Checkpoint) -> str | None:
+    """Why a runtime cannot run these weights or this graph here, or None where it can."""
+    module = module_of(name)
+    if checkpoint.graph is not None and checkpoint.graph.precision not in module.PRECISIONS:
+        return f"it runs no graphs in {checkpoint.graph.precision}"
+    return module.missing()
+
+
+def load(checkpoint: Checkpoint, options: Options | None = None) -> Runtime:
+    """Load a network into a runtime.
+
+    With ``options.fallback`` a runtime that cannot be loaded is replaced, with a warning, by the next one of ON_GPU or
+    ON_CPU that can; otherwise its failure is the caller's.
+
+    Raises:
+        ValueError: the runtime has no such precision, or the graph does not suit.
+        RuntimeUnavailable: the runtime is not installed, or what it needs is not there.
+        CacheError: what was built for it cannot be kept.
+    """
+    options = options or Options()
+    name = options.runtime
+    if name == "auto":
+        name, reason = choose(checkpoint)
+        log.info("runtime %s: %s", name, reason)
+    try:
+        return _load(checkpoint, replace(options, runtime=name))
+    except (RuntimeError, MemoryError) as error:  # RuntimeError: also what CUDA, TensorRT and torch raise
+        if not options.fallback:
+            raise
+        failure: RuntimeError | MemoryError = error
+    for other in ON_GPU if gpu.find() else ON_CPU:
+        if other != name and _unsuitable(other, checkpoint) is None:
+            log.warning("runtime %s cannot be used (%s): falling back to %s", name, failure, other)
+            name = other
+            try:
+                return _load(checkpoint, replace(options, runtime=other, precision="auto"))
+            except (RuntimeError, MemoryError) as error:
+                failure = error
+    raise failure
+
+
+def _load(checkpoint: Checkpoint, options: Options) -> Runtime:
+    module = module_of(options.runtime)
+    if options.precision == "auto":
+        own = checkpoint.graph.precision if checkpoint.graph else module.PRECISIONS[0]
+        options = replace(options, precision=own)
+    if options.precision not in module.PRECISIONS:
+        known = ", ".join(module.PRECISIONS)
+        raise ValueError(f"precision: {options.runtime} has no {options.precision}, expected auto or one of {known}")
+    missing = module.missing()
+    if missing is not None:
+        raise RuntimeUnavailable(missing)
+    return module.load(checkpoint, options)
 
 
 def to_detections(outputs: Sequence[Array], floor: float) -> Detections:
@@ -111,3 +206,20 @@ def check_images(images: Array, config: ModelConfig) -> None:
             f"images: got {images.dtype} {images.shape}, expected uint8 (batch, {config.input_size[0]}, "
             f"{config.input_size[1]}, 3); the pipeline's preprocessor makes them"
         )
+
+
+def in_batches(images: Array, size: int) -> list[Array]:
+    """Images (B, ...) as parts (size, ...), the last one filled up with its last image."""
+    parts = [images[at : at + size] for at in range(0, len(images), size)]
+    if parts and len(parts[-1]) < size:
+        parts[-1] = np.concatenate([parts[-1], np.repeat(parts[-1][-1:], size - len(parts[-1]), axis=0)])
+    return parts
+
+
+def resident_memory() -> int:
+    """Bytes of memory that this process occupies; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0

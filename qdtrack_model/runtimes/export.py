@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import sys
@@ -11,72 +10,124 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from qdtrack_model import checkpoints
 from qdtrack_model.checkpoints import Checkpoint
+from qdtrack_model.runtimes.cache import Identity, keep
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 OUTPUTS = ("boxes", "scores", "labels", "embeddings")
-GRAPH_VERSION = 2  # raise when networks compute differently from the same weights
+FLOATS = ("fp32", "fp16", "bf16")  # what a graph can be exported to; int8 needs data, see quantization.py
+GRAPH_VERSION = 3  # raise when networks compute differently from the same weights
+OPSET = 22  # the first whose convolutions take bfloat16
 
 
-class CacheError(RuntimeError):
-    """An exported graph that cannot be kept, or is damaged where it was kept; the text says where."""
+class GraphError(ValueError):
+    """A graph that does not suit what is asked of it."""
 
 
-def cache_folder() -> Path:
-    """Where exported graphs are kept: ``$QDTRACK_CACHE``, or ``qdtrack`` below the user's cache folder."""
-    if os.environ.get("QDTRACK_CACHE"):
-        return Path(os.environ["QDTRACK_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qdtrack"
+def deployed(checkpoint: Checkpoint, precision: str) -> nn.Module:
+    """The network as it is exported: weights and layers in ``precision``, all outputs but labels float32.
+
+    Boxes, scores and everything that counts pixels stay float32 within, whatever the precision.
+
+    Args:
+        checkpoint: of weights.
+        precision: one of FLOATS.
+    """
+    import torch
+    from torch import Tensor, nn
+
+    class Deployed(nn.Module):
+        def __init__(self, network: nn.Module) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+            boxes, scores, labels, embeddings = self.network(images)
+            return boxes.float(), scores.float(), labels, embeddings.float()
+
+    types: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    return Deployed(checkpoint.network().to(types[precision])).eval()
 
 
-def export_onnx(checkpoint: Checkpoint, path: Path, batch: int = 1) -> None:
-    """Write the graph of ``checkpoint`` for images (batch, H, W, 3); the file appears whole or not at all."""
+def export_onnx(checkpoint: Checkpoint, path: Path, precision: str = "fp32", batch: int = 1) -> None:
+    """Write the graph of ``checkpoint`` for images (batch, H, W, 3); the file appears whole or not at all.
+
+    Its metadata are those of the weights file, with ``weights`` (the hash of that file), ``precision`` and ``batch``.
+
+    Raises:
+        GraphError: ``checkpoint`` is a graph already.
+    """
+    import onnx
     import torch
 
+    if checkpoint.graph is not None:
+        raise GraphError(f"{checkpoint.path}: is an exported graph already; give the weights (.safetensors)")
     height, width = checkpoint.config.input_size
     images = torch.zeros((batch, height, width, 3), dtype=torch.uint8)
-    # In the destination's folder, so that the final rename cannot cross file systems.
+    with _quiet():
+        program = torch.onnx.export(
+            deployed(checkpoint, precision),
+            (images,),
+            dynamo=True,
+            external_data=False,
+            input_names=["images"],
+            output_names=list(OUTPUTS),
+            opset_version=OPSET,
+            optimize=precision != "bf16",  # the optimiser folds norms into float32 kernels then
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    described = checkpoints.describe(checkpoint.config, checkpoint.tracker, checkpoint.provenance)
+    described |= {"weights": checkpoint.digest, "precision": precision, "batch": str(batch)}
+    onnx.helper.set_model_props(model, described)
+    onnx.checker.check_model(model, full_check=True)
+    write_graph(model.SerializeToString(), path)
+
+
+def write_graph(content: bytes, path: Path) -> None:
+    """Write a file that appears whole or not at all."""
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
-        partial = Path(folder) / "model.onnx"
-        with _quiet():
-            torch.onnx.export(
-                checkpoint.network(),
-                (images,),
-                partial,
-                dynamo=True,
-                external_data=False,
-                input_names=["images"],
-                output_names=list(OUTPUTS),
-                verbose=False,
-            )
+        partial = Path(folder) / path.name
+        partial.write_bytes(content)
         os.replace(partial, path)
 
 
-def cached_onnx(checkpoint: Checkpoint) -> Path:
-    """The exported graph of ``checkpoint``, made on first use; the name holds the hash of the weights.
+def graph_identity(checkpoint: Checkpoint, precision: str, batch: int) -> Identity:
+    """What an exported graph depends on."""
+    return {
+        "weights": checkpoint.digest,
+        "graph": GRAPH_VERSION,
+        "precision": precision,
+        "batch": batch,
+        "input_size": list(checkpoint.config.input_size),
+    }
 
-    Two processes that start at once export once.
+
+def graph_of(checkpoint: Checkpoint, precision: str = "fp32", batch: int = 1) -> Path:
+    """The graph of ``checkpoint``: exported on first use and kept, or the file itself where it is a graph.
 
     Raises:
         CacheError: the cache folder cannot be written.
+        GraphError: ``checkpoint`` is a graph of another precision or batch.
     """
-    folder = cache_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return _exported(checkpoint, folder)
-    except OSError as error:
-        raise CacheError(
-            f"{folder}: cannot keep the exported network ({error}); set QDTRACK_CACHE to a folder that can be written"
-        ) from None
-
-
-def _exported(checkpoint: Checkpoint, folder: Path) -> Path:
-    path = folder / f"{checkpoint.path.stem}-{checkpoint.digest[:16]}-v{GRAPH_VERSION}.onnx"
-    with (folder / f"{path.stem}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not path.exists():
-            export_onnx(checkpoint, path)
-    return path
+    if checkpoint.graph is not None:
+        if (precision, batch) != (checkpoint.graph.precision, checkpoint.graph.batch):
+            raise GraphError(
+                f"{checkpoint.path}: is a graph in {checkpoint.graph.precision} for {checkpoint.graph.batch} images, "
+                f"asked for {precision} and {batch}; export the weights again"
+            )
+        return checkpoint.path
+    identity = graph_identity(checkpoint, precision, batch)
+    return keep(
+        checkpoint.path.stem, ".onnx", identity, lambda partial: export_onnx(checkpoint, partial, precision, batch)
+    )
 
 
 @contextlib.contextmanager

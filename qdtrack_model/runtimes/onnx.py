@@ -2,53 +2,68 @@
 
 from __future__ import annotations
 
+import importlib.util
+from typing import Any
+
 import numpy as np
 
 from qdtrack_model.checkpoints import Checkpoint
-from qdtrack_model.runtimes import RuntimeUnavailable, check_images, to_detections
-from qdtrack_model.runtimes.export import OUTPUTS, CacheError, cached_onnx
+from qdtrack_model.runtimes import Options, check_images, in_batches, resident_memory, to_detections
+from qdtrack_model.runtimes.export import OUTPUTS, GraphError, graph_of
 from qdtrack_model.structures import Array, Detections
+
+PRECISIONS = ("fp32", "int8")  # in half precision ONNX Runtime computes in float32, slower, on CPUs
+
+
+def missing() -> str | None:
+    """What this runtime lacks here."""
+    if importlib.util.find_spec("onnxruntime") is None:
+        return "onnxruntime is not installed: pip install onnxruntime"
+    return None
 
 
 class OnnxRuntime:
-    """The exported graph in an ONNX Runtime session; a batch runs image by image, as one image fills the cores.
+    """The exported graph in an ONNX Runtime session.
 
     Raises:
-        RuntimeUnavailable: onnxruntime is not installed.
-        CacheError: the exported graph cannot be kept, or the one kept is damaged.
+        CacheError: the exported graph cannot be kept.
+        GraphError: a graph that ONNX Runtime cannot load.
     """
 
     name = "onnxruntime"
 
-    def __init__(self, checkpoint: Checkpoint, threads: int) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise RuntimeUnavailable(f"onnxruntime cannot be imported ({error}); pip install onnxruntime") from None
+    def __init__(self, checkpoint: Checkpoint, options: Options) -> None:
+        import onnxruntime
+
         self.config = checkpoint.config
-        self.device = f"cpu, {threads} threads"
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        self.device = f"cpu, {options.cores} threads, {options.precision}"
+        self._batch = options.batch
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = options.cores
+        settings.log_severity_level = 3
         # Threads that spin between frames take the cores from decoding and from the other nodes of the vehicle.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        graph = cached_onnx(checkpoint)
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._before = resident_memory()
+        graph = graph_of(checkpoint, options.precision, options.batch)
         try:
-            self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(str(graph), settings, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own kinds share no other base
-            reason = str(error).splitlines()[0]
-            raise CacheError(f"{graph}: cannot be loaded ({reason}); remove it: it is exported again") from None
+            raise GraphError(f"{graph}: ONNX Runtime cannot load it: {str(error).splitlines()[0]}") from None
+        self.memory = 0
 
     def warm_up(self) -> None:
-        self.infer(np.zeros((1, *self.config.input_size, 3), np.uint8))
+        self.infer(np.zeros((self._batch, *self.config.input_size, 3), np.uint8))
+        self.memory = max(0, resident_memory() - self._before)
 
     def infer(self, images: Array) -> list[Detections]:
         check_images(images, self.config)
-        detections = []
-        for image in images:
-            outputs = self._session.run(OUTPUTS, {"images": image[None]})
-            detections.append(to_detections([output[0] for output in outputs], self.config.score_floor))
-        return detections
+        rows: list[Any] = []
+        for part in in_batches(images, self._batch):
+            rows += zip(*self._session.run(OUTPUTS, {"images": part}), strict=True)
+        return [to_detections(row, self.config.score_floor) for row in rows[: len(images)]]
 
     def close(self) -> None:
         del self._session
+
+
+load = OnnxRuntime

@@ -40,7 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "track": FRONT - {"networks"},
     "training": FRONT | {"losses"},
     "cli": FRONT | {"track", "convert", "training"},
-    "qdtrack_ros": FRONT - {"networks", "runtimes"},
+    "qdtrack_ros": FRONT - {"networks"},
 }
 NUMPY_ONLY = {"tracking", "structures", "boxes"}
 ROS_MODULES = {

@@ -14,7 +14,7 @@ from qdtrack_model import checkpoints, networks
 from qdtrack_model.checkpoints import CheckpointError
 from qdtrack_model.config import ConfigError, OneShotConfig, QuasiDenseConfig, TaoConfig, TrackerConfig
 from qdtrack_model.pipeline import PADDING, Pipeline, Preprocessor
-from qdtrack_model.runtimes import Runtime
+from qdtrack_model.runtimes import Options, Runtime
 from qdtrack_model.structures import Array, Detections
 from qdtrack_model.tracking import QuasiDenseTracker, TaoTracker
 
@@ -154,7 +154,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_load_with_tracker_values_replaced(weights: str) -> None:
-    pipeline = Pipeline.load(weights, runtime="torch", threads=1, tracker={"memory_span": 3})
+    pipeline = Pipeline.load(weights, Options("torch", threads=1), tracker={"memory_span": 3})
     assert pipeline.tracker.config.memory_span == 3.0
     assert pipeline.tracker.config.init_score == CONFIG.init_score
     assert pipeline.process(np.zeros((48, 64, 3), np.uint8), 0.0).embeddings.shape[1] in (0, 8)
@@ -170,7 +170,7 @@ def test_load_says_what_is_wrong(weights: str) -> None:
 
 def test_weights_bring_their_kind_of_tracker(tmp_path: Path) -> None:
     weights = save_tiny(tmp_path, TaoConfig(memory_span=4.0))
-    pipeline = Pipeline.load(weights, runtime="torch", threads=1, tracker={"match_score": 0.4})
+    pipeline = Pipeline.load(weights, Options("torch", threads=1), tracker={"match_score": 0.4})
     assert isinstance(pipeline.tracker, TaoTracker)
     assert pipeline.tracker.config == TaoConfig(memory_span=4.0, match_score=0.4)
     pipeline.process(np.zeros((48, 64, 3), np.uint8), 0.0)
@@ -179,4 +179,4 @@ def test_weights_bring_their_kind_of_tracker(tmp_path: Path) -> None:
         ({"kind": "quasi_dense"}, "tracker.kind: got 'quasi_dense', expected one of tao"),
     ]:
         with pytest.raises(ConfigError, match=message):
-            Pipeline.load(weights, runtime="torch", tracker=values)
+            Pipeline.load(weights, Options("torch"), values)

@@ -14,6 +14,7 @@ import numpy as np
 
 from qdtrack_model.config import OneShotConfig, QuasiDenseConfig, from_mapping
 from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.runtimes import Options
 from qdtrack_model.structures import Array, Detections
 from qdtrack_model.tracking import QuasiDenseTracker
 
@@ -24,6 +25,8 @@ class BlobRuntime:
     name = "blobs"
     device = "cpu"
     config = OneShotConfig(input_size=(192, 320))
+
+    memory = 0
 
     def __init__(self) -> None:
         self.closed = False
@@ -54,7 +57,7 @@ class BlobRuntime:
         self.closed = True
 
 
-def blob_pipeline(weights: str, runtime: str, threads: int | None, tracker: Mapping[str, Any]) -> Pipeline:
+def blob_pipeline(weights: str, options: Options, tracker: Mapping[str, Any]) -> Pipeline:
     """What stands in for `Pipeline.load`; the name "broken" fails as a damaged file would."""
     if weights == "broken":
         raise ValueError("broken: not a weights file; expected safetensors")

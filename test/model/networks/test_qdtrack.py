@@ -175,8 +175,8 @@ def test_the_exported_graph_gives_the_same(tmp_path: Path, sampling: int, monkey
     checkpoints.save(path, tiny(config), config, QuasiDenseConfig(), {})
     checkpoint = checkpoints.load(path)
     batch = images().numpy()
-    eager = runtimes.load(checkpoint, "torch", threads=1).infer(batch)[0]
-    exported = runtimes.load(checkpoint, "onnxruntime", threads=1).infer(batch)[0]
+    eager = runtimes.load(checkpoint, runtimes.Options("torch", threads=1)).infer(batch)[0]
+    exported = runtimes.load(checkpoint, runtimes.Options("onnxruntime", threads=1)).infer(batch)[0]
     assert len(eager) > 10
     np.testing.assert_array_equal(exported.labels, eager.labels)
     np.testing.assert_allclose(exported.boxes, eager.boxes, atol=1e-2)

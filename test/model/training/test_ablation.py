@@ -103,7 +103,7 @@ def test_one_pass_over_the_frames_detects_what_each_network_would(
         assert isinstance(network, QDTrack)
         network.embedding_head.load_state_dict(load_file(tmp_path / "out" / "heads" / f"{head}.safetensors"))
         checkpoints.save(tmp_path / "whole.safetensors", network, MODEL, TRACKER, {})
-        runtime = runtimes.load(checkpoints.load(tmp_path / "whole.safetensors"), "torch", 1)
+        runtime = runtimes.load(checkpoints.load(tmp_path / "whole.safetensors"), runtimes.Options("torch", threads=1))
         scene = SceneDetections.load(tmp_path / "out" / "detections" / "held_out" / f"{head}.npz")
         preprocess = Preprocessor(MODEL.input_size)
         with open_source(tmp_path / "held_out") as source:

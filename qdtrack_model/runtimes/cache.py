@@ -1,0 +1,126 @@
+"""What is built from a network and kept: exported graphs, compiled engines.
+
+Beside every file lies a manifest, ``<file>.json``, that says what it was built from and the hash of its content. A
+file is used only where both are as they should be: what is stale, cut off or damaged is built again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+Identity = Mapping[str, str | int | list[int] | None]
+
+
+class CacheError(RuntimeError):
+    """A file that cannot be kept; the text says where and what to do."""
+
+
+def cache_folder() -> Path:
+    """Where files are kept: ``$QDTRACK_CACHE``, or ``qdtrack`` below the user's cache folder."""
+    if os.environ.get("QDTRACK_CACHE"):
+        return Path(os.environ["QDTRACK_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qdtrack"
+
+
+def manifest_path(path: Path) -> Path:
+    """The manifest of a kept file."""
+    return path.with_name(path.name + ".json")
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """What is known of the kept file ``path``: ``identity``, ``sha256``, ``bytes``, ``seconds``; None without one."""
+    try:
+        manifest = json.loads(manifest_path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) else None
+
+
+def fault(path: Path, identity: Identity) -> str | None:
+    """Why the kept file ``path`` must not be used, or None where it may."""
+    manifest = read_manifest(path)
+    if not path.is_file() or manifest is None:
+        return "it or its manifest is missing or unreadable"
+    if manifest.get("identity") != identity:
+        built: Any = manifest.get("identity")
+        built = built if isinstance(built, dict) else {}
+        other = [name for name in identity if built.get(name) != identity[name]]
+        told = ", ".join(f"{name} {built.get(name)!r} instead of {identity[name]!r}" for name in other)
+        return f"it was built for something else: {told or 'more than is asked for'}"
+    if manifest.get("bytes") != path.stat().st_size:
+        return f"it has {path.stat().st_size} bytes, expected {manifest.get('bytes')}: cut off?"
+    if manifest.get("sha256") != _hash(path):
+        return "its content is not what was written: damaged"
+    return None
+
+
+def keep(stem: str, suffix: str, identity: Identity, build: Callable[[Path], None]) -> Path:
+    """The file built from ``identity``, built where it is not there yet.
+
+    Two processes that start at once build once. The file appears whole or not at all.
+
+    Args:
+        stem: beginning of the file's name, for people.
+        suffix: its ending, such as ``.onnx``.
+        identity: everything that the content depends on, as JSON has it.
+        build: writes the file to a path; what it raises is passed on.
+
+    Raises:
+        CacheError: the folder cannot be written, or is full.
+    """
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    folder = cache_folder()
+    path = folder / f"{stem}-{key}{suffix}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK) and fault(path, identity) is None:
+            return path  # made ahead of time, in a place that is read-only now
+        with (folder / f"{path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            problem = fault(path, identity)
+            if problem is not None:
+                if path.exists():
+                    log.warning("%s is built again: %s", path, problem)
+                _build(path, identity, build)
+    except OSError as error:
+        raise CacheError(
+            f"{folder}: cannot keep {path.name} ({error}); free some space, or set QDTRACK_CACHE to a folder that "
+            "can be written"
+        ) from None
+    return path
+
+
+def _build(path: Path, identity: Identity, build: Callable[[Path], None]) -> None:
+    begin = time.monotonic()
+    # In the destination's folder, so that the final renames cannot cross file systems.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
+        partial, manifest = Path(folder) / path.name, Path(folder) / "manifest.json"
+        build(partial)
+        seconds = round(time.monotonic() - begin, 1)
+        content = {
+            "identity": identity, "sha256": _hash(partial), "bytes": partial.stat().st_size, "seconds": seconds,
+            "built": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }  # fmt: skip
+        manifest.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        # A crash in between leaves a file whose manifest does not fit: it is built again.
+        os.replace(partial, path)
+        os.replace(manifest, manifest_path(path))
+
+
+def _hash(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

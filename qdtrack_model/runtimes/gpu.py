@@ -1,0 +1,40 @@
+"""What NVIDIA GPU is here, asked of its driver alone: no torch and no CUDA toolkit are needed."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from functools import cache
+
+_CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """The first GPU: its name, its compute capability (major, minor) and the CUDA version of its driver (13000)."""
+
+    name: str
+    capability: tuple[int, int]
+    driver: int
+
+
+@cache
+def find() -> Gpu | None:
+    """The first GPU, or None where there is no driver or no GPU (``CUDA_VISIBLE_DEVICES`` counts)."""
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None
+    device, major, minor, driver = (ctypes.c_int() for _ in range(4))
+    name = ctypes.create_string_buffer(256)
+    calls = (
+        lambda: cuda.cuInit(0),
+        lambda: cuda.cuDeviceGet(ctypes.byref(device), 0),
+        lambda: cuda.cuDeviceGetName(name, len(name), device),
+        lambda: cuda.cuDeviceGetAttribute(ctypes.byref(major), _CAPABILITY_MAJOR, device),
+        lambda: cuda.cuDeviceGetAttribute(ctypes.byref(minor), _CAPABILITY_MINOR, device),
+        lambda: cuda.cuDriverGetVersion(ctypes.byref(driver)),
+    )
+    if any(call() for call in calls):  # each gives 0 when all is well
+        return None
+    return Gpu(name.value.decode(errors="replace"), (major.value, minor.value), driver.value)

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from qdtrack_model.runtimes.cache import CacheError, cache_folder, fault, keep, manifest_path, read_manifest
+
+IDENTITY = {"weights": "abc", "batch": 1}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("QDTRACK_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def write(path: Path) -> None:
+    path.write_bytes(b"engine")
+
+
+def unwanted(path: Path) -> None:
+    raise AssertionError("built again")
+
+
+def test_a_file_is_built_once_and_its_manifest_says_from_what(folder: Path) -> None:
+    path = keep("street", ".engine", IDENTITY, write)
+    assert path.parent == folder and path.name.startswith("street-") and path.read_bytes() == b"engine"
+    assert keep("street", ".engine", IDENTITY, unwanted) == path
+    manifest = read_manifest(path)
+    assert manifest is not None and manifest["identity"] == IDENTITY and manifest["bytes"] == 6
+
+
+def test_another_identity_is_another_file() -> None:
+    first = keep("street", ".engine", IDENTITY, write)
+    assert keep("street", ".engine", {**IDENTITY, "batch": 2}, write) != first
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (lambda path: path.write_bytes(b"eng"), "has 3 bytes, expected 6: cut off"),
+        (lambda path: path.write_bytes(b"ENGINE"), "not what was written: damaged"),
+        (lambda path: manifest_path(path).unlink(), "manifest is missing or unreadable"),
+        (lambda path: manifest_path(path).write_text("{"), "manifest is missing or unreadable"),
+        (lambda path: manifest_path(path).write_text("[]"), "manifest is missing or unreadable"),
+        (
+            lambda path: manifest_path(path).write_text(json.dumps({"identity": {"weights": "old", "batch": 1}})),
+            "built for something else: weights 'old' instead of 'abc'",
+        ),
+    ],
+    ids=["truncated", "damaged", "no manifest", "broken manifest", "another kind of manifest", "stale"],
+)
+def test_what_is_not_as_written_is_built_again(harm, reason: str, caplog: pytest.LogCaptureFixture) -> None:
+    path = keep("street", ".engine", IDENTITY, write)
+    harm(path)
+    assert keep("street", ".engine", IDENTITY, write).read_bytes() == b"engine"
+    assert reason in caplog.text
+    assert fault(path, IDENTITY) is None
+
+
+def test_a_build_that_fails_leaves_nothing(folder: Path) -> None:
+    def fail(path: Path) -> None:
+        path.write_bytes(b"half")
+        raise ValueError("no such layer")
+
+    with pytest.raises(ValueError, match="no such layer"):
+        keep("street", ".engine", IDENTITY, fail)
+    assert [path.suffix for path in folder.iterdir()] == [".lock"]
+
+
+def build_slowly(path: Path) -> None:
+    with (cache_folder().parent / "builds").open("a") as log:
+        log.write("built\n")
+    time.sleep(0.3)
+    write(path)
+
+
+def test_two_processes_build_once(folder: Path) -> None:
+    processes = [
+        multiprocessing.get_context("fork").Process(target=keep, args=("street", ".engine", IDENTITY, build_slowly))
+        for _ in range(2)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    assert (folder.parent / "builds").read_text() == "built\n"
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("QDTRACK_CACHE", str(tmp_path / "file"))
+    with pytest.raises(CacheError, match="set QDTRACK_CACHE to a folder that can be written"):
+        keep("street", ".engine", IDENTITY, write)
+
+
+def test_a_full_disk_is_named() -> None:
+    def fill(path: Path) -> None:
+        with open("/dev/full", "wb", buffering=0) as full:
+            full.write(b"x")
+
+    with pytest.raises(CacheError, match=r"No space left on device.*free some space"):
+        keep("street", ".engine", IDENTITY, fill)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_still_serves_what_was_built(folder: Path) -> None:
+    path = keep("street", ".engine", IDENTITY, write)
+    folder.chmod(0o555)
+    try:
+        assert keep("street", ".engine", IDENTITY, unwanted) == path
+        with pytest.raises(CacheError):
+            keep("other", ".engine", IDENTITY, write)
+    finally:
+        folder.chmod(0o755)

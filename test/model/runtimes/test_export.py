@@ -1,0 +1,79 @@
+"""Exported graphs: one file that knows its network, in every precision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from qdtrack_model import checkpoints, runtimes
+from qdtrack_model.checkpoints import Checkpoint, CheckpointError
+from qdtrack_model.config import OneShotConfig, QuasiDenseConfig
+from qdtrack_model.networks import build
+from qdtrack_model.runtimes import Options
+from qdtrack_model.runtimes.export import GraphError, export_onnx, graph_of
+
+CONFIG = OneShotConfig(input_size=(64, 96), width=0.125, max_detections=20, score_floor=0.0)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    checkpoints.save(path, build(CONFIG), CONFIG, QuasiDenseConfig(init_score=0.6), {"seed": 0})
+    return checkpoints.load(path)
+
+
+def test_a_graph_carries_what_the_weights_say(weights: Checkpoint, tmp_path: Path) -> None:
+    export_onnx(weights, tmp_path / "small.onnx", "fp16", batch=2)
+    graph = checkpoints.load(tmp_path / "small.onnx")
+    assert (graph.config, graph.tracker, graph.provenance) == (weights.config, weights.tracker, weights.provenance)
+    assert graph.graph == checkpoints.Graph("fp16", 2, weights.digest)
+
+
+def test_a_graph_is_run_as_it_is(weights: Checkpoint, tmp_path: Path) -> None:
+    export_onnx(weights, tmp_path / "small.onnx", batch=2)
+    graph = checkpoints.load(tmp_path / "small.onnx")
+    image = np.random.default_rng(0).integers(0, 255, (3, 64, 96, 3), dtype=np.uint8)
+    found = runtimes.load(graph, Options("onnxruntime", threads=1, batch=2)).infer(image)
+    expected = runtimes.load(weights, Options("torch", threads=1)).infer(image)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(np.sort(one.scores), np.sort(other.scores), atol=1e-5)
+    assert graph_of(graph, "fp32", 2) == graph.path
+    with pytest.raises(GraphError, match="a graph in fp32 for 2 images, asked for fp16 and 1; export the weights"):
+        graph_of(graph, "fp16", 1)
+    with pytest.raises(GraphError, match="is an exported graph already"):
+        export_onnx(graph, tmp_path / "again.onnx")
+    with pytest.raises(CheckpointError, match="holds no network for torch"):
+        runtimes.load(graph, Options("torch"))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+def test_layers_are_in_the_precision_and_the_rest_in_float32(
+    weights: Checkpoint, tmp_path: Path, precision: str
+) -> None:
+    export_onnx(weights, tmp_path / "small.onnx", precision)
+    model = onnx.load(tmp_path / "small.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    kinds = {"fp32": onnx.TensorProto.FLOAT, "fp16": onnx.TensorProto.FLOAT16, "bf16": onnx.TensorProto.BFLOAT16}
+    constants = {entry.name: entry for entry in model.graph.initializer}
+    kernels = [constants[n.input[1]] for n in model.graph.node if n.op_type == "Conv" and n.input[1] in constants]
+    assert len(kernels) > 10 and {kernel.data_type for kernel in kernels} == {kinds[precision]}
+    outputs = {entry.name: entry.type.tensor_type.elem_type for entry in model.graph.output}
+    assert outputs == dict.fromkeys(("boxes", "scores", "embeddings"), onnx.TensorProto.FLOAT) | {
+        "labels": onnx.TensorProto.INT64
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"\x08\x0b garbage", "not a readable ONNX file"), (b"", "metadata `format` is None")],
+    ids=["garbage", "empty"],
+)
+def test_what_is_no_graph_of_ours_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "odd.onnx").write_bytes(content)
+    with pytest.raises(CheckpointError, match=message):
+        checkpoints.load(tmp_path / "odd.onnx")
