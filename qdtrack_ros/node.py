@@ -25,7 +25,7 @@ from std_msgs.msg import Header
 
 from qdtrack_model.config import ConfigError
 from qdtrack_model.pipeline import Pipeline
-from qdtrack_model.runtimes import Options
+from qdtrack_model.runtimes import Options, default_weights
 from qdtrack_model.structures import Array, Tracks
 from qdtrack_ros import parameters
 from qdtrack_ros.camera import Camera, Counts, ImageMessage, describe_silence
@@ -153,6 +153,8 @@ class TrackerNode(LifecycleNode):
 
     def _load_pipeline(self) -> Pipeline:
         weights = parameters.value(self, "weights")
+        if weights == "auto":
+            weights = default_weights()
         options = Options(
             runtime=parameters.value(self, "runtime"),
             precision=parameters.value(self, "precision"),

@@ -79,8 +79,9 @@ class Specification:
 
 _GENERAL = (
     Specification(
-        "weights", str, "street",
-        "What to load: weights shipped with qdtrack by name, or the path of weights or of an exported graph.",
+        "weights", str, "auto",
+        "What to load: weights shipped with qdtrack by name, or the path of weights or of an exported graph; auto is"
+        " street_qdtrack where there is an NVIDIA GPU, street elsewhere.",
         "unconfigured",
     ),
     Specification(

@@ -193,6 +193,11 @@ def _load(checkpoint: Checkpoint, options: Options) -> Runtime:
     return module.load(checkpoint, options)
 
 
+def default_weights() -> str:
+    """The shipped weights for this machine: a QDTrack needs a GPU to keep up with a camera."""
+    return "street_qdtrack" if gpu.find() else "street"
+
+
 def to_detections(outputs: Sequence[Array], floor: float) -> Detections:
     """One image's boxes, scores, labels and embeddings, of fixed size, as the detections that score above ``floor``."""
     rows = outputs[1] > floor

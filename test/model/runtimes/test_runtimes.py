@@ -125,6 +125,17 @@ def test_what_is_missing_ends_the_loading_unless_told_otherwise(
     assert "onnxruntime cannot be used (onnxruntime is not installed): falling back to torch" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("found", "expected"), [(None, "street"), (runtimes.gpu.Gpu("NVIDIA Any", (8, 9), 13000), "street_qdtrack")]
+)
+def test_the_default_weights_suit_the_machine(
+    found: runtimes.gpu.Gpu | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtimes.gpu, "find", lambda: found)
+    assert runtimes.default_weights() == expected
+    assert expected in checkpoints.SHIPPED
+
+
 def test_memory_is_told_after_warm_up(checkpoint: checkpoints.Checkpoint) -> None:
     runtime = runtimes.load(checkpoint, Options("torch", threads=1))
     runtime.warm_up()
