@@ -87,7 +87,9 @@ class RpnHead(nn.Module):
         longest = max(boxes.shape[1] for boxes, _ in best)
         boxes = torch.stack([F.pad(b, (0, 0, 0, longest - b.shape[1])) for b, _ in best], dim=1)
         scores = torch.stack([F.pad(s, (0, longest - s.shape[1])) for _, s in best], dim=1)  # (B, levels, longest)
-        kept = suppress(boxes, (boxes[..., 2:] > boxes[..., :2]).all(dim=-1), self.overlap)
+        # Not .all(dim=-1): its export in bfloat16 is a reduction that TensorRT refuses.
+        filled = (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
+        kept = suppress(boxes, filled, self.overlap)
         scores = (scores * kept).flatten(1)
         scores, index = scores.topk(min(self.kept, scores.shape[1]), dim=1)
         boxes = take(boxes.flatten(1, 2), index)

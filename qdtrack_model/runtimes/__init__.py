@@ -12,6 +12,7 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol, cast
 
 import numpy as np
@@ -23,12 +24,16 @@ from qdtrack_model.structures import Array, Detections
 
 log = logging.getLogger(__name__)
 
-RUNTIMES = {  # by what a person calls them; on a GPU the first that can run is taken
+RUNTIMES = {  # by what a person calls them
     "onnxruntime": "qdtrack_model.runtimes.onnx",
+    "tensorrt": "qdtrack_model.runtimes.tensorrt",
+    "tensorrt_rtx": "qdtrack_model.runtimes.tensorrt_rtx",
     "torch": "qdtrack_model.runtimes.torch",
+    "torch_tensorrt": "qdtrack_model.runtimes.torch_tensorrt",
 }
-ON_GPU: tuple[str, ...] = ("torch",)  # best first
+ON_GPU: tuple[str, ...] = ("tensorrt", "tensorrt_rtx", "torch_tensorrt", "torch")  # best first
 ON_CPU: tuple[str, ...] = ("onnxruntime", "torch")  # best first; exact ones alone
+COMPILED = ("tensorrt", "tensorrt_rtx", "torch_tensorrt")  # those that can build ahead of time, see `build`
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 
 
@@ -112,6 +117,22 @@ class RuntimeModule(Protocol):
         """The network, loaded; ``options.precision`` is one of PRECISIONS."""
 
 
+class CompilingModule(RuntimeModule, Protocol):
+    """What the modules of COMPILED have besides."""
+
+    def build(
+        self, checkpoint: Checkpoint, options: Options, capability: str | None = None, progress: bool = False
+    ) -> Path:
+        """What :meth:`load` needs, built into the cache where it is not there yet.
+
+        Args:
+            checkpoint: weights or a graph.
+            options: ``precision`` is one of PRECISIONS.
+            capability: compute capability to build for, such as ``8.9``; that of the GPU here where None.
+            progress: show a bar.
+        """
+
+
 def usable_cores() -> int:
     """Processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -179,7 +200,23 @@ def load(checkpoint: Checkpoint, options: Options | None = None) -> Runtime:
     raise failure
 
 
-def _load(checkpoint: Checkpoint, options: Options) -> Runtime:
+def build(
+    checkpoint: Checkpoint, options: Options, capability: str | None = None, progress: bool = False
+) -> tuple[Path, Options]:
+    """Build ahead of time what ``options.runtime``, one of COMPILED, loads; where it is, and for which precision.
+
+    Raises:
+        ValueError: the runtime has no such precision or compute capability, or the graph does not suit.
+        RuntimeUnavailable: what building needs is not there.
+        CacheError: what was built cannot be kept.
+    """
+    options = _settled(checkpoint, options)
+    module = cast(CompilingModule, module_of(options.runtime))
+    return module.build(checkpoint, options, capability, progress), options
+
+
+def _settled(checkpoint: Checkpoint, options: Options) -> Options:
+    """Options with a precision that the runtime has."""
     module = module_of(options.runtime)
     if options.precision == "auto":
         own = checkpoint.graph.precision if checkpoint.graph else module.PRECISIONS[0]
@@ -187,6 +224,12 @@ def _load(checkpoint: Checkpoint, options: Options) -> Runtime:
     if options.precision not in module.PRECISIONS:
         known = ", ".join(module.PRECISIONS)
         raise ValueError(f"precision: {options.runtime} has no {options.precision}, expected auto or one of {known}")
+    return options
+
+
+def _load(checkpoint: Checkpoint, options: Options) -> Runtime:
+    options = _settled(checkpoint, options)
+    module = module_of(options.runtime)
     missing = module.missing()
     if missing is not None:
         raise RuntimeUnavailable(missing)

@@ -17,6 +17,15 @@ class Gpu:
     capability: tuple[int, int]
     driver: int
 
+    @property
+    def compute(self) -> str:
+        """The compute capability as NVIDIA writes it: ``8.9``."""
+        return f"{self.capability[0]}.{self.capability[1]}"
+
+    def identity(self) -> dict[str, str | int | list[int] | None]:
+        """What a file depends on that is good for this GPU and driver alone, for the cache."""
+        return {"gpu": self.name, "driver": self.driver, "capability": self.compute}
+
 
 @cache
 def find() -> Gpu | None:

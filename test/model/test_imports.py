@@ -30,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "presets": VALUES,
     "conversion": VALUES | {"networks", "tensors"},
     "checkpoints": VALUES | {"networks", "tensors", "presets", "conversion"},
+    "build_engine": FRONT - {"networks"},
     "convert": FRONT - {"networks"},
     "runtimes": VALUES | {"networks", "checkpoints"},
     "pipeline": INFERENCE - {"networks"},
@@ -39,7 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "video": VALUES,
     "track": FRONT - {"networks"},
     "training": FRONT | {"losses"},
-    "cli": FRONT | {"track", "convert", "training"},
+    "cli": FRONT | {"track", "convert", "build_engine", "training"},
     "qdtrack_ros": FRONT - {"networks"},
 }
 NUMPY_ONLY = {"tracking", "structures", "boxes"}

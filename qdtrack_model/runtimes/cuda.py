@@ -1,0 +1,136 @@
+"""CUDA as far as an engine needs it, by cuda-bindings and without torch: a stream, buffers, a recorded frame."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from qdtrack_model.structures import Array
+
+log = logging.getLogger(__name__)
+
+
+class CudaError(RuntimeError):
+    """A call to CUDA that failed; the text says what was wanted and what to do."""
+
+
+def call(purpose: str, function: str, *arguments: Any) -> Any:
+    """Call ``function`` of the CUDA runtime; its result, or None where it has none.
+
+    Args:
+        purpose: what it is for, for the error: ``1.4 MB for boxes``.
+        function: name, such as ``cudaMalloc``.
+
+    Raises:
+        CudaError: it failed.
+    """
+    from cuda.bindings import runtime
+
+    status, *results = getattr(runtime, function)(*arguments)
+    if status != runtime.cudaError_t.cudaSuccess:
+        runtime.cudaGetLastError()  # or the next call reports it again
+        text = runtime.cudaGetErrorString(status)[1].decode()
+        advice = ""
+        if status == runtime.cudaError_t.cudaErrorMemoryAllocation:
+            advice = "; close other programs that use the GPU, or take a smaller batch or half precision"
+        elif status == runtime.cudaError_t.cudaErrorInsufficientDriver:
+            advice = "; update the NVIDIA driver, or install the cuda-bindings of its CUDA version"
+        raise CudaError(f"the GPU refuses {purpose}: {text} ({function}){advice}")
+    return results[0] if results else None
+
+
+class Buffer:
+    """A tensor on the GPU and its twin in pinned host memory, which copies reach without a detour.
+
+    Attributes:
+        array: the twin in host memory, for reading and writing.
+        device: address on the GPU.
+        size: bytes of each.
+    """
+
+    def __init__(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.size = int(np.prod(shape)) * dtype.itemsize
+        self.device = int(call(f"{self.size} bytes for {name}", "cudaMalloc", self.size))
+        try:
+            self._host = int(call(f"{self.size} bytes of pinned memory for {name}", "cudaMallocHost", self.size))
+        except CudaError:
+            call(f"freeing {name}", "cudaFree", self.device)
+            raise
+        memory = (ctypes.c_uint8 * self.size).from_address(self._host)
+        self.array: Array = np.frombuffer(memoryview(memory), dtype).reshape(shape)
+
+    def close(self) -> None:
+        """Free both; ``array`` must not be touched any more."""
+        del self.array
+        call("freeing a buffer", "cudaFree", self.device)
+        call("freeing a buffer", "cudaFreeHost", self._host)
+
+
+class Stream:
+    """An order of work on the GPU, independent of that of other threads."""
+
+    def __init__(self) -> None:
+        from cuda.bindings import runtime
+
+        self._cuda = runtime
+        self._handle = call("a stream", "cudaStreamCreateWithFlags", runtime.cudaStreamNonBlocking)
+        self._graph: Any = None
+
+    @property
+    def handle(self) -> int:
+        """The stream as other libraries take it."""
+        return int(self._handle)
+
+    def upload(self, buffer: Buffer) -> None:
+        """Enqueue the copy from host memory to the GPU."""
+        kind = self._cuda.cudaMemcpyKind.cudaMemcpyHostToDevice
+        host = buffer.array.ctypes.data
+        call("a copy to it", "cudaMemcpyAsync", buffer.device, host, buffer.size, kind, self._handle)
+
+    def download(self, buffer: Buffer) -> None:
+        """Enqueue the copy from the GPU to host memory."""
+        kind = self._cuda.cudaMemcpyKind.cudaMemcpyDeviceToHost
+        host = buffer.array.ctypes.data
+        call("a copy from it", "cudaMemcpyAsync", host, buffer.device, buffer.size, kind, self._handle)
+
+    def synchronize(self) -> None:
+        """Wait until all that was enqueued is done; what went wrong meanwhile is reported here."""
+        call("to finish a frame", "cudaStreamSynchronize", self._handle)
+
+    def record(self, enqueue: Callable[[], None]) -> bool:
+        """Record what ``enqueue`` enqueues as a CUDA graph for :meth:`replay`; whether that could be done.
+
+        Nothing is executed. Run ``enqueue`` once before, for what is done at a first time only.
+        """
+        # Other threads of the process may go on using CUDA meanwhile.
+        mode = self._cuda.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
+        call("to record a frame", "cudaStreamBeginCapture", self._handle, mode)
+        failure: RuntimeError | None = None
+        try:
+            enqueue()
+        except RuntimeError as error:
+            failure = error
+        try:
+            graph = call("to end the recording", "cudaStreamEndCapture", self._handle)
+            if failure is None:
+                self._graph = call("to prepare the recording", "cudaGraphInstantiate", graph, 0)
+            call("freeing a recording", "cudaGraphDestroy", graph)
+        except CudaError as error:
+            failure = failure or error
+        if failure is not None:
+            log.warning("frames are enqueued piece by piece, which is slower: no CUDA graph, %s", failure)
+        return self._graph is not None
+
+    def replay(self) -> None:
+        """Enqueue all that was recorded, in one call."""
+        call("to run a frame", "cudaGraphLaunch", self._graph, self._handle)
+
+    def close(self) -> None:
+        """Free the recording and the stream."""
+        if self._graph is not None:
+            call("freeing a recording", "cudaGraphExecDestroy", self._graph)
+        call("freeing a stream", "cudaStreamDestroy", self._handle)

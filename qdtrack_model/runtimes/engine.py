@@ -1,0 +1,149 @@
+"""A TensorRT engine in its place: loaded, fed from pinned memory, run as one CUDA graph. No torch in the process."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qdtrack_model.checkpoints import Checkpoint
+from qdtrack_model.runtimes import Options, check_images, gpu, in_batches, to_detections
+from qdtrack_model.runtimes.cuda import Buffer, CudaError, Stream
+from qdtrack_model.runtimes.engine_builder import EngineError, listen
+from qdtrack_model.runtimes.export import OUTPUTS, write_graph
+from qdtrack_model.structures import Array, Detections
+
+log = logging.getLogger(__name__)
+
+INPUT = "images"
+
+
+class EngineRuntime:
+    """An engine on the first GPU; one thread at a time.
+
+    Args:
+        trt: the package ``tensorrt`` or ``tensorrt_rtx``.
+        path: the engine.
+        checkpoint: what it was built from.
+        options: with which precision and batch.
+
+    Raises:
+        EngineError: the engine cannot be loaded or run here; memory may be short.
+    """
+
+    def __init__(self, trt: Any, path: Path, checkpoint: Checkpoint, options: Options) -> None:
+        found = gpu.find()
+        self.name = trt.__name__
+        self.config = checkpoint.config
+        self.device = f"{found.name if found else 'no GPU'}, {options.precision}"
+        self._trt, self._path, self._batch = trt, path, options.batch
+        self._messages = listen(trt)
+        with contextlib.ExitStack() as resources:
+            self._load(resources)
+            self._resources = resources.pop_all()
+
+    def _load(self, resources: contextlib.ExitStack) -> None:
+        try:
+            self._stream = Stream()
+            resources.callback(self._stream.close)
+            engine, context, kernels = self._open()
+            # Last in, first out: the context goes before the engine it belongs to.
+            self._engine, self._context = engine, context
+            resources.callback(self._forget)
+            self._buffers = {name: self._buffer(name, resources) for name in (INPUT, *OUTPUTS)}
+            for name, buffer in self._buffers.items():
+                context.set_tensor_address(name, buffer.device)
+            self._enqueue()  # the first run does what cannot be recorded
+            self._stream.synchronize()
+        except CudaError as error:
+            raise EngineError(f"{self._path}: {error}") from None
+        if kernels is not None:
+            self._keep_kernels(kernels)
+        # TensorRT for RTX tells of networks that it cannot run while recording.
+        capturable = getattr(context, "is_stream_capturable", lambda handle: True)
+        self._recorded = bool(capturable(self._stream.handle)) and self._stream.record(self._enqueue)
+        sizes = sum(buffer.size for buffer in self._buffers.values())
+        self.memory = self._path.stat().st_size + engine.device_memory_size_v2 + sizes
+
+    def _open(self) -> tuple[Any, Any, Any]:
+        """The engine, its context and, with TensorRT for RTX, the cache of the kernels finished for this GPU."""
+        self._runtime = self._trt.Runtime(self._messages)
+        engine = self._runtime.deserialize_cuda_engine(self._path.read_bytes())
+        if engine is None:
+            raise EngineError(
+                f"{self._path}: {self.name} {self._trt.__version__} cannot load this engine: "
+                f"{self._messages.first_error()}; delete it to have it built again"
+            )
+        height, width = self.config.input_size
+        shape = tuple(engine.get_tensor_shape(INPUT))
+        if shape != (self._batch, height, width, 3):
+            raise EngineError(f"{self._path}: takes images {shape}, expected {(self._batch, height, width, 3)}")
+        kernels = None
+        if hasattr(engine, "create_runtime_config") and hasattr(self._trt, "IRuntimeCache"):
+            settings = engine.create_runtime_config()
+            kernels = settings.create_runtime_cache()
+            with contextlib.suppress(OSError):  # there is none before the first run
+                kernels.deserialize(self._kernels_path.read_bytes())
+            settings.set_runtime_cache(kernels)
+            context = engine.create_execution_context(settings)
+        else:
+            context = engine.create_execution_context()
+        if context is None:
+            raise EngineError(
+                f"{self._path}: {self.name} has no room for it or cannot run it: {self._messages.first_error()}"
+            )
+        return engine, context, kernels
+
+    @property
+    def _kernels_path(self) -> Path:
+        return self._path.with_suffix(".kernels")
+
+    def _keep_kernels(self, kernels: Any) -> None:
+        """Spare the next start their compilation; TensorRT checks by itself that they fit the GPU and the driver."""
+        content = bytes(memoryview(kernels.serialize()))
+        with contextlib.suppress(OSError):  # a read-only folder: they are made again next time
+            if not self._kernels_path.exists() or self._kernels_path.read_bytes() != content:
+                write_graph(content, self._kernels_path)
+
+    def _buffer(self, name: str, resources: contextlib.ExitStack) -> Buffer:
+        shape = tuple(self._engine.get_tensor_shape(name))
+        buffer = Buffer(name, shape, np.dtype(self._trt.nptype(self._engine.get_tensor_dtype(name))))
+        resources.callback(buffer.close)
+        return buffer
+
+    def _enqueue(self) -> None:
+        """Enqueue one frame: image to the GPU, network, results back."""
+        self._stream.upload(self._buffers[INPUT])
+        if not self._context.execute_async_v3(self._stream.handle):
+            raise EngineError(f"{self._path}: {self.name} cannot run it: {self._messages.first_error()}")
+        for name in OUTPUTS:
+            self._stream.download(self._buffers[name])
+
+    def _forget(self) -> None:
+        del self._context, self._engine, self._runtime
+
+    def warm_up(self) -> None:
+        self.infer(np.zeros((self._batch, *self.config.input_size, 3), np.uint8))
+
+    def infer(self, images: Array) -> list[Detections]:
+        check_images(images, self.config)
+        found: list[Detections] = []
+        for part in in_batches(images, self._batch):
+            np.copyto(self._buffers[INPUT].array, part)
+            try:
+                if self._recorded:
+                    self._stream.replay()
+                else:
+                    self._enqueue()
+                self._stream.synchronize()
+            except CudaError as error:
+                raise EngineError(f"{self._path}: {error}") from None
+            rows = zip(*(self._buffers[name].array for name in OUTPUTS), strict=True)
+            found += [to_detections(row, self.config.score_floor) for row in rows]
+        return found[: len(images)]
+
+    def close(self) -> None:
+        self._resources.close()

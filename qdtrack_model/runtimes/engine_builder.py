@@ -1,0 +1,189 @@
+"""From an exported graph to a TensorRT engine, by TensorRT's own parser and builder.
+
+Classic TensorRT (package ``tensorrt``) and TensorRT for RTX (``tensorrt_rtx``) have one interface; ``trt`` below is the
+one or the other package.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from qdtrack_model.checkpoints import Checkpoint
+from qdtrack_model.runtimes import Options, RuntimeUnavailable
+from qdtrack_model.runtimes.cache import Identity, keep
+from qdtrack_model.runtimes.export import GraphError, graph_identity, graph_of
+
+PRECISIONS = ("fp16", "fp32", "bf16", "int8")
+
+BAR = "{desc}: {n_fmt} of {total_fmt} steps, {elapsed}"
+
+log = logging.getLogger(__name__)
+
+
+class EngineError(RuntimeError):
+    """An engine that cannot be built, loaded or run; the text says which, why, and what to do."""
+
+
+def lacking(package: str, remedy: str) -> str | None:
+    """``remedy`` where the package is not installed."""
+    with contextlib.suppress(ModuleNotFoundError):  # of a part of a package, where the whole is not there
+        if importlib.util.find_spec(package) is not None:
+            return None
+    return remedy
+
+
+def import_package(name: str) -> Any:
+    """The package ``name``.
+
+    Raises:
+        RuntimeUnavailable: it is there but cannot be loaded.
+    """
+    try:
+        return importlib.import_module(name)
+    except (ImportError, OSError) as error:  # a library of another version of CUDA, TensorRT or torch
+        reason = str(error).strip().partition("\n")[0]
+        raise RuntimeUnavailable(
+            f"{name} is installed but cannot be loaded: {reason}; see docs/deployment.md"
+        ) from None
+
+
+def keep_engine(
+    trt: Any, checkpoint: Checkpoint, options: Options, target: Identity, capability: str | None, progress: bool
+) -> Path:
+    """The engine in the cache, built where it is not there yet; what it depends on besides ``target`` is added.
+
+    Args:
+        trt: the package ``tensorrt`` or ``tensorrt_rtx``.
+        checkpoint: weights, which are exported where their graph is not in the cache yet, or a graph.
+        options: precision, one of PRECISIONS, and batch.
+        target: the GPUs that it is good for.
+        capability: as of :func:`build_engine`.
+        progress: show a bar.
+
+    Raises:
+        CacheError: the cache folder cannot be written.
+        EngineError: the engine cannot be built.
+        GraphError: a graph of another precision or batch, or weights where int8 needs a graph.
+    """
+    if checkpoint.graph is None and options.precision == "int8":
+        raise GraphError(f"{checkpoint.path}: for int8 give a graph that `qdtrack export --precision int8` wrote")
+    of_graph = graph_identity(checkpoint, options.precision, options.batch)
+    identity = {**of_graph, "runtime": trt.__name__, "version": trt.__version__, **target}
+
+    def build(path: Path) -> None:
+        log.info("graph of %s in %s, exported where it is not yet", checkpoint.path.name, options.precision)
+        graph = graph_of(checkpoint, options.precision, options.batch)
+        log.info("engine of %s by %s %s", graph.name, trt.__name__, trt.__version__)
+        build_engine(trt, graph, path, capability, progress)
+
+    return keep(checkpoint.path.stem, ".engine", identity, build)
+
+
+def listen(trt: Any) -> Any:
+    """A logger for TensorRT's objects, which must outlive them; ``first_error()`` tells once what went wrong."""
+
+    class Messages(trt.ILogger):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
+                self.errors.append(message.strip())
+            else:
+                log.debug("%s", message)
+
+        def first_error(self) -> str:
+            text = self.errors[0].splitlines()[0] if self.errors else "it gives no reason"
+            if any("out of memory" in error.lower() or "OutOfMemory" in error for error in self.errors):
+                text += "; out of memory: close other programs, or take a smaller batch or half precision"
+            self.errors.clear()
+            return text
+
+    return Messages()
+
+
+def build_engine(trt: Any, graph: Path, path: Path, capability: str | None, progress: bool) -> None:
+    """Build the engine of ``graph`` (.onnx) and write it to ``path``.
+
+    Args:
+        trt: the package.
+        graph: its types decide the precision of every layer (the network is strongly typed).
+        path: file to write.
+        capability: compute capability to build for, such as ``8.9``; that of the GPU here where None.
+        progress: show a bar.
+
+    Raises:
+        EngineError: the graph cannot be read, an operation is not supported, or the build fails.
+        KeyboardInterrupt: the build was stopped.
+    """
+    messages = listen(trt)
+    product = trt.__name__
+    try:
+        builder = trt.Builder(messages)
+    except TypeError:  # what the bindings make of "no builder", with classic TensorRT where there is no GPU
+        raise EngineError(f"{product} {trt.__version__} cannot start: {messages.first_error()}") from None
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, messages)
+    if not parser.parse_from_file(str(graph)):
+        raise EngineError(f"{graph}: {product} {trt.__version__} cannot read this graph: {_complaint(parser)}")
+    config = builder.create_builder_config()
+    config.clear_flag(trt.BuilderFlag.TF32)  # fp32 shall mean fp32; who wants speed takes half precision
+    if capability is not None:
+        config.num_compute_capabilities = 1
+        config.set_compute_capability(getattr(trt.ComputeCapability, "SM" + capability.replace(".", "")), 0)
+    monitor = _monitor(trt, progress)
+    config.progress_monitor = monitor
+    # In a thread of its own: Python then takes Ctrl-C at once, and the monitor ends the build in good order.
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(builder.build_serialized_network, network, config)
+        try:
+            plan = future.result()
+        finally:
+            monitor.stop()
+    if plan is None:
+        raise EngineError(f"{graph}: {product} {trt.__version__} cannot build its engine: {messages.first_error()}")
+    path.write_bytes(memoryview(plan))
+
+
+def _complaint(parser: Any) -> str:
+    if not parser.num_errors:
+        return "it gives no reason; is the file complete?"
+    error = parser.get_error(0)
+    place = f" (node {error.node_name()}, operation {error.node_operator()})" if error.node_operator() else ""
+    return f"{error.desc().splitlines()[0]}{place}"
+
+
+def _monitor(trt: Any, progress: bool) -> Any:
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
+        """One bar for all phases, whose number of steps grows as phases begin; ``stop`` ends the build."""
+
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self.going = True
+            self.bar = tqdm(total=0, leave=False, bar_format=BAR, disable=None if progress else True)
+
+        def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
+            self.bar.total = (self.bar.total or 0) + steps
+            self.bar.set_description(phase)
+
+        def step_complete(self, phase: str, step: int) -> bool:
+            self.bar.update()
+            return self.going
+
+        def phase_finish(self, phase: str) -> None:
+            self.bar.refresh()
+
+        def stop(self) -> None:
+            self.going = False
+            self.bar.close()
+
+    return Monitor()

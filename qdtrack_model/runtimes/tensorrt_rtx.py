@@ -1,0 +1,57 @@
+"""TensorRT for RTX, from PyPI: engines can be built without a GPU, and one serves every GPU of a compute capability.
+
+Its kernels are finished on the GPU when an engine is loaded for the first time, and kept.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qdtrack_model.checkpoints import Checkpoint
+from qdtrack_model.runtimes import Options, RuntimeUnavailable, gpu
+from qdtrack_model.runtimes.engine import EngineRuntime
+from qdtrack_model.runtimes.engine_builder import PRECISIONS, import_package, keep_engine, lacking
+
+__all__ = ["CAPABILITIES", "PRECISIONS", "build", "load", "missing"]
+
+CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")  # of tensorrt_rtx.ComputeCapability, version 1.7
+INSTALL = 'TensorRT for RTX is not installed: pip install "qdtrack[tensorrt-rtx]"'
+CUDA = 'cuda-bindings is not installed: pip install "qdtrack[tensorrt-rtx]"'
+
+
+def missing() -> str | None:
+    """What this runtime lacks here."""
+    absent = lacking("tensorrt_rtx", INSTALL) or lacking("cuda.bindings", CUDA)
+    if absent is not None:
+        return absent
+    found = gpu.find()
+    if found is None:
+        return "TensorRT for RTX needs an NVIDIA GPU and its driver, and there is none here"
+    if found.compute not in CAPABILITIES:
+        return (
+            f"TensorRT for RTX has nothing for compute capability {found.compute} ({found.name}), only for "
+            f"{', '.join(CAPABILITIES)}; take classic TensorRT, runtime tensorrt"
+        )
+    return None
+
+
+def build(checkpoint: Checkpoint, options: Options, capability: str | None = None, progress: bool = False) -> Path:
+    """The engine for GPUs of ``capability``, built where it is not in the cache yet; see ``CompilingModule``."""
+    absent = lacking("tensorrt_rtx", INSTALL)
+    if absent is not None:
+        raise RuntimeUnavailable(absent)
+    found = gpu.find()
+    if capability is None and found is None:
+        raise RuntimeUnavailable("no NVIDIA GPU here to build for; say for which with --compute-capability, as in 8.9")
+    wanted = capability or (found.compute if found else "")
+    if wanted not in CAPABILITIES:
+        raise ValueError(
+            f"compute capability: got {wanted}, TensorRT for RTX builds for {', '.join(CAPABILITIES)}; others, such as "
+            "8.7 (Orin) and 9.0 (Hopper), take classic TensorRT"
+        )
+    return keep_engine(import_package("tensorrt_rtx"), checkpoint, options, {"capability": wanted}, wanted, progress)
+
+
+def load(checkpoint: Checkpoint, options: Options) -> EngineRuntime:
+    """The engine, built where needed, on the GPU."""
+    return EngineRuntime(import_package("tensorrt_rtx"), build(checkpoint, options), checkpoint, options)
