@@ -110,7 +110,7 @@ make_venv() {
 
 install_packages() {
     step "[2/3] installing Python packages (first time: some minutes)"
-    local extras="test" constraints="build/constraints.txt"
+    local extras="test,tensorrt-rtx" constraints="build/constraints.txt"
     : >"$constraints"
     if ! nvidia-smi -L >/dev/null 2>&1; then
         cat tools/constraints-cpu.txt >>"$constraints"
@@ -120,7 +120,7 @@ install_packages() {
         # version. Humble's own (1.21) is older than what the runtimes ask for.
         "$python" -c 'from numpy import __version__ as v; print(f"numpy>={v},<{int(v[0]) + 1}")' >>"$constraints"
     else
-        extras="test,ros"
+        extras="$extras,ros"
     fi
     # pip must not see the overlay: it would take the messages' package `qdtrack` for an older version of ours.
     rm -f "$venv"/lib/python3.*/site-packages/qdtrack_overlay.pth

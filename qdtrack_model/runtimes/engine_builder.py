@@ -142,11 +142,14 @@ def build_engine(trt: Any, graph: Path, path: Path, capability: str | None, prog
         config.set_compute_capability(getattr(trt.ComputeCapability, "SM" + capability.replace(".", "")), 0)
     monitor = _monitor(trt, progress)
     config.progress_monitor = monitor
-    # In a thread of its own: Python then takes Ctrl-C at once, and the monitor ends the build in good order.
+    # In a thread of its own: Python then takes Ctrl-C, and the monitor ends the build in good order.
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(builder.build_serialized_network, network, config)
         try:
             plan = future.result()
+        except KeyboardInterrupt:
+            log.warning("stopping; %s ends with the step it is at", product)
+            raise
         finally:
             monitor.stop()
     if plan is None:
