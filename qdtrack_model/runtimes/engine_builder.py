@@ -161,7 +161,7 @@ def _complaint(parser: Any) -> str:
     if not parser.num_errors:
         return "it gives no reason; is the file complete?"
     error = parser.get_error(0)
-    place = f" (node {error.node_name()}, operation {error.node_operator()})" if error.node_operator() else ""
+    place = f" ({error.node_operator()} {error.node_name()})" if error.node_operator() else ""
     return f"{error.desc().splitlines()[0]}{place}"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,7 @@ def build(checkpoint: Checkpoint, options: Options, capability: str | None = Non
         raise ValueError(
             f"compute capability: got {capability}, Torch-TensorRT builds for the GPU here, {found.compute}"
         )
-    packages = {name: importlib.metadata.version(name) for name in ("torch", "torch_tensorrt", "tensorrt")}
+    packages = {name: import_package(name).__version__ for name in ("torch", "torch_tensorrt", "tensorrt")}
     of_graph = graph_identity(checkpoint, options.precision, options.batch)
     identity = {**of_graph, "runtime": "torch_tensorrt", **packages, **found.identity()}
     return keep(checkpoint.path.stem, ".pt2", identity, lambda path: _compile(checkpoint, options, path))
