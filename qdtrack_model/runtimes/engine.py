@@ -103,7 +103,10 @@ class EngineRuntime:
 
     def _keep_kernels(self, kernels: Any) -> None:
         """Spare the next start their compilation; TensorRT checks by itself that they fit the GPU and the driver."""
-        content = bytes(memoryview(kernels.serialize()))
+        made = kernels.serialize()
+        if made is None:
+            return
+        content = bytes(memoryview(made))
         with contextlib.suppress(OSError):  # a read-only folder: they are made again next time
             if not self._kernels_path.exists() or self._kernels_path.read_bytes() != content:
                 write_graph(content, self._kernels_path)

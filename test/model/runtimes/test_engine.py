@@ -143,8 +143,27 @@ class Context:
         self.array("scores")[:, 0] = 0.9
 
 
-def package(driver: Driver, engine: bool = True, context: bool = True, shape: Any = None) -> Any:
-    """What is used of ``tensorrt``; ``engine`` and ``context`` say whether they can be made."""
+class Kernels:
+    """The cache of finished kernels that TensorRT for RTX has."""
+
+    def __init__(self) -> None:
+        self.read: list[bytes] = []
+
+    def deserialize(self, content: bytes) -> bool:
+        self.read.append(content)
+        return True
+
+    def serialize(self) -> bytes:
+        return b"finished"
+
+
+def package(
+    driver: Driver, engine: bool = True, context: bool = True, shape: Any = None, kernels: Kernels | None = None
+) -> Any:
+    """What is used of ``tensorrt``; ``engine`` and ``context`` say whether they can be made.
+
+    With ``kernels`` it is ``tensorrt_rtx``.
+    """
 
     class Logger:
         Severity = SimpleNamespace(ERROR=1, INTERNAL_ERROR=0)
@@ -157,20 +176,27 @@ def package(driver: Driver, engine: bool = True, context: bool = True, shape: An
             if not engine:
                 self.logger.log(1, "Serialization assertion failed. Version tag does not match.\nmore")
                 return None
+            rtx: dict[str, Any] = {}
+            if kernels is not None:
+                settings = SimpleNamespace(create_runtime_cache=lambda: kernels, set_runtime_cache=lambda used: True)
+                rtx = {"create_runtime_config": lambda: settings}
             return SimpleNamespace(
+                **rtx,
                 get_tensor_shape=lambda name: (shape or SHAPES[name][0]) if name == "images" else SHAPES[name][0],
                 get_tensor_dtype=lambda name: SHAPES[name][1],
                 create_execution_context=self.context,
                 device_memory_size_v2=1000,
             )
 
-        def context(self) -> Any:
+        def context(self, settings: Any = None) -> Any:
+            assert (settings is None) == (kernels is None)
             if not context:
                 self.logger.log(1, "CUDA failure 2: out of memory")
             return Context(driver) if context else None
 
+    rtx = {} if kernels is None else {"IRuntimeCache": Kernels}
     return SimpleNamespace(
-        __name__="tensorrt", __version__="10.16", ILogger=Logger, Runtime=Runtime, nptype=lambda kind: kind
+        __name__="tensorrt", __version__="10.16", ILogger=Logger, Runtime=Runtime, nptype=lambda kind: kind, **rtx
     )
 
 
@@ -241,6 +267,15 @@ def test_what_cannot_be_loaded_is_one_line_and_leaves_nothing(
         EngineRuntime(package(driver, **faults), plan, CHECKPOINT, Options("tensorrt", "fp16", batch=2))
     assert str(plan) in str(caught.value) and "\n" not in str(caught.value)
     assert not driver.memory and not driver.objects
+
+
+def test_kernels_finished_at_the_first_start_are_kept(driver: Driver, plan: Path) -> None:
+    for expected in ([], [b"finished"]):
+        kernels = Kernels()
+        runtime = EngineRuntime(package(driver, kernels=kernels), plan, CHECKPOINT, Options("tensorrt_rtx", batch=2))
+        runtime.close()
+        assert kernels.read == expected
+    assert plan.with_suffix(".kernels").read_bytes() == b"finished"
 
 
 def test_a_fault_while_running_is_one_line(driver: Driver, plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path_factory.getbasetemp() / "cache-tensorrt"
+    folder = tmp_path_factory.getbasetemp() / "cache"
     monkeypatch.setenv("QDTRACK_CACHE", str(folder))
     return folder
 
