@@ -14,7 +14,9 @@ from qdtrack_model.runtimes.engine_builder import PRECISIONS, import_package, ke
 
 __all__ = ["CAPABILITIES", "PRECISIONS", "build", "load", "missing"]
 
-CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")  # of tensorrt_rtx.ComputeCapability, version 1.7
+# Those of tensorrt_rtx.ComputeCapability (version 1.7) but 7.5: for it the builder refuses matrix products in float32,
+# and every network has some.
+CAPABILITIES = ("8.0", "8.6", "8.9", "12.0", "12.1")
 INSTALL = 'TensorRT for RTX is not installed: pip install "qdtrack[tensorrt-rtx]"'
 CUDA = 'cuda-bindings is not installed: pip install "qdtrack[tensorrt-rtx]"'
 
@@ -47,7 +49,7 @@ def build(checkpoint: Checkpoint, options: Options, capability: str | None = Non
     if wanted not in CAPABILITIES:
         raise ValueError(
             f"compute capability: got {wanted}, TensorRT for RTX builds for {', '.join(CAPABILITIES)}; others, such as "
-            "8.7 (Orin) and 9.0 (Hopper), take classic TensorRT"
+            "7.5 (Turing), 8.7 (Orin) and 9.0 (Hopper), take classic TensorRT"
         )
     return keep_engine(import_package("tensorrt_rtx"), checkpoint, options, {"capability": wanted}, wanted, progress)
 

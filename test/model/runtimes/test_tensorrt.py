@@ -119,9 +119,9 @@ def test_int8_needs_a_graph(weights: Checkpoint) -> None:
 
 
 @needs_tensorrt_rtx
-@pytest.mark.parametrize("capability", ["8.7", "9.0"])
+@pytest.mark.parametrize("capability", ["7.5", "8.7", "9.0"])
 def test_gpus_that_need_classic_tensorrt_are_told_so(weights: Checkpoint, capability: str) -> None:
-    with pytest.raises(ValueError, match=rf"got {capability}, TensorRT for RTX builds for 7\.5.*take classic TensorRT"):
+    with pytest.raises(ValueError, match=rf"got {capability}, TensorRT for RTX builds for 8\.0.*take classic TensorRT"):
         runtimes.build(weights, Options("tensorrt_rtx"), capability)
 
 
