@@ -28,12 +28,13 @@ RUNTIMES = {  # by what a person calls them
     "onnxruntime": "qdtrack_model.runtimes.onnx",
     "tensorrt": "qdtrack_model.runtimes.tensorrt",
     "tensorrt_rtx": "qdtrack_model.runtimes.tensorrt_rtx",
+    "aotinductor": "qdtrack_model.runtimes.aotinductor",
     "torch": "qdtrack_model.runtimes.torch",
     "torch_tensorrt": "qdtrack_model.runtimes.torch_tensorrt",
 }
-ON_GPU: tuple[str, ...] = ("tensorrt", "tensorrt_rtx", "torch_tensorrt", "torch")  # best first
+ON_GPU: tuple[str, ...] = ("tensorrt", "tensorrt_rtx", "torch_tensorrt", "aotinductor", "torch")  # best first
 ON_CPU: tuple[str, ...] = ("onnxruntime", "torch")  # best first; exact ones alone
-COMPILED = ("tensorrt", "tensorrt_rtx", "torch_tensorrt")  # those that can build ahead of time, see `build`
+COMPILED = ("tensorrt", "tensorrt_rtx", "torch_tensorrt", "aotinductor")  # those that can build ahead of time, see `build`
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 
 

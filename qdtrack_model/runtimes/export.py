@@ -70,7 +70,7 @@ def export_onnx(checkpoint: Checkpoint, path: Path, precision: str = "fp32", bat
         raise GraphError(f"{checkpoint.path}: is an exported graph already; give the weights (.safetensors)")
     height, width = checkpoint.config.input_size
     images = torch.zeros((batch, height, width, 3), dtype=torch.uint8)
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             deployed(checkpoint, precision),
             (images,),
@@ -131,7 +131,7 @@ def graph_of(checkpoint: Checkpoint, precision: str = "fp32", batch: int = 1) ->
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the exporter's remarks about optional packages and its progress prints."""
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)

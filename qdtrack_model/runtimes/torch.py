@@ -1,16 +1,30 @@
-"""Eager torch, on the CPU or on a GPU."""
+"""Eager torch, on the CPU or on a GPU: the reference that the others are held against."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qdtrack_model.checkpoints import Checkpoint
-from qdtrack_model.runtimes import Options, check_images, in_batches, resident_memory, to_detections
+from qdtrack_model.runtimes import (
+    Options,
+    RuntimeUnavailable,
+    check_images,
+    in_batches,
+    resident_memory,
+    to_detections,
+)
 from qdtrack_model.runtimes.export import deployed
 from qdtrack_model.structures import Array, Detections
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
 
 PRECISIONS = ("fp32", "fp16", "bf16")
 
@@ -23,7 +37,11 @@ def missing() -> str | None:
 
 
 class TorchRuntime:
-    """The network as it is, on the GPU where there is one."""
+    """The network as it is, on the GPU where there is one.
+
+    Raises:
+        RuntimeUnavailable: the GPU has too little memory.
+    """
 
     name = "torch"
 
@@ -32,19 +50,47 @@ class TorchRuntime:
 
         self.config = checkpoint.config
         self._torch, self._batch = torch, options.batch
+        self._precision = options.precision
         cuda = torch.cuda.is_available()
         self._device = torch.device("cuda" if cuda else "cpu")
         place = torch.cuda.get_device_name(0) if cuda else f"cpu, {options.cores} threads"
         self.device = f"{place}, {options.precision}"
-        if not cuda:
+        if cuda:
+            torch.backends.cudnn.benchmark = True  # shapes never change: the first call looks for the best kernels
+            torch.backends.cudnn.allow_tf32 = False  # fp32 is what it says; for speed there are fp16 and bf16
+        else:
             torch.set_num_threads(options.cores)
         self._before = self._used()
-        network = deployed(checkpoint, options.precision)
-        self._network = network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # Only from page-locked memory does the GPU fetch images by itself.
+        size = (self._batch, *self.config.input_size, 3)
+        self._host = torch.zeros(size, dtype=torch.uint8, pin_memory=cuda)
+        with self._enough_memory():
+            self._call = self._prepare(checkpoint, options)
         self.memory = 0
 
+    def _prepare(self, checkpoint: Checkpoint, options: Options) -> Callable[[], Sequence[Tensor]]:
+        """What computes the outputs, on the CPU, of the images in ``_host``."""
+        network = deployed(checkpoint, options.precision)
+        network = network.to(self._device, memory_format=self._torch.channels_last)  # type: ignore[call-overload]
+        return lambda: [x.cpu() for x in network(self._host.to(self._device, non_blocking=True))]
+
     def _used(self) -> int:
-        return self._torch.cuda.memory_reserved() if self._device.type == "cuda" else resident_memory()
+        if self._device.type == "cpu":
+            return resident_memory()
+        free, total = self._torch.cuda.mem_get_info()
+        return total - free
+
+    @contextlib.contextmanager
+    def _enough_memory(self) -> Iterator[None]:
+        """Gives the GPU's lack of memory a name."""
+        try:
+            yield
+        except self._torch.OutOfMemoryError:
+            height, width = self.config.input_size
+            raise RuntimeUnavailable(
+                f"{self.name}: the GPU's memory is too small for {self._batch} x {height}x{width} in "
+                f"{self._precision}; take a smaller batch or input, fp16, or end other programs on the GPU"
+            ) from None
 
     def warm_up(self) -> None:
         self.infer(np.zeros((self._batch, *self.config.input_size, 3), np.uint8))
@@ -54,13 +100,14 @@ class TorchRuntime:
         check_images(images, self.config)
         rows: list[Any] = []
         for part in in_batches(images, self._batch):
-            with self._torch.inference_mode():
-                outputs = self._network(self._torch.from_numpy(part).to(self._device))
-            rows += zip(*(output.cpu().numpy() for output in outputs), strict=True)
-        return [to_detections(row, self.config.score_floor) for row in rows[: len(images)]]
+            self._host.numpy()[...] = part
+            with self._torch.inference_mode(), self._enough_memory():
+                outputs = [output.numpy() for output in self._call()]
+            rows += [to_detections(row, self.config.score_floor) for row in zip(*outputs, strict=True)]
+        return rows[: len(images)]
 
     def close(self) -> None:
-        del self._network
+        del self._call
         if self._device.type == "cuda":
             self._torch.cuda.empty_cache()
 

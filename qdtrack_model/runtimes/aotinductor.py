@@ -1,0 +1,150 @@
+"""AOTInductor: the network compiled ahead of time by torch, for a CPU or, as one CUDA graph, for a GPU."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import platform
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qdtrack_model.checkpoints import Checkpoint
+from qdtrack_model.runtimes import Options, RuntimeUnavailable, gpu
+from qdtrack_model.runtimes.cache import Identity, keep
+from qdtrack_model.runtimes.export import deployed, graph_identity, quiet
+from qdtrack_model.runtimes.torch import TorchRuntime
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+PRECISIONS = ("fp16", "bf16", "fp32") if gpu.find() else ("fp32", "bf16")
+
+
+def missing() -> str | None:
+    """What this runtime lacks here."""
+    if importlib.util.find_spec("torch") is None:
+        return "torch is not installed: pip install torch"
+    compiler = os.environ.get("CXX", "g++")
+    if shutil.which(compiler) is None:
+        return f"no C++ compiler ({compiler}): apt install g++, or name yours in CXX"
+    if gpu.find():
+        import torch
+
+        if not torch.cuda.is_available():
+            return f"torch {torch.__version__} cannot use the GPU: install a torch made for CUDA"
+        if importlib.util.find_spec("triton") is None:
+            return "triton is not installed, which torch compiles for the GPU with: pip install triton"
+    return None
+
+
+def _processor() -> str:
+    """What a program compiled for this very machine can run on: GPU and compute capability, or model of the CPU."""
+    import torch
+
+    found = gpu.find()
+    if found is not None:
+        return f"{found.name}, {found.capability[0]}.{found.capability[1]}"
+    capability = f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return capability
+    return ", ".join([capability, *(line.split(":")[1].strip() for line in lines if line.startswith("model name"))][:2])
+
+
+def identity(checkpoint: Checkpoint, precision: str, batch: int) -> Identity:
+    """What a compiled package depends on."""
+    import torch
+
+    kind = "cuda" if gpu.find() else "cpu"
+    own = {"runtime": "aotinductor", "torch": torch.__version__, "device": kind, "processor": _processor()}
+    return {**graph_identity(checkpoint, precision, batch), **own}
+
+
+def build(checkpoint: Checkpoint, options: Options) -> Path:
+    """The compiled package (``.pt2``) of ``checkpoint``: compiled on first use, minutes for a large one, and kept.
+
+    Raises:
+        CacheError: the cache folder cannot be written.
+        RuntimeUnavailable: it cannot be compiled here.
+    """
+    precision, batch = options.precision, options.batch
+
+    def compile_to(path: Path) -> None:
+        log.info("compiling %s for this machine: this takes a minute or more, once", checkpoint.path.name)
+        _compile(checkpoint, precision, batch, path)
+
+    return keep(checkpoint.path.stem, ".pt2", identity(checkpoint, precision, batch), compile_to)
+
+
+def _compile(checkpoint: Checkpoint, precision: str, batch: int, path: Path) -> None:
+    import torch
+    from torch._inductor import aoti_compile_and_package
+
+    device = "cuda" if gpu.find() else "cpu"
+    network = deployed(checkpoint, precision).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images = torch.zeros((batch, *checkpoint.config.input_size, 3), dtype=torch.uint8, device=device)
+    # Otherwise the number of threads of the machine that compiles is a constant of the program.
+    settings = {"cpp.dynamic_threads": True}
+    try:
+        with quiet(), torch.no_grad():
+            program = torch.export.export(network, (images,))
+            aoti_compile_and_package(program, package_path=str(path), inductor_configs=settings)
+    except torch.OutOfMemoryError:
+        raise  # named where the runtime is loaded
+    except RuntimeError as error:  # of compilers, linkers and torch itself
+        raise RuntimeUnavailable(f"aotinductor cannot compile {checkpoint.path.name}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+class AotInductorRuntime(TorchRuntime):
+    """The compiled network; on a GPU one CUDA graph from the images in page-locked memory to the outputs there.
+
+    Raises:
+        CacheError: the compiled package cannot be kept.
+        RuntimeUnavailable: it cannot be compiled, or the GPU has too little memory.
+    """
+
+    name = "aotinductor"
+
+    def _prepare(self, checkpoint: Checkpoint, options: Options) -> Callable[[], Sequence[Tensor]]:
+        from torch._inductor import aoti_load_package
+
+        cuda = self._device.type == "cuda"
+        # Several threads at once would each need outputs of their own, and break the capture of a CUDA graph.
+        model = aoti_load_package(str(build(checkpoint, options)), run_single_threaded=cuda)
+        return self._capture(model) if cuda else lambda: model(self._host)
+
+    def _capture(self, model: Callable[[Tensor], Sequence[Tensor]]) -> Callable[[], Sequence[Tensor]]:
+        """Copies and network recorded once; a replay costs one launch instead of one for each of hundreds of kernels."""
+        torch = self._torch
+        images = torch.zeros_like(self._host, device=self._device)
+        stream = torch.cuda.Stream()
+        with torch.inference_mode(), torch.cuda.stream(stream):
+            for _ in range(3):  # kernels are loaded and chosen at the first calls, which cannot be recorded
+                outputs = model(images)
+            hosts = [torch.empty(x.shape, dtype=x.dtype, pin_memory=True) for x in outputs]
+            stream.synchronize()
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, stream=stream):
+                images.copy_(self._host, non_blocking=True)
+                for host, output in zip(hosts, model(images), strict=True):
+                    host.copy_(output, non_blocking=True)
+
+        def replay() -> Sequence[Tensor]:
+            graph.replay()
+            torch.cuda.current_stream().synchronize()
+            return hosts
+
+        return replay
+
+
+load = AotInductorRuntime
