@@ -124,7 +124,7 @@ class AotInductorRuntime(TorchRuntime):
         return self._capture(model) if cuda else lambda: model(self._host)
 
     def _capture(self, model: Callable[[Tensor], Sequence[Tensor]]) -> Callable[[], Sequence[Tensor]]:
-        """Copies and network recorded once; a replay costs one launch instead of one for each of hundreds of kernels."""
+        """Copies and network recorded once: a replay is one launch instead of one for each of hundreds of kernels."""
         torch = self._torch
         images = torch.zeros_like(self._host, device=self._device)
         stream = torch.cuda.Stream()

@@ -1,0 +1,296 @@
+"""How fast each runtime runs each network on this machine, in one run, against eager torch and against the floor.
+
+    python benchmarks/runtimes.py [--models street light mot17] [--runtimes onnxruntime openvino:bf16 torch]
+                                  [--threads 2] [--rounds 20] [--batch 1] [--size 480x800] [--numerics]
+                                  [--markdown FILE] [--json FILE]
+
+A model is the name of shipped weights, a file, or a preset, whose weights are seeded then: speed does not depend on
+what a network has learned. Every runtime works in a process of its own, and they take turns, so that a change in the
+machine's speed meets all alike. The same command measures a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
+
+from floor import peaks, work_of
+from models import deviation, exact, open_model, resized, street_images
+
+from qdtrack_model import checkpoints, runtimes
+from qdtrack_model.checkpoints import Checkpoint
+from qdtrack_model.config import QDTrackConfig
+from qdtrack_model.runtimes import gpu
+from qdtrack_model.structures import Detections
+
+COLUMNS = {  # key of a row -> heading and format
+    "runtime": ("runtime", "{}"),
+    "precision": ("precision", "{}"),
+    "p50_ms": ("ms p50", "{:.1f}"),
+    "p95_ms": ("p95", "{:.1f}"),
+    "images_per_second": ("images/s", "{:.1f}"),
+    "memory_mb": ("MB", "{:.0f}"),
+    "first_frame_s": ("first frame s", "{:.1f}"),
+    "vs_torch": ("vs torch", "{:.2f}x"),
+    "vs_torchvision": ("vs torchvision", "{:.2f}x"),
+    "floor_ms": ("floor ms", "{:.2f}"),
+    "floor_share": ("of floor", "{:.0%}"),
+    "matched": ("matched", "{}"),
+    "box_error": ("box error px", "{:.3f}"),
+    "score_error": ("score error", "{:.1e}"),
+}
+
+
+class Worker:
+    """A process with one loaded runtime, or with torchvision's detector, that works when told to."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        self.job = job
+        command = [sys.executable, __file__, "--worker", json.dumps(job)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.facts: dict[str, Any] = self._answer()
+        self.seconds: list[float] = []
+
+    def _answer(self) -> Any:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        return json.loads(line) if line else {"error": "its process ended without a word, see above"}
+
+    def turn(self) -> None:
+        assert self._process.stdin
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        answer = self._answer()
+        if "error" in answer:
+            raise SystemExit(f"{self.job['model']}, {self.job['runtime']} {self.job['precision']}: {answer['error']}")
+        self.seconds.append(answer["seconds"])
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+def work(job: dict[str, Any]) -> None:
+    """The other side of :class:`Worker`: facts first, then one inference for each line read."""
+    channel = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what libraries print must not get in between
+    try:
+        call, facts = _load_torchvision(job) if job["runtime"] == "torchvision" else _load(job)
+    except (RuntimeError, ValueError, MemoryError) as error:
+        print(json.dumps({"error": str(error).splitlines()[0]}), file=channel)
+        return
+    print(json.dumps(facts), file=channel)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        call()
+        print(json.dumps({"seconds": time.perf_counter() - start}), file=channel)
+
+
+def _load(job: dict[str, Any]) -> tuple[Callable[[], object], dict[str, Any]]:
+    checkpoint = resized(checkpoints.load(job["path"]), tuple(job["size"]))
+    images = street_images(checkpoint, job["batch"])
+    options = runtimes.Options(job["runtime"], job["precision"], job["threads"], job["batch"])
+    start = time.perf_counter()
+    runtime = runtimes.load(checkpoint, options)
+    runtime.warm_up()
+    facts = {"first_frame_s": time.perf_counter() - start, "memory_mb": runtime.memory / 1e6, "device": runtime.device}
+    found = runtime.infer(images)
+    facts["found"] = [[x.tolist() for x in (one.boxes, one.scores, one.labels)] for one in found]
+    return lambda: runtime.infer(images), facts
+
+
+def _load_torchvision(job: dict[str, Any]) -> tuple[Callable[[], object], dict[str, Any]]:
+    from torchvision.models.detection import fasterrcnn_resnet50_fpn
+
+    height, width = job["size"]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.set_num_threads(job["threads"])
+    network = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, min_size=height, max_size=width)
+    network = network.eval().to(device)
+    images = [torch.rand(3, height, width, device=device) for _ in range(job["batch"])]
+
+    @torch.inference_mode()
+    def infer() -> object:
+        return [found["scores"].cpu() for found in network(images)]
+
+    infer()
+    return infer, {}
+
+
+def torchvision_lacks() -> str | None:
+    """Why torchvision's detector cannot be the reference, or None where it can."""
+    try:
+        import torchvision.models.detection  # noqa: F401
+    except (ImportError, RuntimeError) as error:  # RuntimeError: made for another torch
+        return str(error).splitlines()[0]
+    return None
+
+
+def started(job: dict[str, Any], checkpoint: Checkpoint) -> Worker | None:
+    """A worker whose first frame came from a warm cache, or None, with the reason printed."""
+    what = f"{job['model']}, {job['runtime']} {job['precision']}"
+    print(f"loading {what}", file=sys.stderr)
+    if job["runtime"] != "torchvision":
+        options = runtimes.Options(job["runtime"], job["precision"], job["threads"], job["batch"])
+        try:
+            runtimes.load(checkpoint, options).close()  # fills the cache
+        except (RuntimeError, ValueError, MemoryError) as error:
+            print(f"left out: {what}: {str(error).splitlines()[0]}")
+            return None
+    worker = Worker(job)
+    if "error" not in worker.facts:
+        return worker
+    worker.close()
+    print(f"left out: {what}: {worker.facts['error']}")
+    return None
+
+
+def wanted(names: Sequence[str] | None) -> list[tuple[str, str]]:
+    """Runtimes and precisions: those named, as NAME or NAME:PRECISION, or all that can run here."""
+    if names is None:
+        names = [name for name in runtimes.RUNTIMES if runtimes.module_of(name).missing() is None]
+    pairs = [(name, precision or "auto") for name, _, precision in (text.partition(":") for text in names)]
+    return [(n, runtimes.module_of(n).PRECISIONS[0] if p == "auto" else p) for n, p in pairs]
+
+
+def row_of(
+    worker: Worker, workers: Sequence[Worker], work: tuple[int, int] | None, peak: dict[str, float]
+) -> dict[str, Any]:
+    """The line of the table of one runtime and model."""
+    job = worker.job
+    median, late = np.percentile(worker.seconds, [50, 95]) * 1e3
+    medians = {
+        other.job["runtime"]: float(np.median(other.seconds)) * 1e3
+        for other in reversed(workers)  # of several precisions the first counts
+        if other.job["size"] == job["size"] and other.job["model"] in (job["model"], "Faster R-CNN")
+    }
+    row: dict[str, Any] = {key: job[key] for key in ("model", "size", "batch", "runtime", "precision")}
+    row |= {"p50_ms": median, "p95_ms": late, "images_per_second": 1e3 * job["batch"] / median}
+    row |= {key: worker.facts[key] for key in ("device", "memory_mb", "first_frame_s") if key in worker.facts}
+    for other in ("torch", "torchvision"):
+        if other in medians:
+            row[f"vs_{other}"] = medians[other] / median
+    if work and job["precision"] in peak:
+        operations, values = work
+        moved = values * (4 if job["precision"] == "fp32" else 2)
+        floor = 1e3 * max(operations / peak[job["precision"]], moved / peak["copy"])
+        row |= {"gflop": operations / 1e9, "moved_mb": moved / 1e6, "floor_ms": floor, "floor_share": floor / median}
+    return row
+
+
+def machine(threads: int) -> str:
+    """What this was measured on."""
+    found = gpu.find()
+    return f"{found.name if found else f'CPU, {threads} threads'}, torch {torch.__version__}"
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The report as text."""
+    peak = ", ".join(f"{value / 1e9:.0f} GFLOP/s {name}" for name, value in report["peak"].items() if name != "copy")
+    lines = [
+        f"{report['machine']}, {report['rounds']} rounds; peak {peak}, copy {report['peak']['copy'] / 1e9:.1f} GB/s"
+    ]
+    lines += report["notes"]
+    models = dict.fromkeys((row["model"], *row["size"], row["batch"]) for row in report["rows"])
+    for model, height, width, batch in models:
+        rows = [r for r in report["rows"] if (r["model"], *r["size"], r["batch"]) == (model, height, width, batch)]
+        columns = {key: column for key, column in COLUMNS.items() if any(key in row for row in rows)}
+        lines += ["", f"**{model}**, {height}x{width}, batch {batch}", ""]
+        lines += ["| " + " | ".join(heading for heading, _ in columns.values()) + " |"]
+        lines += ["|" + " --- |" * len(columns)]
+        for row in rows:
+            cells = [form.format(row[key]) if key in row else "" for key, (_, form) in columns.items()]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Everything, as it is written to JSON."""
+    torch.set_num_threads(args.threads)
+    lacks = torchvision_lacks()
+    notes = [f"torchvision's Faster R-CNN takes no part: {lacks}"] if lacks else []
+    pairs = wanted(args.runtimes)
+    workers: list[Worker] = []
+    work: dict[str, tuple[int, int]] = {}
+    references: dict[str, list[Detections]] = {}
+    for model in args.models:
+        checkpoint = open_model(model, folder, args.size)
+        images = street_images(checkpoint, args.batch)
+        work[model] = work_of(checkpoint, images)
+        if args.numerics:
+            references[model] = exact(checkpoint, images)
+        job = {"path": str(checkpoint.path), "size": list(checkpoint.config.input_size)}
+        job |= {"batch": args.batch, "threads": args.threads}
+        jobs = [{**job, "model": model, "runtime": runtime, "precision": precision} for runtime, precision in pairs]
+        known = any((w.job["runtime"], w.job["size"]) == ("torchvision", job["size"]) for w in workers)
+        if isinstance(checkpoint.config, QDTrackConfig) and not lacks and not known:
+            jobs.append({**job, "model": "Faster R-CNN", "runtime": "torchvision", "precision": "fp32"})
+        workers += [worker for job in jobs if (worker := started(job, checkpoint))]
+    peak = peaks(sorted({worker.job["precision"] for worker in workers}))
+    for step in range(args.rounds + 1):
+        for worker in workers:
+            time.sleep(0.02)  # the threads of the last one still spin for a moment
+            worker.turn()
+            if step == 0:
+                worker.seconds.clear()
+    rows = []
+    for worker in workers:
+        worker.close()
+        row = row_of(worker, workers, work.get(worker.job["model"]), peak)
+        if worker.job["model"] in references:
+            found = [Detections(*one, np.empty((len(one[0]), 0))) for one in worker.facts["found"]]
+            row |= deviation(found, references[worker.job["model"]])
+        rows.append(row)
+    return {"machine": machine(args.threads), "rounds": args.rounds, "peak": peak, "notes": notes, "rows": rows}
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """HEIGHTxWIDTH as two numbers."""
+    height, _, width = text.partition("x")
+    return int(height), int(width)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=["street", "light", "mot17"])
+    parser.add_argument(
+        "--runtimes", nargs="+", metavar="NAME[:PRECISION]", help="all that can run here when not given"
+    )
+    parser.add_argument("--threads", type=int, default=runtimes.usable_cores())
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--size", type=size_of, metavar="HEIGHTxWIDTH", help="instead of the models' own input sizes")
+    parser.add_argument("--numerics", action="store_true", help="compare detections with the network in float64")
+    parser.add_argument("--markdown", type=Path, help="write the tables to this file")
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--worker", type=json.loads, help=argparse.SUPPRESS)
+    args = parser.parse_args(arguments)
+    if args.worker:
+        work(args.worker)
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        report = measure(args, Path(folder))
+    text = markdown(report)
+    print(text, end="")
+    if args.markdown:
+        args.markdown.write_text(text, encoding="utf-8")
+    if args.json:
+        args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""``benchmarks/runtimes.py`` on a tiny network of random weights: what it writes, not how fast."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from qdtrack_model import checkpoints
+from qdtrack_model.config import OneShotConfig, QDTrackConfig, QuasiDenseConfig
+from qdtrack_model.networks import build
+from qdtrack_model.structures import Detections
+
+MODEL = QDTrackConfig(
+    classes=("pedestrian",), input_size=(64, 96), depth=18, style="pytorch", channels=32, head_width=32,
+    embedding_size=16, sampling=2, clip_boxes=True, proposals_per_level=20, proposals=20, max_detections=8,
+    score_floor=0.1,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> ModuleType:
+    """``benchmarks/runtimes.py``."""
+    path = Path(__file__).parents[3] / "benchmarks" / "runtimes.py"
+    spec = importlib.util.spec_from_file_location("benchmark_runtimes", path)
+    assert spec and spec.loader
+    before = list(sys.path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.path[:] = before
+    return module
+
+
+@pytest.mark.slow
+def test_one_run_writes_both_files(
+    benchmark: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("QDTRACK_CACHE", str(tmp_path / "cache"))
+    torch.manual_seed(0)
+    weights = tmp_path / "tiny.safetensors"
+    checkpoints.save(weights, build(MODEL), MODEL, QuasiDenseConfig(), {})
+    command = ["--models", str(weights), "--runtimes", "torch", "onnxruntime", "onnxruntime:fp16", "--threads", "1"]
+    files = ["--markdown", str(tmp_path / "table.md"), "--json", str(tmp_path / "figures.json")]
+    assert benchmark.main([*command, "--rounds", "2", "--size", "32x64", "--batch", "2", "--numerics", *files]) == 0
+
+    report = json.loads((tmp_path / "figures.json").read_text())
+    assert report["peak"].keys() == {"fp32", "copy"}
+    torch_row, onnx_row = report["rows"]
+    assert (torch_row["runtime"], onnx_row["runtime"]) == ("torch", "onnxruntime")
+    for row in report["rows"]:
+        assert (row["size"], row["batch"], row["precision"]) == ([32, 64], 2, "fp32")
+        assert 0 < row["p50_ms"] <= row["p95_ms"]
+        assert row["images_per_second"] == pytest.approx(2e3 / row["p50_ms"])
+        assert row["vs_torch"] == pytest.approx(torch_row["p50_ms"] / row["p50_ms"])
+        assert row["floor_share"] == pytest.approx(row["floor_ms"] / row["p50_ms"])
+        assert row["first_frame_s"] > 0
+        assert row["gflop"] > 0.1
+        matched, expected = row["matched"].split(" of ")
+        assert matched == expected
+        assert row["box_error"] < 0.01
+        assert row["score_error"] < 1e-4
+
+    table = (tmp_path / "table.md").read_text()
+    assert f"**{weights}**, 32x64, batch 2" in table
+    lines = [line for line in table.splitlines() if line.startswith("|")]
+    assert len(lines) == 4
+    assert len({line.count("|") for line in lines}) == 1
+    printed = capsys.readouterr().out
+    assert table in printed
+    assert f"left out: {weights}, onnxruntime fp16: precision: onnxruntime has no fp16" in printed
+
+
+def test_deviation_is_over_matched_detections_alone(benchmark: ModuleType) -> None:
+    def detections(boxes: list[list[float]], scores: list[float], labels: list[int]) -> Detections:
+        return Detections(np.array(boxes), np.array(scores), np.array(labels), np.empty((len(boxes), 0)))
+
+    expected = detections([[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]], [0.9, 0.8, 0.7], [0, 0, 1])
+    found = detections([[20, 0, 31, 10], [0, 0, 10, 10.5], [40, 0, 50, 10]], [0.78, 0.9, 0.7], [0, 0, 0])
+    deviation = benchmark.deviation([found], [expected])
+    assert deviation["matched"] == "2 of 3"
+    assert deviation["box_error"] == 1.0
+    assert deviation["score_error"] == pytest.approx(0.02, abs=1e-6)
+    none = detections([], [], [])
+    assert benchmark.deviation([none], [expected])["matched"] == "0 of 3"
+
+
+def test_the_work_of_a_network_is_that_of_its_layers(benchmark: ModuleType, tmp_path: Path) -> None:
+    config = OneShotConfig(input_size=(32, 64), width=0.125, max_detections=10)
+    checkpoints.save(tmp_path / "small.safetensors", build(config), config, QuasiDenseConfig(), {})
+    checkpoint = checkpoints.load(tmp_path / "small.safetensors")
+    one, four = (benchmark.work_of(checkpoint, np.zeros((b, 32, 64, 3), np.uint8)) for b in (1, 4))
+    assert four[0] == pytest.approx(4 * one[0], rel=0.01)
+    assert one[1] > sum(x.numel() for x in checkpoint.network().parameters() if x.ndim == 4)
+    assert one[1] < four[1] < 4 * one[1]
