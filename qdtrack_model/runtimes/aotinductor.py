@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from qdtrack_model.runtimes.export import deployed, graph_identity, quiet
 from qdtrack_model.runtimes.torch import TorchRuntime
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 log = logging.getLogger(__name__)
@@ -95,14 +97,30 @@ def _compile(checkpoint: Checkpoint, precision: str, batch: int, path: Path) -> 
         with quiet(), torch.no_grad():
             program = torch.export.export(network, (images,))
             aoti_compile_and_package(program, package_path=str(path), inductor_configs=settings)
-    except torch.OutOfMemoryError:
-        raise  # named where the runtime is loaded
     except RuntimeError as error:  # of compilers, linkers and torch itself
+        if "out of memory" in str(error):
+            raise  # named where the runtime is loaded
         raise RuntimeUnavailable(f"aotinductor cannot compile {checkpoint.path.name}: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """A CUDA graph and the page-locked tensors that it fills; ``read`` is what it reads but does not keep alive."""
+
+    graph: torch.cuda.CUDAGraph
+    outputs: list[Tensor]
+    read: tuple[object, ...]
+
+    def __call__(self) -> list[Tensor]:
+        import torch
+
+        self.graph.replay()
+        torch.cuda.current_stream().synchronize()
+        return self.outputs
 
 
 class AotInductorRuntime(TorchRuntime):
@@ -119,8 +137,11 @@ class AotInductorRuntime(TorchRuntime):
         from torch._inductor import aoti_load_package
 
         cuda = self._device.type == "cuda"
-        # Several threads at once would each need outputs of their own, and break the capture of a CUDA graph.
-        model = aoti_load_package(str(build(checkpoint, options)), run_single_threaded=cuda)
+        package = build(checkpoint, options)
+        if cuda:
+            self._torch.cuda.empty_cache()  # what compiling took
+        # Its locks for callers from several threads would break the capture of a CUDA graph.
+        model = aoti_load_package(str(package), run_single_threaded=cuda)
         return self._capture(model) if cuda else lambda: model(self._host)
 
     def _capture(self, model: Callable[[Tensor], Sequence[Tensor]]) -> Callable[[], Sequence[Tensor]]:
@@ -139,12 +160,7 @@ class AotInductorRuntime(TorchRuntime):
                 for host, output in zip(hosts, model(images), strict=True):
                     host.copy_(output, non_blocking=True)
 
-        def replay() -> Sequence[Tensor]:
-            graph.replay()
-            torch.cuda.current_stream().synchronize()
-            return hosts
-
-        return replay
+        return _Recording(graph, hosts, (model, images))
 
 
 load = AotInductorRuntime

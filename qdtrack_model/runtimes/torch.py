@@ -85,7 +85,9 @@ class TorchRuntime:
         """Gives the GPU's lack of memory a name."""
         try:
             yield
-        except self._torch.OutOfMemoryError:
+        except RuntimeError as error:  # torch's own OutOfMemoryError, and what CUDA tells compiled code
+            if "out of memory" not in str(error):
+                raise
             height, width = self.config.input_size
             raise RuntimeUnavailable(
                 f"{self.name}: the GPU's memory is too small for {self._batch} x {height}x{width} in "
