@@ -8,7 +8,7 @@ import re
 
 from qdtrack_model import checkpoints, runtimes
 from qdtrack_model.arguments import positive_integer
-from qdtrack_model.runtimes import Options, RuntimeUnavailable
+from qdtrack_model.runtimes import Options, RuntimeUnavailable, gpu
 from qdtrack_model.runtimes.cache import manifest_path, read_manifest
 
 
@@ -58,6 +58,8 @@ def _best() -> str:
     for name in runtimes.ON_GPU:
         if name in runtimes.COMPILED:
             lacking = runtimes.module_of(name).missing()
+            if lacking is None and gpu.find() is None:
+                lacking = f"only for the CPU, with --runtime {name}"
             if lacking is None:
                 return name
             reasons.append(f"{name}: {lacking}")

@@ -34,7 +34,7 @@ RUNTIMES = {  # by what a person calls them
 }
 ON_GPU: tuple[str, ...] = ("tensorrt", "tensorrt_rtx", "torch_tensorrt", "aotinductor", "torch")  # best first
 ON_CPU: tuple[str, ...] = ("onnxruntime", "torch")  # best first; exact ones alone
-COMPILED = ("tensorrt", "tensorrt_rtx", "torch_tensorrt", "aotinductor")  # those that can build ahead of time, see `build`
+COMPILED = ("tensorrt", "tensorrt_rtx", "torch_tensorrt", "aotinductor")  # can build ahead of time, see `build`
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 
 

@@ -44,13 +44,10 @@ def missing() -> str | None:
     return None
 
 
-def _processor() -> str:
-    """What a program compiled for this very machine can run on: GPU and compute capability, or model of the CPU."""
+def _cpu() -> str:
+    """What a program compiled for the CPU here can run on: its instructions and its model."""
     import torch
 
-    found = gpu.find()
-    if found is not None:
-        return f"{found.name}, {found.capability[0]}.{found.capability[1]}"
     capability = f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -63,18 +60,28 @@ def identity(checkpoint: Checkpoint, precision: str, batch: int) -> Identity:
     """What a compiled package depends on."""
     import torch
 
-    kind = "cuda" if gpu.find() else "cpu"
-    own = {"runtime": "aotinductor", "torch": torch.__version__, "device": kind, "processor": _processor()}
-    return {**graph_identity(checkpoint, precision, batch), **own}
+    found = gpu.find()
+    here = found.identity() if found else {"cpu": _cpu()}
+    own = {"runtime": "aotinductor", "torch": torch.__version__, "device": "cuda" if found else "cpu"}
+    return {**graph_identity(checkpoint, precision, batch), **own, **here}
 
 
-def build(checkpoint: Checkpoint, options: Options) -> Path:
-    """The compiled package (``.pt2``) of ``checkpoint``: compiled on first use, minutes for a large one, and kept.
+def build(checkpoint: Checkpoint, options: Options, capability: str | None = None, progress: bool = False) -> Path:
+    """The compiled package for the GPU or CPU here, built where it is not in the cache yet; see ``CompilingModule``.
+
+    It takes a minute or more and shows no progress.
 
     Raises:
+        ValueError: a compute capability that is not that of the GPU here.
         CacheError: the cache folder cannot be written.
         RuntimeUnavailable: it cannot be compiled here.
     """
+    absent, found = missing(), gpu.find()
+    if absent is not None:
+        raise RuntimeUnavailable(absent)
+    if capability is not None and (found is None or capability != found.compute):
+        place = f"the GPU here, {found.compute}" if found else "the CPU where there is no GPU"
+        raise ValueError(f"compute capability: got {capability}, AOTInductor compiles for {place}")
     precision, batch = options.precision, options.batch
 
     def compile_to(path: Path) -> None:

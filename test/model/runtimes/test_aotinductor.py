@@ -68,9 +68,21 @@ def test_every_part_of_the_machine_is_in_the_identity(
     here = aotinductor.identity(checkpoint, "fp16", 1)
     monkeypatch.setattr(aotinductor.gpu, "find", lambda: aotinductor.gpu.Gpu("Orin", (8, 7), 12060))
     there = aotinductor.identity(checkpoint, "fp16", 1)
-    assert (there["device"], there["processor"]) == ("cuda", "Orin, 8.7")
-    assert here["processor"] != there["processor"]
+    assert here["device"] == "cpu"
+    assert here["cpu"]
+    assert there["device"] == "cuda"
+    assert "Orin" in there.values()
+    assert "8.7" in there.values()
     assert there != aotinductor.identity(checkpoint, "fp32", 1) != aotinductor.identity(checkpoint, "fp32", 2)
+
+
+@pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
+def test_it_compiles_for_this_machine_alone(
+    checkpoint: checkpoints.Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aotinductor.gpu, "find", lambda: None)
+    with pytest.raises(ValueError, match=r"got 8\.9, AOTInductor compiles for the CPU where there is no GPU"):
+        aotinductor.build(checkpoint, Options("aotinductor", "fp32"), "8.9")
 
 
 def test_what_is_missing_is_named(checkpoint: checkpoints.Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
