@@ -96,7 +96,9 @@ class OneShotNetwork(nn.Module):
     def describe(self, features: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What is at flat cell indices (B, K): offsets (B, K, 2), sides (B, K, 4) in cells, embeddings (B, K, D)."""
         patches = gather_patches(features, index)
-        box = self.box(F.relu(self.box_hidden(patches))).float()  # half precision is too coarse for cells
+        # In full precision: eight bits of a logarithm of sides are boxes off by whole pixels.
+        hidden = F.relu(self.box_hidden(patches)).float()
+        box = F.linear(hidden, self.box.weight.float(), self.box.bias.float()).float()  # autocast gives half
         embeddings = self.embedding(F.relu(self.embedding_hidden(patches)))
         return box[..., :2], box[..., 2:].clamp(max=6.0).exp(), embeddings
 

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 RUNTIMES = {  # by what a person calls them
     "onnxruntime": "qdtrack_model.runtimes.onnx",
+    "openvino": "qdtrack_model.runtimes.openvino",
     "tensorrt": "qdtrack_model.runtimes.tensorrt",
     "tensorrt_rtx": "qdtrack_model.runtimes.tensorrt_rtx",
     "aotinductor": "qdtrack_model.runtimes.aotinductor",
@@ -155,9 +156,16 @@ def choose(checkpoint: Checkpoint) -> tuple[str, str]:
     for name in ON_GPU if found else ON_CPU:
         lacking = _unsuitable(name, checkpoint)
         if lacking is None:
-            return name, reason
+            return name, reason if found or checkpoint.graph else _advised(reason)
         reason += f"; not {name}: {lacking}"
     raise RuntimeUnavailable(f"no runtime can run {checkpoint.path.name} here: {reason}")
+
+
+def _advised(reason: str) -> str:
+    """The reason for an exact runtime on the CPU, with what would be faster."""
+    from qdtrack_model.runtimes.openvino import advice
+
+    return "; ".join(filter(None, (reason, advice())))
 
 
 def _unsuitable(name: str, checkpoint: Checkpoint) -> str | None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 OUTPUTS = ("boxes", "scores", "labels", "embeddings")
 FLOATS = ("fp32", "fp16", "bf16")  # what a graph can be exported to; int8 needs data, see quantization.py
-GRAPH_VERSION = 3  # raise when networks compute differently from the same weights
+GRAPH_VERSION = 4  # raise when networks compute differently from the same weights
 OPSET = 22  # the first whose convolutions take bfloat16
 
 

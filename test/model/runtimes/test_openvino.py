@@ -1,0 +1,140 @@
+"""OpenVINO: equal to eager torch in float32; in bfloat16 the same confident detections, boxes and appearance."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from qdtrack_model import checkpoints, runtimes
+from qdtrack_model.boxes import box_iou
+from qdtrack_model.config import OneShotConfig, QuasiDenseConfig
+from qdtrack_model.data.synthetic import Scene, SceneConfig
+from qdtrack_model.networks import build
+from qdtrack_model.pipeline import Preprocessor
+from qdtrack_model.runtimes import Options
+from qdtrack_model.runtimes.export import GraphError, export_onnx
+from qdtrack_model.structures import Array
+
+openvino = pytest.importorskip("openvino", reason="openvino is not installed: pip install 'qdtrack[openvino]'")
+
+CONFIG = OneShotConfig(input_size=(64, 96), width=0.125, max_detections=20, score_floor=0.0)
+IMAGES = np.random.default_rng(0).integers(0, 255, (3, 64, 96, 3), dtype=np.uint8)
+# Processors without bfloat16 refuse it, as test_a_processor_without_bfloat16_is_told says.
+needs_bfloat16 = pytest.mark.skipif(
+    "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"), reason="a CPU without bfloat16"
+)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> checkpoints.Checkpoint:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    checkpoints.save(path, build(CONFIG), CONFIG, QuasiDenseConfig(), {})
+    return checkpoints.load(path)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QDTRACK_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.mark.parametrize("batch", [1, 2], ids="batch {}".format)
+def test_fp32_equals_torch(checkpoint: checkpoints.Checkpoint, batch: int) -> None:
+    results = []
+    for options in (Options("openvino", threads=1, batch=batch), Options("torch", threads=1)):
+        runtime = runtimes.load(checkpoint, options)
+        runtime.warm_up()
+        results.append(runtime.infer(IMAGES))
+        runtime.close()
+    assert len(results[0]) == len(results[1]) == 3
+    for first, second in zip(*results, strict=True):
+        # Untrained scores nearly tie, so the order is free, and which is the last of the twenty.
+        rows, columns = np.nonzero(np.abs(first.boxes[:, None] - second.boxes).max(axis=2) < 0.01)
+        assert len(set(rows)) >= 18
+        np.testing.assert_allclose(first.scores[rows], second.scores[columns], atol=1e-5)
+        np.testing.assert_array_equal(first.labels[rows], second.labels[columns])
+        np.testing.assert_allclose(first.embeddings[rows], second.embeddings[columns], atol=1e-4)
+
+
+def street_frame(input_size: tuple[int, int]) -> Array:
+    """A synthetic street with a dozen people and cars, as the network takes it."""
+    return Preprocessor(input_size)(Scene(SceneConfig(seed=9)).frame(80).image)[0]
+
+
+@needs_bfloat16
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["street", "street_qdtrack"])
+def test_bf16_finds_the_same_confident_detections(name: str) -> None:
+    shipped = checkpoints.load(name)
+    image = street_frame(shipped.config.input_size)
+    exact, found = (
+        runtimes.load(shipped, Options("openvino", precision, threads=1)).infer(image)[0]
+        for precision in ("fp32", "bf16")
+    )
+    confident = np.flatnonzero(exact.scores > 0.45)
+    assert len(confident) > 8
+    same_class = exact.labels[confident, None] == found.labels
+    overlap = box_iou(exact.boxes[confident], found.boxes) * same_class
+    match = overlap.argmax(axis=1)
+    assert len(set(match)) == len(confident)  # each has its own
+    assert overlap.max(axis=1).min() > 0.93  # half a pixel of the smallest boxes
+    assert np.abs(exact.boxes[confident] - found.boxes[match]).max() < 2  # pixels, of boxes up to 300 long
+    np.testing.assert_allclose(found.scores[match], exact.scores[confident], atol=0.02)
+    one, other = exact.embeddings[confident], found.embeddings[match]
+    cosine = (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+    assert cosine.min() > 0.995
+    assert abs((found.scores > 0.5).sum() - (exact.scores > 0.5).sum()) <= 1
+
+
+@needs_bfloat16
+def test_the_layers_of_a_bf16_graph_are_computed_in_bf16(checkpoint: checkpoints.Checkpoint) -> None:
+    runtime = runtimes.load(checkpoint, Options("openvino", "bf16", threads=1))
+    layers = [node.get_rt_info() for node in runtime._compiled.get_runtime_model().get_ops()]
+    used = {layer["runtimePrecision"].value for layer in layers if layer["layerType"].value == "Convolution"}
+    assert used == {"bf16"}
+    assert runtime.device == "cpu, 1 threads, bf16"
+
+
+def test_a_processor_without_bfloat16_is_told(
+    checkpoint: checkpoints.Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OldProcessor(openvino.Core):
+        def get_property(self, device: str, name: str) -> object:
+            return {"OPTIMIZATION_CAPABILITIES": ["FP32", "INT8"], "FULL_DEVICE_NAME": "Old CPU"}[name]
+
+    monkeypatch.setattr(openvino, "Core", OldProcessor)
+    with pytest.raises(ValueError, match="Old CPU has no bfloat16 instructions, expected fp32 or int8"):
+        runtimes.load(checkpoint, Options("openvino", "bf16"))
+
+
+def test_a_graph_that_openvino_cannot_load_is_named(checkpoint: checkpoints.Checkpoint, tmp_path: Path) -> None:
+    export_onnx(checkpoint, tmp_path / "odd.onnx")
+    model = onnx.load(tmp_path / "odd.onnx")
+    model.graph.node[0].op_type = "Levitate"
+    onnx.save(model, tmp_path / "odd.onnx")
+    with pytest.raises(GraphError, match=r"odd\.onnx: OpenVINO cannot load it: No conversion rule .*Levitate"):
+        runtimes.load(checkpoints.load(tmp_path / "odd.onnx"), Options("openvino"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "lacking", "told"),
+    [
+        ("avx512f avx512_bf16", None, "; runtime: openvino, precision: bf16 is faster, nearly exact"),
+        ("avx512_bf16", "openvino is not installed: pip", r"bf16 is faster, nearly exact \(openvino is not installed"),
+        ("avx2", None, "no GPU$"),
+    ],
+)
+def test_auto_says_where_bf16_would_be_faster(
+    checkpoint: checkpoints.Checkpoint, monkeypatch: pytest.MonkeyPatch, flags: str, lacking: str | None, told: str
+) -> None:
+    monkeypatch.setattr(runtimes.gpu, "find", lambda: None)
+    monkeypatch.setattr(runtimes.module_of("openvino"), "missing", lambda: lacking)
+    monkeypatch.setattr(Path, "read_text", lambda path, **_: f"processor : 0\nflags : fpu {flags}\n")
+    name, reason = runtimes.choose(checkpoint)
+    assert name == "onnxruntime"
+    assert re.search(told, reason)
