@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": ("qdtrack_model.evaluation.command", "score results against ground truth"),
     "synthesize": ("qdtrack_model.data.synthetic.command", "make a synthetic street scene with ground truth"),
     "convert": ("qdtrack_model.convert", "turn a public QDTrack checkpoint into weights for this project"),
+    "export": ("qdtrack_model.export", "turn weights into an ONNX graph for one precision, input size and batch"),
     "build-engine": ("qdtrack_model.build_engine", "compile a network for a GPU ahead of time"),
     "train": ("qdtrack_model.training.run", "train a network"),
 }

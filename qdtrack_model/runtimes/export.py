@@ -115,7 +115,7 @@ def graph_of(checkpoint: Checkpoint, precision: str = "fp32", batch: int = 1) ->
 
     Raises:
         CacheError: the cache folder cannot be written.
-        GraphError: ``checkpoint`` is a graph of another precision or batch.
+        GraphError: ``checkpoint`` is a graph of another precision or batch, or is weights and asked for int8.
     """
     if checkpoint.graph is not None:
         if (precision, batch) != (checkpoint.graph.precision, checkpoint.graph.batch):
@@ -124,6 +124,11 @@ def graph_of(checkpoint: Checkpoint, precision: str = "fp32", batch: int = 1) ->
                 f"asked for {precision} and {batch}; export the weights again"
             )
         return checkpoint.path
+    if precision not in FLOATS:
+        raise GraphError(
+            f"{checkpoint.path}: {precision} needs a graph calibrated with data: "
+            f"qdtrack export WEIGHTS --precision {precision} --calibration FOLDER --output model.onnx"
+        )
     identity = graph_identity(checkpoint, precision, batch)
     return keep(
         checkpoint.path.stem, ".onnx", identity, lambda partial: export_onnx(checkpoint, partial, precision, batch)

@@ -39,8 +39,9 @@ ALLOWED: dict[str, set[str]] = {
     "overlay": VALUES,
     "video": VALUES,
     "track": FRONT - {"networks"},
+    "export": FRONT - {"networks"},
     "training": FRONT | {"losses"},
-    "cli": FRONT | {"track", "convert", "build_engine", "training"},
+    "cli": FRONT | {"track", "convert", "build_engine", "export", "training"},
     "qdtrack_ros": FRONT - {"networks"},
 }
 NUMPY_ONLY = {"tracking", "structures", "boxes"}
