@@ -12,7 +12,9 @@ import torch
 from qdtrack_model import checkpoints, runtimes
 from qdtrack_model.checkpoints import Checkpoint, CheckpointError
 from qdtrack_model.config import OneShotConfig, QuasiDenseConfig
+from qdtrack_model.data.synthetic import Scene, SceneConfig
 from qdtrack_model.networks import build
+from qdtrack_model.pipeline import Preprocessor
 from qdtrack_model.runtimes import Options
 from qdtrack_model.runtimes.export import GraphError, export_onnx, graph_of
 
@@ -66,6 +68,24 @@ def test_layers_are_in_the_precision_and_the_rest_in_float32(
     assert outputs == dict.fromkeys(("boxes", "scores", "embeddings"), onnx.TensorProto.FLOAT) | {
         "labels": onnx.TensorProto.INT64
     }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", checkpoints.SHIPPED)
+def test_the_graph_of_shipped_weights_equals_eager_on_a_street(
+    name: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QDTRACK_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    shipped = checkpoints.load(name)
+    image = Preprocessor(shipped.config.input_size)(Scene(SceneConfig(seed=9)).frame(80).image)[0]
+    runs = [runtimes.load(shipped, Options(runtime, threads=1)) for runtime in ("torch", "onnxruntime")]
+    expected, found = (run.infer(image)[0] for run in runs)
+    assert len(expected) > (0 if name == "plaza" else 10)  # plaza knows people from above
+    assert len(found) == len(expected)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    np.testing.assert_allclose(found.boxes, expected.boxes, atol=0.02)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
+    np.testing.assert_allclose(found.embeddings, expected.embeddings, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(

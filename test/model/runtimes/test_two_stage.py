@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from qdtrack_model import checkpoints, cli, runtimes
+from qdtrack_model.config import QDTrackConfig
 from qdtrack_model.networks import QDTrack
 from qdtrack_model.pipeline import Pipeline
-from qdtrack_model.presets import read_preset
+from qdtrack_model.presets import preset_files, read_preset
 from qdtrack_model.runtimes.export import graph_of
 
 # What TensorRT refuses, or runs outside its engine: shapes that depend on data, control flow, the detector operations.
@@ -21,7 +22,8 @@ REFUSED = {"NonZero", "NonMaxSuppression", "Compress", "RoiAlign", "Loop", "If",
 
 
 @pytest.fixture(
-    scope="module", params=["light", pytest.param("mot17", marks=pytest.mark.slow)], ids=lambda name: str(name)
+    scope="module",
+    params=[pytest.param(name, marks=[] if name == "light" else pytest.mark.slow) for name in preset_files()],
 )
 def weights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seeded weights of a preset for small images: features of unit size, and heads that tell detections apart."""
@@ -62,12 +64,14 @@ def test_all_runtimes_find_and_track_the_same(weights: Path) -> None:
 
 
 def test_the_graph_is_static_and_of_plain_operations(weights: Path) -> None:
-    graph = onnx.shape_inference.infer_shapes(onnx.load(graph_of(checkpoints.load(weights)))).graph
+    checkpoint = checkpoints.load(weights)
+    assert isinstance(checkpoint.config, QDTrackConfig)
+    graph = onnx.shape_inference.infer_shapes(onnx.load(graph_of(checkpoint))).graph
     assert not REFUSED & {node.op_type for node in graph.node}
     sizes = [side for value in (*graph.input, *graph.output) for side in value.type.tensor_type.shape.dim]
     assert all(side.dim_value > 0 for side in sizes)
     counts = {o.name: [side.dim_value for side in o.type.tensor_type.shape.dim] for o in graph.output}
-    assert counts["boxes"] == [1, 100, 4]
+    assert counts["boxes"] == [1, checkpoint.config.max_detections, 4]
 
 
 def test_the_command_tracks_with_it(weights: Path, blob_folder: Path, tmp_path: Path) -> None:
