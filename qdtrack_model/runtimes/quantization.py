@@ -54,7 +54,8 @@ def quantize(graph: Path, output: Path, images: Iterable[Array], symmetric: bool
                 per_channel=True,
                 activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
-                extra_options={"ActivationSymmetric": symmetric},
+                # TensorRT wants biases as they are, and CPUs need them in int32 for their integer convolutions.
+                extra_options={"ActivationSymmetric": symmetric, "QuantizeBias": not symmetric},
             )
         except ValueError:
             if reader.given == 0:
