@@ -21,10 +21,17 @@ from qdtrack_model.runtimes.export import deployed
 from qdtrack_model.structures import Array, Detections
 
 
-def seeded(name: str, folder: Path, size: tuple[int, int] | None) -> Checkpoint:
-    """Weights of a QDTrack preset with features of unit size, so that boxes and scores are of ordinary sizes."""
+def seeded(name: str, folder: Path, size: tuple[int, int] | None, sampling: int | None = None) -> Checkpoint:
+    """Weights of a QDTrack preset with features of unit size, so that boxes and scores are of ordinary sizes.
+
+    ``size`` (height, width) and ``sampling`` (see ``roi_align``) replace the preset's.
+    """
     preset = read_preset(name)
-    config = dataclasses.replace(preset.model, input_size=size or preset.model.input_size)
+    config = dataclasses.replace(
+        preset.model,
+        input_size=size or preset.model.input_size,
+        sampling=preset.model.sampling if sampling is None else sampling,
+    )
     torch.manual_seed(0)
     network = QDTrack(config).eval()
     with torch.no_grad():
@@ -38,10 +45,10 @@ def seeded(name: str, folder: Path, size: tuple[int, int] | None) -> Checkpoint:
     return checkpoints.load(path)
 
 
-def open_model(name: str, folder: Path, size: tuple[int, int] | None) -> Checkpoint:
-    """Shipped weights by name, a file, or a preset by name; ``size`` replaces the input size."""
+def open_model(name: str, folder: Path, size: tuple[int, int] | None, sampling: int | None = None) -> Checkpoint:
+    """Shipped weights by name, a file, or a preset by name, whose ``sampling`` can be replaced; ``size``: anybody's."""
     if name not in checkpoints.SHIPPED and not Path(name).is_file():
-        return seeded(name, folder, size)
+        return seeded(name, folder, size, sampling)
     return resized(checkpoints.load(name), size)
 
 

@@ -1,8 +1,8 @@
 """How fast each runtime runs each network on this machine, in one run, against eager torch and against the floor.
 
     python benchmarks/runtimes.py [--models street light mot17] [--runtimes onnxruntime openvino:bf16 torch]
-                                  [--threads 2] [--rounds 20] [--batch 1] [--size 480x800] [--numerics]
-                                  [--markdown FILE] [--json FILE]
+                                  [--threads 2] [--rounds 20] [--batch 1] [--size 480x800] [--sampling 2]
+                                  [--numerics] [--markdown FILE] [--json FILE]
 
 A model is the name of shipped weights, a file, or a preset, whose weights are seeded then: speed does not depend on
 what a network has learned. Every runtime works in a process of its own, and they take turns, so that a change in the
@@ -227,7 +227,7 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     work: dict[str, tuple[int, int]] = {}
     references: dict[str, list[Detections]] = {}
     for model in args.models:
-        checkpoint = open_model(model, folder, args.size)
+        checkpoint = open_model(model, folder, args.size, args.sampling)
         images = street_images(checkpoint, args.batch)
         work[model] = work_of(checkpoint, images)
         if args.numerics:
@@ -272,6 +272,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=runtimes.usable_cores())
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--sampling", type=int, help="of presets' RoIAlign, 0 adaptive [theirs]; torchvision's is 2")
     parser.add_argument("--size", type=size_of, metavar="HEIGHTxWIDTH", help="instead of the models' own input sizes")
     parser.add_argument("--numerics", action="store_true", help="compare detections with the network in float64")
     parser.add_argument("--markdown", type=Path, help="write the tables to this file")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import tempfile
@@ -70,6 +71,8 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError(f"--output: got {args.output}, expected a file that ends in .onnx")
     if not args.output.parent.is_dir():
         raise ValueError(f"--output: the folder {args.output.parent} does not exist; make it first")
+    if args.precision == "int8" and importlib.util.find_spec("trackeval") is None:
+        raise ValueError("--precision int8 scores tracks and needs trackeval: pip install --no-deps trackeval")
     if args.precision == "int8" and args.calibration is None:
         raise ValueError("--precision int8 needs --calibration: a folder, video or bag with images like those to come")
     given = {name: getattr(args, name) for name in ("calibration", "frames", "topic", "symmetric", "tolerance")}

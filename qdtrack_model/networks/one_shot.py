@@ -98,7 +98,7 @@ class OneShotNetwork(nn.Module):
         patches = gather_patches(features, index)
         # In full precision: eight bits of a logarithm of sides are boxes off by whole pixels.
         hidden = F.relu(self.box_hidden(patches)).float()
-        box = F.linear(hidden, self.box.weight.float(), self.box.bias.float()).float()  # autocast gives half
+        box = F.linear(hidden, self.box.weight.float(), self.box.bias.float()).float()  # autocast: half
         embeddings = self.embedding(F.relu(self.embedding_hidden(patches)))
         return box[..., :2], box[..., 2:].clamp(max=6.0).exp(), embeddings
 

@@ -36,6 +36,7 @@ RUNTIMES = {  # by what a person calls them
 ON_GPU: tuple[str, ...] = ("tensorrt", "tensorrt_rtx", "torch_tensorrt", "aotinductor", "torch")  # best first
 ON_CPU: tuple[str, ...] = ("onnxruntime", "torch")  # best first; exact ones alone
 COMPILED = ("tensorrt", "tensorrt_rtx", "torch_tensorrt", "aotinductor")  # can build ahead of time, see `build`
+FROM_WEIGHTS = ("aotinductor", "torch", "torch_tensorrt")  # those that take no exported graph
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 
 
@@ -171,6 +172,8 @@ def _advised(reason: str) -> str:
 def _unsuitable(name: str, checkpoint: Checkpoint) -> str | None:
     """Why a runtime cannot run these weights or this graph here, or None where it can."""
     module = module_of(name)
+    if checkpoint.graph is not None and name in FROM_WEIGHTS:
+        return "it takes weights, no exported graph"
     if checkpoint.graph is not None and checkpoint.graph.precision not in module.PRECISIONS:
         return f"it runs no graphs in {checkpoint.graph.precision}"
     return module.missing()
