@@ -1,16 +1,11 @@
-"""Messages to arrays and back: the only module that knows the fields of the messages.
-
-``Image`` data becomes a view where the encoding allows; sizes are checked before anything is reshaped, so a broken
-message raises :class:`InvalidImage` and never reads out of bounds.
-"""
+"""Messages to arrays and back; the encodings of images are in :mod:`qdtrack_model.encodings`."""
 
 from __future__ import annotations
 
 import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 from qdtrack.msg import TrackedDetection, TrackedDetectionArray
 from sensor_msgs.msg import CompressedImage, Image
@@ -18,100 +13,20 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, LabelInfo, ObjectHypothesisWithPose, VisionClass
 
 from qdtrack_model.boxes import box_centres
+from qdtrack_model.encodings import InvalidImage as InvalidImage
+from qdtrack_model.encodings import compressed_image, raw_image
 from qdtrack_model.structures import Array, Tracks
 
 _NANOSECONDS = 1_000_000_000
-_LARGEST_SIDE = 65_536  # a larger width or height is a corrupt message, not a camera
-
-
-class InvalidImage(ValueError):
-    """An image message that cannot be used: the ``problem`` in a word or two, the text with its details."""
-
-    def __init__(self, problem: str, details: str) -> None:
-        super().__init__(f"{problem}: {details}")
-        self.problem = problem
-
-
-def _bgr(view: Array) -> Array:
-    return view
-
-
-def _swapped(view: Array) -> Array:
-    return np.asarray(cv2.cvtColor(view, cv2.COLOR_RGB2BGR))
-
-
-def _without_alpha(view: Array) -> Array:
-    return np.asarray(cv2.cvtColor(view, cv2.COLOR_BGRA2BGR))
-
-
-def _swapped_without_alpha(view: Array) -> Array:
-    return np.asarray(cv2.cvtColor(view, cv2.COLOR_RGBA2BGR))
-
-
-def _grey(view: Array) -> Array:
-    return view[:, :, 0]
-
-
-# encoding -> channels of one byte, conversion to BGR (H, W, 3) or grey (H, W)
-_ENCODINGS: dict[str, tuple[int, Callable[[Array], Array]]] = {
-    "bgr8": (3, _bgr),
-    "8UC3": (3, _bgr),
-    "rgb8": (3, _swapped),
-    "mono8": (1, _grey),
-    "8UC1": (1, _grey),
-    "bgra8": (4, _without_alpha),
-    "rgba8": (4, _swapped_without_alpha),
-}
-ENCODINGS = tuple(_ENCODINGS)
 
 
 def image_array(message: Image | CompressedImage) -> Array:
     """The picture in a message as uint8, BGR (H, W, 3) or grey (H, W).
 
     Raises:
-        InvalidImage: unknown encoding, no pixels, or fewer bytes than the message declares.
+        InvalidImage: an encoding that is no camera image, or a broken message.
     """
-    return _decompressed(message) if isinstance(message, CompressedImage) else _raw(message)
-
-
-def _raw(message: Image) -> Array:
-    if message.encoding not in _ENCODINGS:
-        raise InvalidImage("unknown encoding", f"{message.encoding!r}, expected one of {', '.join(ENCODINGS)}")
-    channels, convert = _ENCODINGS[message.encoding]
-    height, width, step = message.height, message.width, message.step
-    if not (0 < height <= _LARGEST_SIDE and 0 < width <= _LARGEST_SIDE):
-        raise InvalidImage("impossible size", f"{width}x{height} pixels")
-    if step < width * channels:
-        raise InvalidImage("impossible step", f"{step} bytes for a row of {width} pixels of {message.encoding}")
-    data = np.frombuffer(message.data, np.uint8)
-    needed = step * (height - 1) + width * channels  # the last row may come without its padding
-    if len(data) < needed:
-        raise InvalidImage("truncated", f"{len(data)} bytes, {width}x{height} {message.encoding} needs {needed}")
-    rows = np.lib.stride_tricks.as_strided(data, (height, width, channels), (step, channels, 1), writeable=False)
-    return convert(rows)
-
-
-def _decompressed(message: CompressedImage) -> Array:
-    data = np.frombuffer(message.data, np.uint8)
-    if not len(data):
-        raise InvalidImage("empty", f"no bytes in a compressed image of format {message.format!r}")
-    if _truncated_jpeg(data):
-        raise InvalidImage("truncated JPEG", f"{len(data)} bytes without an end-of-image marker")
-    try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise InvalidImage("cannot be decoded", f"format {message.format!r}: {error.err}") from None
-    if image is None:
-        raise InvalidImage("cannot be decoded", f"{len(data)} bytes of format {message.format!r} are no JPEG or PNG")
-    return np.asarray(image)
-
-
-def _truncated_jpeg(data: Array) -> bool:
-    """Whether a JPEG lacks its end marker (OpenCV would decode it to a half-grey picture without complaint)."""
-    if bytes(data[:2]) != b"\xff\xd8":
-        return False
-    # Some cameras pad after the marker; it must still be near the end.
-    return b"\xff\xd9" not in bytes(data[-4096:])
+    return compressed_image(message) if isinstance(message, CompressedImage) else raw_image(message)
 
 
 def stamp_seconds(header: Header) -> float:

@@ -25,9 +25,9 @@ from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from qdtrack_model.data.images import decode
 from qdtrack_model.data.mot import MotBoxes
 from qdtrack_model.data.vision_msgs import DEFINITIONS
+from qdtrack_model.encodings import InvalidImage, compressed_image, raw_image
 from qdtrack_model.structures import Array
 
 IMAGE_TOPIC = "/camera/image/compressed"
@@ -41,7 +41,6 @@ IGNORED_CLASS = 8
 JPEG_QUALITY = 92
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 ARRAY = "vision_msgs/msg/Detection2DArray"
-CHANNELS = {"bgr8": 3, "8UC3": 3, "rgb8": 3, "mono8": 1, "8UC1": 1}
 
 
 class BagError(ValueError):
@@ -220,34 +219,17 @@ def _nanoseconds(header: Any) -> int:
     return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
 
 
-def _raw_image(message: Any) -> Array:
-    """(H, W, 3) BGR of a sensor_msgs/Image."""
-    channels = CHANNELS.get(message.encoding)
-    if channels is None:
-        raise BagError(f"encoding {message.encoding!r}, expected one of {', '.join(CHANNELS)}")
-    height, width, step = message.height, message.width, message.step
-    if height == 0 or width == 0 or step < width * channels or len(message.data) < height * step:
-        raise BagError(f"{width}x{height} {message.encoding} with step {step} and {len(message.data)} bytes of data")
-    rows = np.asarray(message.data[: height * step], np.uint8).reshape(height, step)
-    image = rows[:, : width * channels].reshape(height, width, channels)
-    if channels == 1:
-        return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_GRAY2BGR)
-    return np.ascontiguousarray(image[..., ::-1] if message.encoding == "rgb8" else image)
-
-
 def decode_image(message: Any, kind: str) -> Array:
     """(H, W, 3) BGR uint8 of an image message of type ``kind``.
 
     Raises:
-        BagError: unknown encoding, or data that cannot be decoded.
+        BagError: an encoding that is no camera image, or a broken message.
     """
-    if kind == RAW:
-        return _raw_image(message)
-    data = np.asarray(message.data, np.uint8)
-    image = decode(data)
-    if image is None:
-        raise BagError(f"{data.size} bytes of {message.format!r} that cannot be decoded")
-    return image
+    try:
+        image = raw_image(message) if kind == RAW else compressed_image(message)
+    except InvalidImage as error:
+        raise BagError(str(error)) from None
+    return np.ascontiguousarray(image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
 
 
 def read_images(

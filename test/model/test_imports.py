@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 VALUES = {"structures", "config", "boxes"}
 INFERENCE = VALUES | {"networks", "tensors", "presets", "conversion", "checkpoints", "tracking", "runtimes", "pipeline"}
-FRONT = INFERENCE | {"arguments", "data", "evaluation", "overlay", "video"}
+FRONT = INFERENCE | {"arguments", "data", "encodings", "evaluation", "overlay", "video"}
 
 # Part of qdtrack_model -> the parts that it may import. A part is a module or a folder directly below the package.
 ALLOWED: dict[str, set[str]] = {
@@ -23,6 +23,8 @@ ALLOWED: dict[str, set[str]] = {
     "config": {"mappings"},
     "arguments": set(),
     "boxes": {"structures"},
+    "image_headers": set(),
+    "encodings": {"structures", "image_headers"},
     "losses": set(),
     "networks": VALUES,
     "tracking": VALUES,
@@ -34,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "convert": FRONT - {"networks"},
     "runtimes": VALUES | {"networks", "checkpoints"},
     "pipeline": INFERENCE - {"networks"},
-    "data": VALUES | {"arguments"},
+    "data": VALUES | {"arguments", "encodings"},
     "evaluation": VALUES | {"arguments", "data"},
     "overlay": VALUES,
     "video": VALUES,

@@ -172,7 +172,7 @@ def test_a_broken_image_is_named_once(bench: Bench, capfd: pytest.CaptureFixture
         bench.raw.publish(broken)
     wait_until(lambda: camera.counts.unusable == 3, "three unusable images")
     text = capfd.readouterr().err
-    assert text.count("image not used: unknown encoding: '16UC1', expected one of bgr8") == 1
+    assert text.count("image not used: refused encoding: 16UC1 is depth") == 1
 
 
 def test_broken_images_leave_the_node_alive(bench: Bench) -> None:

@@ -1,0 +1,52 @@
+"""What a JPEG or PNG says of itself before it is decoded: its size, and whether it is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG, _END_OF_IMAGE = b"\xff\xd8", b"\xff\xd9"
+_SCAN, _END = 0xDA, 0xD9
+_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start of frame, of every coding
+_ALONE = {0x00, 0x01, *range(0xD0, 0xD9)}  # markers without a length
+
+
+def announced_size(data: bytes) -> tuple[int, int]:
+    """The width and height in a PNG's or JPEG's header [pixels], the largest if there are several; 0, 0 without any."""
+    if data[:8] == _PNG:
+        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    sizes = [(0, 0)]
+    for marker, place in _jpeg_segments(data):
+        if marker in _FRAMES:
+            height, width = (int.from_bytes(data[place + at : place + at + 2], "big") for at in (5, 7))
+            sizes.append((width, height))
+    return max(sizes, key=lambda size: size[0] * size[1])
+
+
+def is_cut_off_jpeg(data: bytes) -> bool:
+    """Whether a JPEG lacks its end marker.
+
+    The marker is looked for behind the headers, where a whole thumbnail with a marker of its own may lie. What comes
+    after it does not matter: cameras pad.
+    """
+    if data[:2] != _JPEG:
+        return False
+    *_, (_, place) = (0, 2), *_jpeg_segments(data)
+    return data.rfind(_END_OF_IMAGE, place) < 0
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Markers and where they are, up to the first scan or the end; as libjpeg does, rubbish between them is skipped."""
+    if data[:2] != _JPEG:
+        return
+    place = data.find(b"\xff", 2)
+    while 0 <= place < len(data) - 3:
+        marker = data[place + 1]
+        if marker == 0xFF:  # a filling byte
+            place += 1
+            continue
+        yield marker, place
+        if marker in (_SCAN, _END):
+            return
+        length = 0 if marker in _ALONE else int.from_bytes(data[place + 2 : place + 4], "big")
+        place = data.find(b"\xff", place + 2 + length)
