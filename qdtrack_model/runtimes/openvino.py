@@ -8,15 +8,15 @@ box decoding whole pixels are lost, scores of weak detections move by more than 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from qdtrack_model.checkpoints import Checkpoint
-from qdtrack_model.runtimes import Options, check_images, in_batches, resident_memory, to_detections
+from qdtrack_model.runtimes import Options
 from qdtrack_model.runtimes.export import OUTPUTS, GraphError, graph_of
-from qdtrack_model.structures import Array, Detections
+from qdtrack_model.runtimes.onnx import CpuGraphRuntime
+from qdtrack_model.structures import Array
 
 PRECISIONS = ("fp32", "bf16", "int8")
 
@@ -40,28 +40,22 @@ def advice() -> str | None:
     return "runtime: openvino, precision: bf16 is faster, nearly exact" + (f" ({lacking})" if lacking else "")
 
 
-class OpenvinoRuntime:
+class OpenvinoRuntime(CpuGraphRuntime):
     """The exported graph, compiled by OpenVINO.
 
     Raises:
-        CacheError: the exported graph cannot be kept.
-        GraphError: a graph that OpenVINO cannot load.
         ValueError: bfloat16 on a processor without it.
     """
 
     name = "openvino"
 
-    def __init__(self, checkpoint: Checkpoint, options: Options) -> None:
+    def _open(self, checkpoint: Checkpoint, options: Options) -> None:
         import openvino
 
-        self.config = checkpoint.config
-        self.device = f"cpu, {options.cores} threads, {options.precision}"
-        self._batch = options.batch
         core = openvino.Core()
         if options.precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             processor = core.get_property("CPU", "FULL_DEVICE_NAME")
             raise ValueError(f"precision: {processor} has no bfloat16 instructions, expected fp32 or int8")
-        self._before = resident_memory()
         graph = graph_of(checkpoint, options.precision, options.batch)
         settings = {
             "EXECUTION_MODE_HINT": "ACCURACY",  # each layer in the precision of the graph
@@ -72,19 +66,10 @@ class OpenvinoRuntime:
             self._compiled: Any = core.compile_model(str(graph), "CPU", settings)
         except RuntimeError as error:
             raise GraphError(f"{graph}: OpenVINO cannot load it: {_reason(error)}") from None
-        self.memory = 0
 
-    def warm_up(self) -> None:
-        self.infer(np.zeros((self._batch, *self.config.input_size, 3), np.uint8))
-        self.memory = max(0, resident_memory() - self._before)
-
-    def infer(self, images: Array) -> list[Detections]:
-        check_images(images, self.config)
-        rows: list[Any] = []
-        for part in in_batches(images, self._batch):
-            outputs = self._compiled([part], share_inputs=True)
-            rows += zip(*(outputs[name] for name in OUTPUTS), strict=True)
-        return [to_detections(row, self.config.score_floor) for row in rows[: len(images)]]
+    def _run(self, images: Array) -> Sequence[Array]:
+        outputs = self._compiled([images], share_inputs=True)
+        return [outputs[name] for name in OUTPUTS]
 
     def close(self) -> None:
         del self._compiled

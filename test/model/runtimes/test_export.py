@@ -7,13 +7,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import torch
 
 from qdtrack_model import checkpoints, runtimes
 from qdtrack_model.checkpoints import Checkpoint, CheckpointError
-from qdtrack_model.config import OneShotConfig, QuasiDenseConfig
+from qdtrack_model.config import OneShotConfig
 from qdtrack_model.data.synthetic import Scene, SceneConfig
-from qdtrack_model.networks import build
 from qdtrack_model.pipeline import Preprocessor
 from qdtrack_model.runtimes import Options
 from qdtrack_model.runtimes.export import GraphError, export_onnx, graph_of
@@ -21,27 +19,23 @@ from qdtrack_model.runtimes.export import GraphError, export_onnx, graph_of
 CONFIG = OneShotConfig(input_size=(64, 96), width=0.125, max_detections=20, score_floor=0.0)
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    checkpoints.save(path, build(CONFIG), CONFIG, QuasiDenseConfig(init_score=0.6), {"seed": 0})
-    return checkpoints.load(path)
-
-
-def test_a_graph_carries_what_the_weights_say(weights: Checkpoint, tmp_path: Path) -> None:
-    export_onnx(weights, tmp_path / "small.onnx", "fp16", batch=2)
+def test_a_graph_carries_what_the_weights_say(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    export_onnx(checkpoint, tmp_path / "small.onnx", "fp16", batch=2)
     graph = checkpoints.load(tmp_path / "small.onnx")
-    assert (graph.config, graph.tracker, graph.provenance) == (weights.config, weights.tracker, weights.provenance)
-    assert graph.graph == checkpoints.Graph("fp16", 2, weights.digest)
+    assert (graph.config, graph.tracker, graph.provenance) == (
+        checkpoint.config,
+        checkpoint.tracker,
+        checkpoint.provenance,
+    )
+    assert graph.graph == checkpoints.Graph("fp16", 2, checkpoint.digest)
 
 
-def test_a_graph_is_run_as_it_is(weights: Checkpoint, tmp_path: Path) -> None:
-    export_onnx(weights, tmp_path / "small.onnx", batch=2)
+def test_a_graph_is_run_as_it_is(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    export_onnx(checkpoint, tmp_path / "small.onnx", batch=2)
     graph = checkpoints.load(tmp_path / "small.onnx")
     image = np.random.default_rng(0).integers(0, 255, (3, 64, 96, 3), dtype=np.uint8)
     found = runtimes.load(graph, Options("onnxruntime", threads=1, batch=2)).infer(image)
-    expected = runtimes.load(weights, Options("torch", threads=1)).infer(image)
+    expected = runtimes.load(checkpoint, Options("torch", threads=1)).infer(image)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(np.sort(one.scores), np.sort(other.scores), atol=1e-5)
     assert graph_of(graph, "fp32", 2) == graph.path
@@ -55,9 +49,9 @@ def test_a_graph_is_run_as_it_is(weights: Checkpoint, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
 def test_layers_are_in_the_precision_and_the_rest_in_float32(
-    weights: Checkpoint, tmp_path: Path, precision: str
+    checkpoint: Checkpoint, tmp_path: Path, precision: str
 ) -> None:
-    export_onnx(weights, tmp_path / "small.onnx", precision)
+    export_onnx(checkpoint, tmp_path / "small.onnx", precision)
     model = onnx.load(tmp_path / "small.onnx")
     onnx.checker.check_model(model, full_check=True)
     kinds = {"fp32": onnx.TensorProto.FLOAT, "fp16": onnx.TensorProto.FLOAT16, "bf16": onnx.TensorProto.BFLOAT16}
@@ -72,10 +66,7 @@ def test_layers_are_in_the_precision_and_the_rest_in_float32(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", checkpoints.SHIPPED)
-def test_the_graph_of_shipped_weights_equals_eager_on_a_street(
-    name: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("QDTRACK_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+def test_the_graph_of_shipped_weights_equals_eager_on_a_street(name: str) -> None:
     shipped = checkpoints.load(name)
     image = Preprocessor(shipped.config.input_size)(Scene(SceneConfig(seed=9)).frame(80).image)[0]
     runs = [runtimes.load(shipped, Options(runtime, threads=1)) for runtime in ("torch", "onnxruntime")]

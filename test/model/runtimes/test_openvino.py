@@ -8,13 +8,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import torch
 
 from qdtrack_model import checkpoints, runtimes
 from qdtrack_model.boxes import box_iou
-from qdtrack_model.config import OneShotConfig, QuasiDenseConfig
+from qdtrack_model.config import OneShotConfig
 from qdtrack_model.data.synthetic import Scene, SceneConfig
-from qdtrack_model.networks import build
 from qdtrack_model.pipeline import Preprocessor
 from qdtrack_model.runtimes import Options
 from qdtrack_model.runtimes.export import GraphError, export_onnx
@@ -28,19 +26,6 @@ IMAGES = np.random.default_rng(0).integers(0, 255, (3, 64, 96, 3), dtype=np.uint
 needs_bfloat16 = pytest.mark.skipif(
     "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"), reason="a CPU without bfloat16"
 )
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> checkpoints.Checkpoint:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    checkpoints.save(path, build(CONFIG), CONFIG, QuasiDenseConfig(), {})
-    return checkpoints.load(path)
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("QDTRACK_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 @pytest.mark.parametrize("batch", [1, 2], ids="batch {}".format)

@@ -5,31 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from qdtrack_model import checkpoints, runtimes
-from qdtrack_model.config import OneShotConfig, QuasiDenseConfig
-from qdtrack_model.networks import build
+from qdtrack_model.config import OneShotConfig
 from qdtrack_model.runtimes import Options, RuntimeUnavailable
 from qdtrack_model.runtimes.export import GraphError, export_onnx
 
 CONFIG = OneShotConfig(input_size=(64, 96), width=0.125, max_detections=20, score_floor=0.0)
 IMAGES = np.random.default_rng(0).integers(0, 255, (3, 64, 96, 3), dtype=np.uint8)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> checkpoints.Checkpoint:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    checkpoints.save(path, build(CONFIG), CONFIG, QuasiDenseConfig(), {})
-    return checkpoints.load(path)
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path_factory.getbasetemp() / "cache"
-    monkeypatch.setenv("QDTRACK_CACHE", str(folder))
-    return folder
 
 
 @pytest.mark.parametrize("batch", [1, 2], ids="batch {}".format)

@@ -11,12 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
 from qdtrack_model import checkpoints, cli, runtimes
 from qdtrack_model.checkpoints import Checkpoint
-from qdtrack_model.config import OneShotConfig, QuasiDenseConfig
-from qdtrack_model.networks import build
+from qdtrack_model.config import OneShotConfig
 from qdtrack_model.runtimes import Options, RuntimeUnavailable, gpu, tensorrt, tensorrt_rtx
 from qdtrack_model.runtimes.cache import read_manifest
 from qdtrack_model.runtimes.engine_builder import EngineError, build_engine, import_package, lacking
@@ -26,21 +24,6 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 CONFIG = OneShotConfig(input_size=(64, 96), width=0.125, max_detections=20)
 needs_tensorrt_rtx = pytest.mark.skipif(lacking("tensorrt_rtx", "x") is not None, reason=tensorrt_rtx.INSTALL)
 without_gpu = pytest.mark.skipif(gpu.find() is not None, reason="about machines without a GPU")
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    checkpoints.save(path, build(CONFIG), CONFIG, QuasiDenseConfig(), {})
-    return checkpoints.load(path)
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path_factory.getbasetemp() / "cache"
-    monkeypatch.setenv("QDTRACK_CACHE", str(folder))
-    return folder
 
 
 @needs_tensorrt_rtx
@@ -61,31 +44,31 @@ def test_every_shipped_network_becomes_an_engine(name: str, precision: str) -> N
 
 
 @needs_tensorrt_rtx
-def test_an_engine_is_built_once_for_each_compute_capability(weights: Checkpoint) -> None:
+def test_an_engine_is_built_once_for_each_compute_capability(checkpoint: Checkpoint) -> None:
     options = Options("tensorrt_rtx")
-    path, settled = runtimes.build(weights, options, "8.9")
+    path, settled = runtimes.build(checkpoint, options, "8.9")
     assert settled.precision == "fp16" and path.name.startswith("small-") and path.suffix == ".engine"
     before = path.stat().st_mtime_ns
-    assert runtimes.build(weights, options, "8.9")[0] == path and path.stat().st_mtime_ns == before
+    assert runtimes.build(checkpoint, options, "8.9")[0] == path and path.stat().st_mtime_ns == before
     others = [
-        runtimes.build(weights, options, "12.0")[0],
-        runtimes.build(weights, Options("tensorrt_rtx", "fp32"), "8.9")[0],
+        runtimes.build(checkpoint, options, "12.0")[0],
+        runtimes.build(checkpoint, Options("tensorrt_rtx", "fp32"), "8.9")[0],
     ]
     assert len({path, *others}) == 3
 
 
 @needs_tensorrt_rtx
-def test_a_truncated_engine_is_built_again(weights: Checkpoint, caplog: pytest.LogCaptureFixture) -> None:
-    path, _ = runtimes.build(weights, Options("tensorrt_rtx"), "8.9")
+def test_a_truncated_engine_is_built_again(checkpoint: Checkpoint, caplog: pytest.LogCaptureFixture) -> None:
+    path, _ = runtimes.build(checkpoint, Options("tensorrt_rtx"), "8.9")
     size = path.stat().st_size
     path.write_bytes(path.read_bytes()[: size // 2])
-    assert runtimes.build(weights, Options("tensorrt_rtx"), "8.9")[0].stat().st_size == size
+    assert runtimes.build(checkpoint, Options("tensorrt_rtx"), "8.9")[0].stat().st_size == size
     assert f"is built again: it has {size // 2} bytes, expected {size}: cut off?" in caplog.text
 
 
 @needs_tensorrt_rtx
-def test_an_exported_graph_becomes_an_engine_of_its_precision(weights: Checkpoint, tmp_path: Path) -> None:
-    export_onnx(weights, tmp_path / "small.onnx", "bf16", batch=2)
+def test_an_exported_graph_becomes_an_engine_of_its_precision(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    export_onnx(checkpoint, tmp_path / "small.onnx", "bf16", batch=2)
     graph = checkpoints.load(tmp_path / "small.onnx")
     path, settled = runtimes.build(graph, Options("tensorrt_rtx", batch=2), "8.6")
     assert settled.precision == "bf16" and path.stat().st_size > 0
@@ -94,11 +77,11 @@ def test_an_exported_graph_becomes_an_engine_of_its_precision(weights: Checkpoin
 
 
 @needs_tensorrt_rtx
-def test_a_graph_that_tensorrt_cannot_take_is_one_clear_error(weights: Checkpoint, tmp_path: Path) -> None:
+def test_a_graph_that_tensorrt_cannot_take_is_one_clear_error(checkpoint: Checkpoint, tmp_path: Path) -> None:
     import onnx
 
     trt = import_package("tensorrt_rtx")
-    whole = graph_of(weights, "fp16").read_bytes()
+    whole = graph_of(checkpoint, "fp16").read_bytes()
     (tmp_path / "cut.onnx").write_bytes(whole[: len(whole) // 2])
     model = onnx.load_from_string(whole)
     next(node for node in model.graph.node if node.op_type == "TopK").op_type = "Levitate"
@@ -112,17 +95,17 @@ def test_a_graph_that_tensorrt_cannot_take_is_one_clear_error(weights: Checkpoin
         assert not (tmp_path / "out.engine").exists()
 
 
-def test_int8_needs_a_graph(weights: Checkpoint) -> None:
+def test_int8_needs_a_graph(checkpoint: Checkpoint) -> None:
     pytest.importorskip("tensorrt_rtx", reason=tensorrt_rtx.INSTALL)
     with pytest.raises(GraphError, match="for int8 give a graph that `qdtrack export --precision int8` wrote"):
-        runtimes.build(weights, Options("tensorrt_rtx", "int8"), "8.9")
+        runtimes.build(checkpoint, Options("tensorrt_rtx", "int8"), "8.9")
 
 
 @needs_tensorrt_rtx
 @pytest.mark.parametrize("capability", ["7.5", "8.7", "9.0"])
-def test_gpus_that_need_classic_tensorrt_are_told_so(weights: Checkpoint, capability: str) -> None:
+def test_gpus_that_need_classic_tensorrt_are_told_so(checkpoint: Checkpoint, capability: str) -> None:
     with pytest.raises(ValueError, match=rf"got {capability}, TensorRT for RTX builds for 8\.0.*take classic TensorRT"):
-        runtimes.build(weights, Options("tensorrt_rtx"), capability)
+        runtimes.build(checkpoint, Options("tensorrt_rtx"), capability)
 
 
 @needs_tensorrt_rtx
@@ -136,37 +119,37 @@ def test_gpus_that_need_classic_tensorrt_are_told_so(weights: Checkpoint, capabi
     ids=["no GPU", "Orin", "Hopper"],
 )
 def test_a_gpu_that_is_absent_or_unsuitable_is_named(
-    weights: Checkpoint, monkeypatch: pytest.MonkeyPatch, found: gpu.Gpu | None, reason: str
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, found: gpu.Gpu | None, reason: str
 ) -> None:
     pytest.importorskip("cuda.bindings", reason=tensorrt_rtx.INSTALL)
     monkeypatch.setattr(gpu, "find", lambda: found)
     with pytest.raises(RuntimeUnavailable, match=reason):
-        runtimes.load(weights, Options("tensorrt_rtx"))
+        runtimes.load(checkpoint, Options("tensorrt_rtx"))
 
 
 @needs_tensorrt_rtx
 @without_gpu
 def test_without_a_gpu_another_runtime_is_taken_only_when_told(
-    weights: Checkpoint, caplog: pytest.LogCaptureFixture
+    checkpoint: Checkpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     pytest.importorskip("cuda.bindings", reason=tensorrt_rtx.INSTALL)
     with caplog.at_level(logging.WARNING):
-        runtime = runtimes.load(weights, Options("tensorrt_rtx", threads=1, fallback=True))
+        runtime = runtimes.load(checkpoint, Options("tensorrt_rtx", threads=1, fallback=True))
     assert runtime.name in runtimes.ON_CPU
     assert "runtime tensorrt_rtx cannot be used (TensorRT for RTX needs an NVIDIA GPU" in caplog.text
 
 
 @pytest.mark.skipif(lacking("tensorrt", "x") is None, reason="classic TensorRT is installed")
-def test_classic_tensorrt_says_where_it_comes_from(weights: Checkpoint) -> None:
+def test_classic_tensorrt_says_where_it_comes_from(checkpoint: Checkpoint) -> None:
     for attempt in (runtimes.load, runtimes.build):
         with pytest.raises(RuntimeUnavailable, match="TensorRT is not installed: it comes with JetPack"):
-            attempt(weights, Options("tensorrt"))
+            attempt(checkpoint, Options("tensorrt"))
     assert tensorrt.missing() == tensorrt.INSTALL
 
 
 @needs_tensorrt_rtx
-def test_the_command_builds_and_tells(weights: Checkpoint, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["build-engine", str(weights.path), "--compute-capability", "8.9"]
+def test_the_command_builds_and_tells(checkpoint: Checkpoint, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["build-engine", str(checkpoint.path), "--compute-capability", "8.9"]
     assert cli.main(arguments) == 0
     first = capsys.readouterr().out
     path = Path(first.splitlines()[0].removeprefix("engine: "))
@@ -177,8 +160,8 @@ def test_the_command_builds_and_tells(weights: Checkpoint, cache: Path, capsys: 
 
 
 @needs_tensorrt_rtx
-def test_the_command_needs_no_torch_for_a_graph(weights: Checkpoint, tmp_path: Path) -> None:
-    export_onnx(weights, tmp_path / "small.onnx", "fp16")
+def test_the_command_needs_no_torch_for_a_graph(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    export_onnx(checkpoint, tmp_path / "small.onnx", "fp16")
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from qdtrack_model import cli\n"
@@ -199,15 +182,15 @@ def test_the_command_needs_no_torch_for_a_graph(weights: Checkpoint, tmp_path: P
 )
 @needs_tensorrt_rtx
 def test_the_command_refuses_in_one_line(
-    weights: Checkpoint, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+    checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    assert cli.main(["build-engine", str(weights.path), *arguments]) == 2
+    assert cli.main(["build-engine", str(checkpoint.path), *arguments]) == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert said.startswith("qdtrack: error: ") and message in said
 
 
 @needs_tensorrt_rtx
-def test_an_interrupted_build_leaves_nothing(weights: Checkpoint, tmp_path: Path) -> None:
+def test_an_interrupted_build_leaves_nothing(checkpoint: Checkpoint, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "qdtrack_model.cli", "build-engine", "street_qdtrack", "--compute-capability", "8.9"],
         cwd=REPOSITORY, env={**os.environ, "QDTRACK_CACHE": str(tmp_path)}, stderr=subprocess.PIPE, text=True,

@@ -42,11 +42,6 @@ def weights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return path
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("QDTRACK_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
 def test_all_runtimes_find_and_track_the_same(weights: Path) -> None:
     pipelines = [Pipeline.load(weights, runtimes.Options(name, threads=1)) for name in ("torch", "onnxruntime")]
     image = np.random.default_rng(0).integers(0, 256, (96, 160, 3), dtype=np.uint8)
