@@ -202,5 +202,6 @@ def test_an_interrupted_build_leaves_nothing(checkpoint: Checkpoint, tmp_path: P
     time.sleep(1)
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == cli.INTERRUPTED
-    assert process.stderr.read().endswith("qdtrack: interrupted\n")
+    said = process.stderr.read()  # torch may add the statistics of its caches
+    assert "qdtrack: interrupted\n" in said and "Traceback" not in said
     assert {path.suffix for path in tmp_path.iterdir()} == {".lock"}
