@@ -215,7 +215,7 @@ def _bags(folder: Path) -> None:
     ("arguments", "message"),
     [
         (["{folder}/no_images"], "no_images: no image topic (sensor_msgs/Image or CompressedImage); topics: /said"),
-        (["{folder}/no_size"], "/said, image 1: 0x0 bgr8 with step 0 and 0 bytes of data"),
+        (["{folder}/no_size"], "/said, image 1: impossible size: 0x0 pixels"),
         (["{folder}/squares", "--weights", "{folder}/overflow.safetensors"], "boxes: row 0 is not finite"),
         (["{folder}/squares", "--output", "/dev/full"], "/dev/full: is a device, expected a file to write"),
         (["{folder}/squares", "--overlay", "{folder}/empty"], "empty: is a folder"),

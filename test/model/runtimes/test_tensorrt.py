@@ -194,6 +194,8 @@ def test_an_interrupted_build_leaves_nothing(checkpoint: Checkpoint, tmp_path: P
     process = subprocess.Popen(
         [sys.executable, "-m", "qdtrack_model.cli", "build-engine", "street_qdtrack", "--compute-capability", "8.9"],
         cwd=REPOSITORY, env={**os.environ, "QDTRACK_CACHE": str(tmp_path)}, stderr=subprocess.PIPE, text=True,
+        # Who starts the tests in the background may have SIGINT ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert process.stderr is not None
     for line in process.stderr:
