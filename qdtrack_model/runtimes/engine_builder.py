@@ -19,7 +19,7 @@ from tqdm import tqdm
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes import Options, RuntimeUnavailable
 from qdtrack_model.runtimes.cache import Identity, keep
-from qdtrack_model.runtimes.export import GraphError, graph_identity, graph_of
+from qdtrack_model.runtimes.export import graph_identity, graph_of
 
 PRECISIONS = ("fp16", "fp32", "bf16", "int8")
 
@@ -73,8 +73,6 @@ def keep_engine(
         EngineError: the engine cannot be built.
         GraphError: a graph of another precision or batch, or weights where int8 needs a graph.
     """
-    if checkpoint.graph is None and options.precision == "int8":
-        raise GraphError(f"{checkpoint.path}: for int8 give a graph that `qdtrack export --precision int8` wrote")
     of_graph = graph_identity(checkpoint, options.precision, options.batch)
     identity = {**of_graph, "runtime": trt.__name__, "version": trt.__version__, **target}
 

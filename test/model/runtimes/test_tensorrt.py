@@ -97,7 +97,7 @@ def test_a_graph_that_tensorrt_cannot_take_is_one_clear_error(checkpoint: Checkp
 
 def test_int8_needs_a_graph(checkpoint: Checkpoint) -> None:
     pytest.importorskip("tensorrt_rtx", reason=tensorrt_rtx.INSTALL)
-    with pytest.raises(GraphError, match="for int8 give a graph that `qdtrack export --precision int8` wrote"):
+    with pytest.raises(GraphError, match="int8 needs a graph calibrated with data: qdtrack export"):
         runtimes.build(checkpoint, Options("tensorrt_rtx", "int8"), "8.9")
 
 
