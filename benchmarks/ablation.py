@@ -104,7 +104,7 @@ def detect(network: QDTrack, heads: Mapping[str, EmbeddingHead], folder: Path) -
     scenes = {name: SceneDetections([], [], []) for name in heads}
     with open_source(folder) as source, tqdm(source, total=source.length, desc=folder.name, unit="frame") as frames:
         for frame in frames:
-            batch, letterbox = preprocess(frame.image)
+            batch, [letterbox] = preprocess([frame.image])
             images = torch.from_numpy(batch).to(network.mean.device)
             pyramid = network.pyramid(images)
             found = network.detect(pyramid, images)

@@ -61,7 +61,7 @@ def resized(checkpoint: Checkpoint, size: tuple[int, int] | None) -> Checkpoint:
 def street_images(checkpoint: Checkpoint, batch: int) -> Array:
     """Images (batch, H, W, 3) of a synthetic street, fitted into the network's input."""
     scene, preprocess = Scene(SceneConfig(seed=7)), Preprocessor(checkpoint.config.input_size)
-    return np.concatenate([preprocess(scene.frame(4 * index).image)[0] for index in range(batch)])
+    return preprocess([scene.frame(4 * index).image for index in range(batch)])[0]
 
 
 def exact(checkpoint: Checkpoint, images: Array) -> list[Detections]:

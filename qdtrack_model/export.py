@@ -154,7 +154,7 @@ def _calibration_images(args: argparse.Namespace, size: tuple[int, int]) -> tupl
     for number, frame in enumerate(_frames(args)):
         if number % step:
             continue
-        kept.append((frame.index, preprocess(frame.image)[0][0].copy()))
+        kept.append((frame.index, preprocess([frame.image])[0][0].copy()))
         if len(kept) > CALIBRATED:
             kept, step = kept[::2], 2 * step
     return [index for index, _ in kept], np.stack([image for _, image in kept])

@@ -5,7 +5,7 @@ The node, the command line and the benchmarks all use :class:`Pipeline`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -68,47 +68,55 @@ class Preprocessor:
 
     def __init__(self, input_size: tuple[int, int]) -> None:
         self.input_size = input_size
-        self._canvas = np.full((1, *input_size, 3), PADDING, np.uint8)
-        self._filled = (0, 0)
+        self._canvas = np.empty((0, *input_size, 3), np.uint8)
+        self._filled: list[tuple[int, int]] = []
 
-    def __call__(self, image: Array) -> tuple[Array, Letterbox]:
-        """Fit one image in.
+    def __call__(self, images: Sequence[Array]) -> tuple[Array, list[Letterbox]]:
+        """Fit images in, of one size or several.
 
         Args:
-            image: (H, W, 3) BGR or (H, W) grey, uint8.
+            images: each (H, W, 3) BGR or (H, W) grey, uint8.
 
         Returns:
-            The network's input (1, height, width, 3), valid until the next call, and the way back.
+            The network's input (B, height, width, 3), valid until the next call, and the way back for each image.
 
         Raises:
             ValueError: another shape or dtype, or no pixels.
         """
-        _check_image(image)
+        for image in images:
+            _check_image(image)
+        if len(images) > len(self._canvas):
+            self._canvas = np.full((len(images), *self.input_size, 3), PADDING, np.uint8)
+            self._filled = [(0, 0)] * len(images)
+        letterboxes = [self._fit(image, place) for place, image in enumerate(images)]
+        return self._canvas[: len(images)], letterboxes
+
+    def _fit(self, image: Array, place: int) -> Letterbox:
         height, width = image.shape[:2]
         scale = min(self.input_size[0] / height, self.input_size[1] / width)
         # Never below one pixel: an image 4000 wide and 1 high is odd but valid.
         fitted = (max(1, round(width * scale)), max(1, round(height * scale)))
-        if fitted != self._filled:
-            self._canvas[...] = PADDING
-            self._filled = fitted
+        canvas = self._canvas[place]
+        if fitted != self._filled[place]:
+            canvas[...] = PADDING
+            self._filled[place] = fitted
         # Linear interpolation skips pixels when it shrinks to well below half; averaging areas costs ten times as much.
         interpolation = cv2.INTER_AREA if scale < 0.45 else cv2.INTER_LINEAR
         resized = cv2.resize(image, fitted, interpolation=interpolation)
-        target = self._canvas[0, : fitted[1], : fitted[0]]
-        target[...] = resized[:, :, None] if resized.ndim == 2 else resized
+        canvas[: fitted[1], : fitted[0]] = resized[:, :, None] if resized.ndim == 2 else resized
         # The sides were rounded to whole pixels, so that the exact scale differs a little between the axes.
-        return self._canvas, Letterbox((fitted[0] / width, fitted[1] / height), (width, height))
+        return Letterbox((fitted[0] / width, fitted[1] / height), (width, height))
 
 
 class Pipeline:
-    """Images and times in, tracks out, for one camera.
+    """Images and times in, tracks out, for one camera. For several, :meth:`detect` serves all and each has a tracker.
 
     Args:
-        runtime: runs the network; may be shared by several pipelines in one thread.
-        tracker: remembers objects; belongs to this pipeline alone.
+        runtime: runs the network.
+        tracker: remembers the objects of one camera.
 
     Attributes:
-        timings: seconds that the last frame took, by stage: ``preprocess``, ``network``, ``track``.
+        timings: seconds that the last call took, by stage: ``preprocess``, ``network``, ``track``.
     """
 
     def __init__(self, runtime: Runtime, tracker: Tracker) -> None:
@@ -162,18 +170,34 @@ class Pipeline:
         Raises:
             ValueError: the image has another shape or dtype, or no pixels. The pipeline stays usable.
         """
-        started = perf_counter()
-        batch, letterbox = self._preprocess(image)
-        prepared = perf_counter()
-        detections = self.runtime.infer(batch)[0]
-        inferred = perf_counter()
-        tracks = self.tracker.update(letterbox.to_source(detections), time)
-        self.timings = {
-            "preprocess": prepared - started,
-            "network": inferred - prepared,
-            "track": perf_counter() - inferred,
-        }
+        [detections] = self.detect([image])
+        detected = perf_counter()
+        tracks = self.tracker.update(detections, time)
+        self.timings["track"] = perf_counter() - detected
         return tracks
+
+    def detect(self, images: Sequence[Array]) -> list[Detections]:
+        """What the network sees in images that go through it together.
+
+        Args:
+            images: each (H, W, 3) BGR or (H, W) grey, uint8, of any size.
+
+        Returns:
+            The detections of each image in its own pixels (sub-pixel).
+
+        Raises:
+            ValueError: an image has another shape or dtype, or no pixels. The pipeline stays usable.
+        """
+        started = perf_counter()
+        batch, letterboxes = self._preprocess(images)
+        prepared = perf_counter()
+        found = self.runtime.infer(batch)
+        self.timings = {"preprocess": prepared - started, "network": perf_counter() - prepared}
+        return [letterbox.to_source(one) for letterbox, one in zip(letterboxes, found, strict=True)]
+
+    def new_tracker(self) -> Tracker:
+        """A tracker for another camera: set as this pipeline's, with nothing in its memory."""
+        return tracking.build(self.tracker.config)
 
     def reset(self) -> None:
         """Forget all objects; the next image starts a new sequence."""

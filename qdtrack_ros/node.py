@@ -1,4 +1,4 @@
-"""The tracker node: images in, tracks out; a managed node that can also start itself.
+"""The tracker node: images of one camera or several in, tracks out; a managed node that can also start itself.
 
 ``ros2 run qdtrack tracker_node``, or ``python -m qdtrack_ros.node``.
 """
@@ -26,23 +26,20 @@ from std_msgs.msg import Header
 from qdtrack_model.config import ConfigError
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.runtimes import Options, default_weights
-from qdtrack_model.structures import Array, Tracks
 from qdtrack_ros import parameters
-from qdtrack_ros.camera import Camera, Counts, ImageMessage, describe_silence
-from qdtrack_ros.conversions import InvalidImage, image_array, stamp_seconds
-from qdtrack_ros.outputs import OutputOptions, Outputs
-from qdtrack_ros.throttle import Throttle
+from qdtrack_ros.camera import ImageMessage
+from qdtrack_ros.channel import Channel, reason
+from qdtrack_ros.outputs import OutputOptions
 from qdtrack_ros.worker import Worker
 
 # weights, how to run them, tracker settings -> what turns images into tracks
 PipelineFactory = Callable[[str, Options, Mapping[str, Any]], Pipeline]
 _SIGNAL_CHECK = 0.1  # seconds after which a signal is noticed at the latest
-_LISTEN_AGAIN = 5.0  # seconds of silence after which both of the camera's topics are listened to again
 _WARM_UP_IMAGE = (720, 1280, 3)  # a usual camera: the first real image then finds every buffer in place
 
 
 class TrackerNode(LifecycleNode):
-    """Configure loads and warms up, activate subscribes and publishes; whatever fails leaves the state before.
+    """Configure loads and warms up, activate subscribes and publishes; after a failure the node is unconfigured.
 
     Args:
         pipeline_factory: builds the pipeline at every configure; the default loads the weights.
@@ -56,27 +53,24 @@ class TrackerNode(LifecycleNode):
         super().__init__("tracker", **arguments)
         self._pipeline_factory = pipeline_factory
         self._pipeline: Pipeline | None = None
-        self._outputs: Outputs | None = None
-        self._worker: Worker[tuple[Camera, ImageMessage]] | None = None
-        self._camera: Camera | None = None
-        self._silence_reported = False
-        self._dropped_reported = 0
-        self._complaints = Throttle(seconds=5.0)
+        self._channels: list[Channel] = []
+        self._worker: Worker[Channel, tuple[Channel, ImageMessage]] | None = None
         parameters.declare(self)
         self._options = self._read_options({})
         self.add_on_set_parameters_callback(self._on_set_parameters)
         # Not the node's clock: a silent camera must be noticed also where simulated time stands still.
-        self._watch = self.create_timer(1.0, self._watch_camera, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._watch = self.create_timer(1.0, self._watch_cameras, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     # ---- parameters
 
     def _on_set_parameters(self, new: list[Parameter[Any]]) -> SetParametersResult:
-        reason = parameters.refusal(new, configured=self._pipeline is not None)
-        if reason:
-            return SetParametersResult(successful=False, reason=reason)
+        refusal = parameters.refusal(new, configured=self._pipeline is not None)
+        if refusal:
+            return SetParametersResult(successful=False, reason=refusal)
         options = self._read_options({parameter.name: parameter.value for parameter in new})
-        if self._outputs is not None and options.min_score != self._options.min_score:
-            self._outputs.publish_labels(self._stamped_now(), options.min_score)
+        if options.min_score != self._options.min_score:
+            for channel in self._channels:
+                channel.outputs.publish_labels(self._stamped_now(), options.min_score)
         self._options = options
         return SetParametersResult(successful=True)
 
@@ -99,25 +93,23 @@ class TrackerNode(LifecycleNode):
         """Load the weights, warm the network up and create the publishers."""
         try:
             self._pipeline = self._load_pipeline()
-            self._outputs = Outputs(self, self._pipeline.classes)
+            names = parameters.value(self, "cameras") or [""]
+            self._channels = [Channel(self, name, self._pipeline) for name in names]
             return super().on_configure(state)
         except Exception as error:  # any reason: the state machine would swallow it silently
             return self._failed("configure", error)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Subscribe to the camera and start the worker."""
+        """Start the worker and subscribe to the cameras."""
         try:
             result = super().on_activate(state)
             self._start()
             return result
         except Exception as error:
-            self._stop()
-            super().on_deactivate(state)
-            self.get_logger().error(f"activate failed: {_reason(error)}")
-            return TransitionCallbackReturn.FAILURE
+            return self._failed("activate", error)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Finish the image in hand, then stop listening and publishing."""
+        """Finish the images in hand, then stop listening and publishing."""
         self._stop()
         return super().on_deactivate(state)
 
@@ -131,12 +123,17 @@ class TrackerNode(LifecycleNode):
         self.close()
         return super().on_shutdown(state)
 
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give everything back; the node is then unconfigured, and what was wrong can be mended."""
+        self.close()
+        return TransitionCallbackReturn.SUCCESS
+
     def close(self) -> None:
         """Stop the worker and give everything back; does nothing where nothing is held."""
         self._stop()
-        if self._outputs is not None:
-            self._outputs.close()
-            self._outputs = None
+        for channel in self._channels:
+            channel.close()
+        self._channels = []
         if self._pipeline is not None:
             self._pipeline.close()
             self._pipeline = None
@@ -147,9 +144,8 @@ class TrackerNode(LifecycleNode):
             self.trigger_activate()
 
     def _failed(self, transition: str, error: Exception) -> TransitionCallbackReturn:
-        self.close()
-        self.get_logger().error(f"{transition} failed: {_reason(error)}")
-        return TransitionCallbackReturn.FAILURE
+        self.get_logger().error(f"{transition} failed: {reason(error)}")
+        return TransitionCallbackReturn.ERROR
 
     def _load_pipeline(self) -> Pipeline:
         weights = parameters.value(self, "weights")
@@ -159,6 +155,7 @@ class TrackerNode(LifecycleNode):
             runtime=parameters.value(self, "runtime"),
             precision=parameters.value(self, "precision"),
             threads=parameters.value(self, "threads") or None,
+            batch=parameters.value(self, "batch"),
             fallback=parameters.value(self, "fallback"),
         )
         begin = time.perf_counter()
@@ -166,7 +163,6 @@ class TrackerNode(LifecycleNode):
         loaded = time.perf_counter()
         pipeline.runtime.warm_up()
         pipeline.process(np.zeros(_WARM_UP_IMAGE, np.uint8), 0.0)
-        pipeline.reset()
         height, width = pipeline.runtime.config.input_size
         names = ", ".join(pipeline.classes[:8]) + ", ..." * (len(pipeline.classes) > 8)
         self.get_logger().info(
@@ -177,103 +173,47 @@ class TrackerNode(LifecycleNode):
         return pipeline
 
     def _start(self) -> None:
-        assert self._pipeline is not None and self._outputs is not None
-        self._pipeline.reset()
-        self._outputs.begin(self._stamped_now(), self._options.min_score)
-        self._worker = Worker(self._handle, parameters.value(self, "queue_size"))
-        self._camera = Camera(self, self._deliver)
-        self._camera.listen()
-        self._silence_reported, self._dropped_reported = False, 0
-        self.get_logger().info(f"active: waiting for images on {' or '.join(self._camera.topics.values())}")
+        capacity, batch = parameters.value(self, "queue_size"), parameters.value(self, "batch")
+        self._worker = Worker(self._handle, self._channels, capacity, batch)
+        for channel in self._channels:
+            channel.begin(self._worker, self._stamped_now(), self._options.min_score)
 
     def _stop(self) -> None:
-        if self._camera is not None:
-            self._camera.close()
         if self._worker is not None:
             self._worker.close()
             self._worker = None
-        if self._camera is not None:
-            self.get_logger().info(f"stopped: {self._camera.counts}")
-            self._camera = None
+        for channel in self._channels:
+            channel.end()
 
     def _stamped_now(self) -> Header:
         return Header(stamp=self.get_clock().now().to_msg())
 
-    # ---- images: delivered in the executor's thread, handled in the worker's
+    # ---- images, in the worker's thread
 
-    def _deliver(self, camera: Camera, message: ImageMessage) -> None:
-        if self._worker is not None and not self._worker.offer((camera, message)):
-            camera.counts.dropped += 1
-
-    def _handle(self, item: tuple[Camera, ImageMessage]) -> None:
-        """One image from message to published tracks; never raises."""
-        camera, message = item
-        assert self._pipeline is not None and self._outputs is not None
-        try:
-            image = image_array(message)
-            tracks = self._track(camera, image, message.header)
-            if tracks is not None:
-                lost = self._pipeline.tracker.remembered() if self._options.lost else Tracks.empty()
-                self._outputs.publish(tracks, lost, message.header, image, self._options)
-                camera.counts.tracked += 1
-        except InvalidImage as error:
-            camera.counts.unusable += 1
-            self._complain(error.problem, f"image not used: {error}")
-        except Exception as error:  # one image must not end the node
-            if self.context.ok():  # at the end of the process publishing fails, and that is no news
-                camera.counts.unusable += 1
-                self._complain(type(error).__name__, f"image not tracked: {_reason(error)}")
-
-    def _track(self, camera: Camera, image: Array, header: Header) -> Tracks | None:
-        """The tracks to publish for this image, None when it is the previous one again."""
+    def _handle(self, items: list[tuple[Channel, ImageMessage]]) -> None:
+        """Images, each of another camera, from messages to published tracks; never raises."""
         assert self._pipeline is not None
-        step = camera.step_of(header)
-        moment = stamp_seconds(header)
-        if moment == 0.0:
-            self._complain("no stamp", "images come without a stamp: the time of their arrival is used for tracking")
-            moment = time.monotonic()  # the node's clock may be set back, and in a simulation stand still
-        elif step == 0.0:
-            camera.counts.repeated += 1
-            return None
-        elif step is not None and step < 0.0 and self._complaints.passes("stamps went back"):
-            # The tracker forgets on its own, and its ids go on: nobody sees an old id on a new object.
-            self.get_logger().warning(f"stamps went back by {-step:.3f} s: all tracks are forgotten")
-        return self._pipeline.process(image, moment)
-
-    def _complain(self, problem: str, text: str) -> None:
-        if self._complaints.passes(problem):
-            self.get_logger().error(text)
+        accepted = [(channel, image) for channel, message in items if (image := channel.accept(message)) is not None]
+        if not accepted:
+            return
+        try:
+            found = self._pipeline.detect([image.image for _, image in accepted])
+        except Exception as error:  # images must not end the node
+            for channel, _ in accepted:
+                channel.fail(error)
+            return
+        for (channel, image), detections in zip(accepted, found, strict=True):
+            try:
+                channel.finish(image, detections, self._pipeline.timings, self._options)
+            except Exception as error:
+                channel.fail(error)
 
     # ---- watching
 
-    def _watch_camera(self) -> None:
-        """Once a second: follow the publishers' QoS, tell of a silent camera (once) and of dropped images."""
-        camera = self._camera
-        if camera is None:
-            return
-        camera.match_publishers()
-        self._report_drops(camera.counts)
-        if camera.silence >= _LISTEN_AGAIN:
-            camera.listen()
+    def _watch_cameras(self) -> None:
         limit = parameters.value(self, "silence_warning")
-        if camera.silence < min(1.0, limit or 1.0):
-            self._silence_reported = False
-        elif limit and camera.silence >= limit and not self._silence_reported:
-            self._silence_reported = True
-            self.get_logger().warning(f"no image for {camera.silence:.0f} s: {describe_silence(self, camera)}")
-
-    def _report_drops(self, counts: Counts) -> None:
-        if counts.dropped > self._dropped_reported and self._complaints.passes("dropped"):
-            self.get_logger().warning(
-                f"images come faster than they are tracked: {counts.dropped - self._dropped_reported} dropped, {counts}"
-            )
-            self._dropped_reported = counts.dropped
-
-
-def _reason(error: Exception) -> str:
-    """One line: our own errors say everything in their text, others need their type as well."""
-    text = str(error).strip().splitlines()[0] if str(error).strip() else "no details"
-    return text if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {text}"
+        for channel in self._channels:
+            channel.watch(limit)
 
 
 def main(arguments: list[str] | None = None, pipeline_factory: PipelineFactory = Pipeline.load) -> int:

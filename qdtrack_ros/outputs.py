@@ -9,12 +9,11 @@ from qdtrack.msg import TrackedDetectionArray
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from qdtrack_model.structures import Array, Tracks
 from qdtrack_ros.conversions import detections_message, label_info_message, tracks_message
+from qdtrack_ros.frame import TrackedFrame
 from qdtrack_ros.overlay import OverlayPublisher
 
 
@@ -29,46 +28,56 @@ class OutputOptions:
 
 
 class Outputs:
-    """Publishers of tracks, detections, their labels, and the overlay; silent while the node is inactive."""
+    """Publishers of tracks, detections, their labels, and the overlay; silent while the node is inactive.
 
-    def __init__(self, node: LifecycleNode, classes: Sequence[str]) -> None:
+    Args:
+        node: owner of the publishers.
+        prefix: what the topics begin with: ``~/``, or ``~/front/`` for one camera of several.
+        classes: names of the classes.
+    """
+
+    def __init__(self, node: LifecycleNode, prefix: str, classes: Sequence[str]) -> None:
         self._node = node
         self._classes = tuple(classes)
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         overridable = QoSOverridingOptions.with_default_policies()
         self._tracks = node.create_lifecycle_publisher(
-            TrackedDetectionArray, "~/tracks", 10, qos_overriding_options=overridable
+            TrackedDetectionArray, f"{prefix}tracks", 10, qos_overriding_options=overridable
         )
         self._detections = node.create_lifecycle_publisher(
-            Detection2DArray, "~/detections", 10, qos_overriding_options=overridable
+            Detection2DArray, f"{prefix}detections", 10, qos_overriding_options=overridable
         )
-        self._labels = node.create_lifecycle_publisher(LabelInfo, "~/label_info", latched)
-        self._overlay_publisher = node.create_lifecycle_publisher(
-            Image, "~/overlay", 2, qos_overriding_options=overridable
-        )
-        self._overlay = OverlayPublisher(self._overlay_publisher, self._classes)
+        self._labels = node.create_lifecycle_publisher(LabelInfo, f"{prefix}label_info", latched)
+        self._overlay = OverlayPublisher(node, prefix, self._classes)
 
     def begin(self, stamp: Header, threshold: float) -> None:
         """At every activation: tell the labels, and start the trails afresh, because the ids do."""
         self.publish_labels(stamp, threshold)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was drawn: the next ids are other objects."""
         self._overlay.reset()
 
     def publish_labels(self, stamp: Header, threshold: float) -> None:
         """Tell (also those who subscribe later) which class each ``class_id`` is."""
         self._labels.publish(label_info_message(self._classes, stamp, threshold))
 
-    def publish(self, tracks: Tracks, lost: Tracks, header: Header, image: Array, options: OutputOptions) -> None:
-        """Publish the tracks of one image, and the remembered ones to be told with them, under the image's header."""
-        shown, lost = tracks[tracks.scores >= options.min_score], lost[lost.scores >= options.min_score]
-        size = (image.shape[1], image.shape[0])
-        message = tracks_message(shown, header, size, self._classes, options.embeddings)
-        message.tracks.extend(tracks_message(lost, header, size, self._classes, options.embeddings).tracks)
-        self._tracks.publish(message)
+    def publish(self, frame: TrackedFrame, options: OutputOptions) -> None:
+        """Publish whatever somebody subscribes to of one image."""
+        if self._tracks.get_subscription_count() > 0:
+            self._tracks.publish(self._tracks_message(frame, options.embeddings))
         if self._detections.get_subscription_count() > 0:
-            self._detections.publish(detections_message(shown, header))
-        self._overlay.publish(image, shown, header, options.overlay_trail)
+            self._detections.publish(detections_message(frame.tracks, frame.header))
+        self._overlay.publish(frame, options.overlay_trail)
+
+    def _tracks_message(self, frame: TrackedFrame, embeddings: bool) -> TrackedDetectionArray:
+        message = tracks_message(frame.tracks, frame.header, frame.size, self._classes, embeddings)
+        message.tracks.extend(tracks_message(frame.lost, frame.header, frame.size, self._classes, embeddings).tracks)
+        return message
 
     def close(self) -> None:
         """Remove the publishers."""
-        for publisher in (self._tracks, self._detections, self._labels, self._overlay_publisher):
+        for publisher in (self._tracks, self._detections, self._labels):
             self._node.destroy_lifecycle_publisher(publisher)
+        self._overlay.close()

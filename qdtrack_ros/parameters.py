@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_type_hints
 
@@ -24,7 +25,9 @@ _KINDS: dict[type, Parameter.Type] = {
     int: Parameter.Type.INTEGER,
     float: Parameter.Type.DOUBLE,
     str: Parameter.Type.STRING,
+    list: Parameter.Type.STRING_ARRAY,
 }
+_KIND_NAMES = {bool: "bool", int: "integer", float: "float", str: "string", list: "list of strings"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Specification:
     lowest: float | None = None
     highest: float | None = None
     choices: tuple[str, ...] = ()
+    check: Callable[[Any], str | None] = lambda value: None  # what is wrong with a value of the right kind
 
     def problem(self, value: Any) -> str | None:
         """Why ``value`` cannot be taken, or None."""
@@ -46,7 +50,9 @@ class Specification:
             return None
         number = self.kind is float and isinstance(value, int) and not isinstance(value, bool)
         if not (number or type(value) is self.kind):
-            return f"{self.name}: got {value!r}, expected {self.kind.__name__}"
+            return f"{self.name}: got {value!r}, expected {_KIND_NAMES[self.kind]}"
+        if problem := self.check(value):
+            return f"{self.name}: {problem}"
         if self.choices and value not in self.choices:
             return f"{self.name}: got {value!r}, expected one of {', '.join(self.choices)}"
         if self.lowest is not None and self.highest is not None and not self.lowest <= value <= self.highest:
@@ -77,7 +83,26 @@ class Specification:
         return descriptor
 
 
+def _camera_problem(names: list[Any]) -> str | None:
+    """What is wrong with names of cameras, which become parts of topic names."""
+    if list(names) in ([], [""]):
+        return None
+    for name in names:
+        if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name)):
+            return f"got {name!r}, expected names of letters, digits and underscores that begin with a letter"
+        if names.count(name) > 1:
+            return f"got {name!r} twice, expected every camera once"
+    return None
+
+
 _GENERAL = (
+    Specification(
+        "cameras", list, [""],
+        "Names of the cameras: with [front, left] the node takes front/image, left/image and so on, and publishes"
+        " ~/front/tracks, ~/left/tracks. [''] is one camera whose topics have no such part.",
+        "unconfigured",
+        check=_camera_problem,
+    ),
     Specification(
         "weights", str, "auto",
         "What to load: weights shipped with qdtrack by name, or the path of weights or of an exported graph; auto is"
@@ -97,11 +122,16 @@ _GENERAL = (
         "unconfigured",
     ),
     Specification("threads", int, 0, "Threads of the network; 0 lets the runtime choose.", "unconfigured", 0, 256),
+    Specification(
+        "batch", int, 1,
+        "Images of different cameras that go through the network together when they come within 5 ms; for GPUs.",
+        "unconfigured", 1, 16,
+    ),
     Specification("autostart", bool, True, "Configure and activate without being asked to.", "never"),
     Specification(
-        "queue_size", int, 5,
-        "Images that may wait for the network. When it is full the oldest is dropped and counted, so that latency is"
-        " bounded.",
+        "queue_size", int, 1,
+        "Images of each camera that may wait for the network. One more drops the oldest, which is counted: with 1 the"
+        " newest image is always the next.",
         "unconfigured", 1, 64,
     ),
     Specification(
@@ -248,8 +278,7 @@ def _markdown() -> str:
     for one in SPECIFICATIONS.values():
         bounds = f"{one.lowest:g} to {one.highest:g}" if one.lowest is not None else ", ".join(one.choices)
         default = "as trained" if one.default is None else str(one.default).lower() if one.kind is bool else one.default
-        kind = {bool: "bool", int: "integer", float: "float", str: "string"}[one.kind]
-        cells = [f"`{one.name}`", kind, str(default), bounds, _CHANGES[one.change], one.description]
+        cells = [f"`{one.name}`", _KIND_NAMES[one.kind], str(default), bounds, _CHANGES[one.change], one.description]
         lines.append("| " + " | ".join(cells) + " |")
     lines += [
         "",

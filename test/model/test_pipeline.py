@@ -13,13 +13,18 @@ from hypothesis import strategies as st
 from qdtrack_model import checkpoints, networks
 from qdtrack_model.checkpoints import CheckpointError
 from qdtrack_model.config import ConfigError, OneShotConfig, QuasiDenseConfig, TaoConfig, TrackerConfig
-from qdtrack_model.pipeline import PADDING, Pipeline, Preprocessor
+from qdtrack_model.pipeline import PADDING, Letterbox, Pipeline, Preprocessor
 from qdtrack_model.runtimes import Options, Runtime
 from qdtrack_model.structures import Array, Detections
 from qdtrack_model.tracking import QuasiDenseTracker, TaoTracker
 
 Scene = Callable[..., tuple[Array, Array]]
 CONFIG = QuasiDenseConfig(init_score=0.8, object_score=0.5, memory_span=1.0, backdrop_span=0.1)
+
+
+def fit(image: Array, input_size: tuple[int, int] = (96, 160)) -> tuple[Array, Letterbox]:
+    batch, [letterbox] = Preprocessor(input_size)([image])
+    return batch, letterbox
 
 
 def found(boxes: object) -> Detections:
@@ -33,7 +38,7 @@ def found(boxes: object) -> Detections:
     corners=st.lists(st.floats(0, 1), min_size=4, max_size=4),
 )  # fmt: skip
 def test_the_way_there_and_back_is_exact(width: int, height: int, corners: list[float]) -> None:
-    _, letterbox = Preprocessor((96, 160))(np.zeros((height, width), np.uint8))
+    _, letterbox = fit(np.zeros((height, width), np.uint8))
     a, b, c, d = corners
     source = np.array([[min(a, c) * width, min(b, d) * height, max(a, c) * width, max(b, d) * height]])
     source[:, 2:] = np.minimum(source[:, 2:] + 1, [width, height])
@@ -47,7 +52,7 @@ def test_the_way_there_and_back_is_exact(width: int, height: int, corners: list[
     [((1280, 720), (160, 90)), ((160, 96), (160, 96)), ((100, 400), (24, 96)), ((33, 20), (158, 96))],
 )
 def test_aspect_is_kept_and_the_rest_is_padding(size: tuple[int, int], fitted: tuple[int, int]) -> None:
-    batch, letterbox = Preprocessor((96, 160))(np.full((size[1], size[0], 3), 250, np.uint8))
+    batch, letterbox = fit(np.full((size[1], size[0], 3), 250, np.uint8))
     assert batch.shape == (1, 96, 160, 3)
     inside = np.zeros((96, 160), bool)
     inside[: fitted[1], : fitted[0]] = True
@@ -59,7 +64,7 @@ def test_aspect_is_kept_and_the_rest_is_padding(size: tuple[int, int], fitted: t
 def test_a_pixel_lands_where_its_box_does() -> None:
     image = np.zeros((400, 600, 3), np.uint8)
     image[100:140, 300:360] = 255
-    batch, letterbox = Preprocessor((96, 160))(image)
+    batch, letterbox = fit(image)
     rows, columns = np.nonzero(batch[0, :96, :144, 0] > 127)
     box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
     np.testing.assert_allclose(letterbox.to_source(found([box])).boxes, [[300, 100, 360, 140]], atol=4.2)
@@ -67,21 +72,21 @@ def test_a_pixel_lands_where_its_box_does() -> None:
 
 def test_sizes_may_change_and_leave_nothing_behind() -> None:
     preprocess = Preprocessor((96, 160))
-    preprocess(np.full((96, 160, 3), 9, np.uint8))
-    small, _ = preprocess(np.full((96, 40, 3), 7, np.uint8))
+    preprocess([np.full((96, 160, 3), 9, np.uint8)])
+    small, _ = preprocess([np.full((96, 40, 3), 7, np.uint8)])
     assert set(np.unique(small)) == {7, PADDING}
 
 
 def test_boxes_are_clipped_and_those_in_the_padding_dropped() -> None:
-    _, letterbox = Preprocessor((96, 160))(np.zeros((90, 160, 3), np.uint8))
+    _, letterbox = fit(np.zeros((90, 160, 3), np.uint8))
     kept = letterbox.to_source(found([[-5, -5, 20, 20], [10, 91, 30, 96], [100, 80, 200, 95]]))
     np.testing.assert_allclose(kept.boxes, [[0, 0, 20, 20], [100, 80, 160, 90]])
 
 
 def test_grey_equals_its_three_channels() -> None:
     grey = np.random.default_rng(0).integers(0, 255, (70, 110), np.uint8)
-    one = Preprocessor((96, 160))(grey)[0]
-    three = Preprocessor((96, 160))(np.repeat(grey[:, :, None], 3, axis=2))[0]
+    one = fit(grey)[0]
+    three = fit(np.repeat(grey[:, :, None], 3, axis=2))[0]
     np.testing.assert_array_equal(one, three)
 
 
@@ -118,6 +123,26 @@ def test_ids_stay_with_their_objects(blobs: Runtime, blob_image: Scene) -> None:
         assert tracks.ids[order].tolist() == ids
         np.testing.assert_allclose(tracks.boxes[order], boxes, atol=2.5)
     assert sorted(ids) == [0, 1, 2]
+
+
+def test_images_together_are_detected_as_alone(blobs: Runtime, blob_image: Scene) -> None:
+    pipeline = Pipeline(blobs, QuasiDenseTracker(CONFIG))
+    sizes = [(320, 192), (640, 192), (100, 300)]
+    images = [np.ascontiguousarray(blob_image(1 + n, size)[0]) for n, size in enumerate(sizes)]
+    for order in ([0, 1, 2], [2, 0], [1]):
+        together = pipeline.detect([images[n] for n in order])
+        for n, found in zip(order, together, strict=True):
+            alone = Pipeline(blobs, QuasiDenseTracker(CONFIG)).detect([images[n]])[0]
+            np.testing.assert_array_equal(found.boxes, alone.boxes)
+            assert len(found) > 0
+
+
+def test_a_new_tracker_is_set_alike_and_remembers_nothing(blobs: Runtime, blob_image: Scene) -> None:
+    pipeline = Pipeline(blobs, QuasiDenseTracker(CONFIG))
+    pipeline.process(blob_image(1)[0], 0.0)
+    tracker = pipeline.new_tracker()
+    assert tracker.config == pipeline.tracker.config
+    assert tracker.update(pipeline.detect([blob_image(2)[0]])[0], 0.0).ids.tolist() == [0, 1, 2]
 
 
 def test_odd_shapes_do_not_break_it(blobs: Runtime) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import itertools
 import threading
 from collections.abc import Iterator
 
@@ -26,10 +27,11 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from qdtrack_model.overlay import draw
 from qdtrack_model.structures import Array
+from qdtrack_ros.camera import Camera
 from qdtrack_ros.conversions import image_message, tracks_from_message
 from qdtrack_ros.node import TrackerNode
 
-SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+SUCCESS, ERROR = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.ERROR
 RED, GREEN = (40, 40, 250), (40, 250, 40)
 
 
@@ -60,6 +62,12 @@ class Bench:
         self.node.start()
         wait_until(lambda: self.raw.get_subscription_count() + self.jpeg.get_subscription_count() > 1, "subscriptions")
         wait_until(lambda: self.other.count_publishers("tracker/tracks") > 0, "publisher of tracks")
+
+    @property
+    def camera(self) -> Camera:
+        camera = self.node._channels[0].camera
+        assert camera is not None
+        return camera
 
     def send(self, image: Array, head: Header) -> TrackedDetectionArray:
         """Publish one image and wait for its tracks."""
@@ -141,8 +149,7 @@ def test_known_publishers_are_subscribed_as_they_offer(bench: Bench) -> None:
 
     wait_until(lambda: seen() == ["RELIABLE"], "the reliable publisher")
     bench.start()
-    camera = bench.node._camera
-    assert camera is not None
+    camera = bench.camera
     reliability = {name: held.qos_profile.reliability.name for name, held in camera._subscriptions.items()}
     assert reliability == {"image": "RELIABLE", "image/compressed": "BEST_EFFORT"}
 
@@ -158,14 +165,36 @@ def test_reliability_follows_the_publishers(bench: Bench) -> None:
         return {one.qos_profile.reliability.name for one in found}
 
     wait_until(lambda: offered() == {"RELIABLE"}, "a reliable subscription")
-    wait_until(lambda: reliable.get_subscription_count() == 1, "the new subscription")
-    assert bench.send(walk(0), header(0)).header == header(0)
+    sent = itertools.count()
+
+    def tracked() -> bool:  # not the first image: the two ends of a connection find each other one after the other
+        reliable.publish(image_message(walk(0), header(next(sent))))
+        return bench.tracks != []
+
+    wait_until(tracked, "tracks")
 
 
+RELIABLE = {"qos_overrides./image.subscription.reliability": "reliable", "silence_warning": 2.0}
+
+
+@pytest.mark.parametrize("bench", [RELIABLE], indirect=True)
+def test_a_publisher_that_cannot_be_connected_to_is_explained(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
+    bench.node.start()
+    said = ""
+
+    def explained() -> bool:
+        nonlocal said
+        said += capfd.readouterr().err
+        return "no image for" in said
+
+    wait_until(explained, "the warning")
+    assert "incompatible QoS, /image: Best effort publisher and reliable subscription" in said
+
+
+@pytest.mark.parametrize("bench", [{"queue_size": 16}], indirect=True)
 def test_a_broken_image_is_named_once(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
     bench.start()
-    camera = bench.node._camera
-    assert camera is not None
+    camera = bench.camera
     broken = image_message(walk(1), header(1))
     broken.encoding = "16UC1"
     for _ in range(3):
@@ -175,11 +204,11 @@ def test_a_broken_image_is_named_once(bench: Bench, capfd: pytest.CaptureFixture
     assert text.count("image not used: refused encoding: 16UC1 is depth") == 1
 
 
+@pytest.mark.parametrize("bench", [{"queue_size": 16}], indirect=True)
 def test_broken_images_leave_the_node_alive(bench: Bench) -> None:
     bench.start()
     bench.send(walk(0), header(0))
-    camera = bench.node._camera
-    assert camera is not None
+    camera = bench.camera
     good = image_message(walk(1), header(1))
     for name, value in (("encoding", "16UC1"), ("width", 0), ("height", 0), ("data", good.data[:1000])):
         broken = image_message(walk(1), header(1))
@@ -245,6 +274,18 @@ def test_stamps_that_run_back_start_afresh(bench: Bench) -> None:
     assert len(again.tracks) == 2
 
 
+def test_an_image_out_of_order_is_left_out_and_counted(bench: Bench) -> None:
+    bench.start()
+    bench.send(walk(0), header(0))
+    first = bench.send(walk(2), header(2))
+    bench.raw.publish(image_message(walk(1), header(1)))
+    wait_until(lambda: bench.camera.counts.late == 1, "the late image")
+    last = bench.send(walk(3), header(3))
+    assert [message.header for message in bench.tracks] == [header(0), header(2), header(3)]
+    assert {track.id for track in last.tracks} == {track.id for track in first.tracks}
+    assert last.tracks[0].age > first.tracks[0].age
+
+
 def test_the_same_image_twice_is_answered_once(bench: Bench) -> None:
     bench.start()
     bench.send(walk(0), header(0))
@@ -289,7 +330,7 @@ def test_transitions_in_order_leave_nothing_behind(bench: Bench) -> None:
 
 @pytest.mark.parametrize("bench", [{"weights": "broken"}], indirect=True)
 def test_a_failed_configure_can_be_mended(bench: Bench) -> None:
-    assert bench.node.trigger_configure() == FAILURE
+    assert bench.node.trigger_configure() == ERROR
     assert bench.node._pipeline is None
     result = bench.node.set_parameters([Parameter("weights", value="blobs")])[0]
     assert result.successful, result.reason

@@ -21,7 +21,7 @@ from qdtrack_model.networks import build
 from qdtrack_ros import parameters
 from qdtrack_ros.node import TrackerNode
 
-SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+SUCCESS, ERROR = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.ERROR
 ROOT = Path(__file__).parents[2]
 
 
@@ -57,6 +57,10 @@ def test_every_tracker_setting_is_a_parameter() -> None:
         ("min_score", 1.5, "min_score: got 1.5, expected 0 to 1"),
         ("min_score", "high", "min_score: got 'high', expected float"),
         ("runtime", "abacus", "runtime: got 'abacus', expected one of auto, onnxruntime, "),
+        ("cameras", ["front", ""], "cameras: got '', expected names of letters, digits and underscores"),
+        ("cameras", ["a", "b", "a"], "cameras: got 'a' twice, expected every camera once"),
+        ("cameras", ["front/left"], "cameras: got 'front/left', expected names of letters"),
+        ("cameras", "front", "cameras: got 'front', expected list of strings"),
         ("queue_size", 0, "queue_size: got 0, expected 1 to 64"),
         ("tracker.init_score", 3.0, "tracker.init_score: got 3.0, expected"),
         ("tracker.memory_span", -1, "tracker.memory_span: got -1.0, expected a positive number"),
@@ -97,7 +101,7 @@ def test_the_tao_tracker_comes_with_its_weights_and_refuses_what_it_does_not_kno
     weights = tmp_path / "tao.safetensors"
     checkpoints.save(weights, build(config), config, TaoConfig(memory_span=10.0), {})
     given = {"weights": str(weights), "runtime": "torch", "autostart": False, "tracker.duplicate_iou": 0.4}
-    for more, done in (({}, SUCCESS), ({"tracker.gate": 1.0}, FAILURE)):
+    for more, done in (({}, SUCCESS), ({"tracker.gate": 1.0}, ERROR)):
         overrides = [Parameter(name, value=value) for name, value in (given | more).items()]
         made = TrackerNode(parameter_overrides=overrides)
         assert made.trigger_configure() == done

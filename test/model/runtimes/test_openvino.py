@@ -48,7 +48,7 @@ def test_fp32_equals_torch(checkpoint: checkpoints.Checkpoint, batch: int) -> No
 
 def street_frame(input_size: tuple[int, int]) -> Array:
     """A synthetic street with a dozen people and cars, as the network takes it."""
-    return Preprocessor(input_size)(Scene(SceneConfig(seed=9)).frame(80).image)[0]
+    return Preprocessor(input_size)([Scene(SceneConfig(seed=9)).frame(80).image])[0]
 
 
 @needs_bfloat16

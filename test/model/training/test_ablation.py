@@ -112,7 +112,7 @@ def test_one_pass_over_the_frames_detects_what_each_network_would(
         assert scene.times == [frame.time for frame in frames]
         assert sum(map(len, scene.detections)) > 0
         for frame, found in zip(frames, scene.detections, strict=True):
-            batch, letterbox = preprocess(frame.image)
+            batch, [letterbox] = preprocess([frame.image])
             expected = letterbox.to_source(runtime.infer(batch)[0])
             for name in ("boxes", "scores", "labels", "embeddings"):
                 np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-3, atol=1e-4)

@@ -1,0 +1,195 @@
+"""One camera's way through the node: from its messages to what is published, around the network that all share."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from time import perf_counter
+
+from rclpy.lifecycle import LifecycleNode
+from std_msgs.msg import Header
+
+from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.structures import Array, Detections, Tracks
+from qdtrack_ros.camera import Camera, ImageMessage
+from qdtrack_ros.conversions import InvalidImage, image_array, stamp_nanoseconds, stamp_seconds
+from qdtrack_ros.frame import TrackedFrame
+from qdtrack_ros.outputs import OutputOptions, Outputs
+from qdtrack_ros.silence import describe_silence
+from qdtrack_ros.stamps import Order, StampOrder
+from qdtrack_ros.throttle import Throttle
+from qdtrack_ros.worker import Worker
+
+_LISTEN_AGAIN = 5.0  # seconds of silence after which both of the camera's topics are listened to again
+
+
+@dataclass(frozen=True, eq=False)
+class Accepted:
+    """An image to be tracked: its picture, the time for the tracker [s], and what reading it took [s]."""
+
+    header: Header
+    image: Array
+    moment: float
+    decoding: float
+
+
+class Channel:
+    """A camera, the tracker that remembers what it saw, and what is published for it.
+
+    Lives as long as the node is configured; :meth:`begin` and :meth:`end` are its activation.
+
+    Args:
+        node: owner of subscriptions and publishers.
+        name: of one camera of several, in its topics and log lines; "" where there is one alone.
+        pipeline: brings the classes and the settings of the tracker.
+    """
+
+    def __init__(self, node: LifecycleNode, name: str, pipeline: Pipeline) -> None:
+        self.name = name
+        self.camera: Camera | None = None
+        self.tracker = pipeline.new_tracker()
+        self.outputs = Outputs(node, f"~/{name}/" if name else "~/", pipeline.classes)
+        self.timings: dict[str, float] = {}  # seconds that the last image took, by stage
+        self._node = node
+        self._logger = node.get_logger()
+        self._order = StampOrder()
+        self._complaints = Throttle(seconds=5.0)
+        self._silence_reported = False
+        self._dropped_reported = 0
+
+    # ---- activation, in the executor's thread
+
+    def begin(self, worker: Worker[Channel, tuple[Channel, ImageMessage]], stamp: Header, threshold: float) -> None:
+        """Start afresh and listen to the camera; its images go to ``worker``."""
+
+        def deliver(message: ImageMessage) -> None:
+            if not worker.offer(self, (self, message)):
+                camera.counts.dropped += 1
+
+        self.tracker.reset()
+        self._order = StampOrder()
+        self._silence_reported, self._dropped_reported = False, 0
+        self.outputs.begin(stamp, threshold)
+        self.camera = camera = Camera(self._node, self.name, deliver)
+        camera.listen()
+        self._logger.info(self._named(f"active: waiting for images on {' or '.join(camera.topics.values())}"))
+
+    def end(self) -> None:
+        """Stop listening; no image of this camera may be in hand."""
+        if self.camera is not None:
+            self.camera.close()
+            self._logger.info(self._named(f"stopped: {self.camera.counts}"))
+            self.camera = None
+
+    def close(self) -> None:
+        """Remove the publishers."""
+        self.outputs.close()
+
+    # ---- images, in the worker's thread
+
+    def accept(self, message: ImageMessage) -> Accepted | None:
+        """The image in a message if it is to be tracked; None, counted, when it is repeated, late or unusable."""
+        assert self.camera is not None
+        started = perf_counter()
+        try:
+            image = image_array(message)
+        except InvalidImage as error:
+            self.camera.counts.unusable += 1
+            self._complain(error.problem, f"image not used: {error}")
+            return None
+        moment = self._moment(message.header)
+        return None if moment is None else Accepted(message.header, image, moment, perf_counter() - started)
+
+    def _moment(self, header: Header) -> float | None:
+        """The time of an image for the tracker [s], or None when it is to be left out."""
+        assert self.camera is not None
+        stamp = stamp_nanoseconds(header)
+        if stamp == 0:
+            self._complain("no stamp", "images come without a stamp: the time of their arrival is used for tracking")
+            return time.monotonic()  # the node's clock may be set back, and in a simulation stand still
+        order = self._order.judge(stamp)
+        if order is Order.REPEATED:
+            self.camera.counts.repeated += 1
+            return None
+        if order is Order.LATE:
+            self.camera.counts.late += 1
+            return None
+        if order is Order.BACK:
+            # The tracker forgets on its own, and its ids go on: nobody sees an old id on a new object.
+            self.outputs.reset()
+            if self._complaints.passes("stamps went back"):
+                self._logger.warning(self._named("stamps went back: all tracks are forgotten"))
+        return stamp_seconds(header)
+
+    def finish(
+        self, accepted: Accepted, detections: Detections, shared: dict[str, float], options: OutputOptions
+    ) -> None:
+        """Track an image further and publish it; ``shared`` are the timings of the batch it was in."""
+        assert self.camera is not None
+        started = perf_counter()
+        tracks = self.tracker.update(detections, accepted.moment)
+        lost = self.tracker.remembered() if options.lost else Tracks.empty()
+        tracked = perf_counter()
+        frame = TrackedFrame(
+            header=accepted.header,
+            image=accepted.image,
+            tracks=tracks[tracks.scores >= options.min_score],
+            lost=lost[lost.scores >= options.min_score],
+            info=self.camera.info,
+        )
+        self.outputs.publish(frame, options)
+        self.camera.counts.tracked += 1
+        self.timings = {
+            "decode": accepted.decoding,
+            **shared,
+            "track": tracked - started,
+            "publish": perf_counter() - tracked,
+        }
+
+    def fail(self, error: Exception) -> None:
+        """Count and report an image that was accepted and could not be tracked."""
+        assert self.camera is not None
+        if self._node.context.ok():  # at the end of the process publishing fails, and that is no news
+            self.camera.counts.unusable += 1
+            self._complain(type(error).__name__, f"image not tracked: {reason(error)}")
+
+    def reset(self) -> None:
+        """Forget all objects: the next id is 0."""
+        self.tracker.reset()
+        self.outputs.reset()
+
+    # ---- watching, in the executor's thread
+
+    def watch(self, silence_limit: float) -> None:
+        """Once a second: follow the publishers' QoS, tell of a silent camera (once) and of dropped images."""
+        camera = self.camera
+        if camera is None:
+            return
+        camera.match_publishers()
+        if camera.counts.dropped > self._dropped_reported and self._complaints.passes("dropped"):
+            dropped = camera.counts.dropped - self._dropped_reported
+            self._logger.warning(
+                self._named(f"images come faster than they are tracked: {dropped} dropped, {camera.counts}")
+            )
+            self._dropped_reported = camera.counts.dropped
+        if camera.silence >= _LISTEN_AGAIN:
+            camera.listen()
+        if camera.silence < min(1.0, silence_limit or 1.0):
+            self._silence_reported = False
+        elif silence_limit and camera.silence >= silence_limit and not self._silence_reported:
+            self._silence_reported = True
+            text = describe_silence(self._node, camera)
+            self._logger.warning(self._named(f"no image for {camera.silence:.0f} s: {text}"))
+
+    def _complain(self, problem: str, text: str) -> None:
+        if self._complaints.passes(problem):
+            self._logger.error(self._named(text))
+
+    def _named(self, text: str) -> str:
+        return f"{self.name}: {text}" if self.name else text
+
+
+def reason(error: Exception) -> str:
+    """One line: our own errors say everything in their text, others need their type as well."""
+    text = str(error).strip().splitlines()[0] if str(error).strip() else "no details"
+    return text if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {text}"

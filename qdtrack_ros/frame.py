@@ -1,0 +1,34 @@
+"""One image and all that is known of it, as the outputs get it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
+
+from qdtrack_model.structures import Array, Tracks
+
+
+@dataclass(frozen=True, eq=False)
+class TrackedFrame:
+    """What is published of one image.
+
+    Attributes:
+        header: of the image, unchanged.
+        image: (H, W, 3) BGR or (H, W) grey, uint8.
+        tracks: those seen in the image and to be published.
+        lost: those remembered and to be published.
+        info: the newest calibration of the camera, if it publishes one.
+    """
+
+    header: Header
+    image: Array
+    tracks: Tracks
+    lost: Tracks
+    info: CameraInfo | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the image."""
+        return self.image.shape[1], self.image.shape[0]

@@ -1,0 +1,42 @@
+"""Why no images come: what a person would look for with ``ros2 topic info --verbose``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rclpy.node import Node
+
+from qdtrack_ros.camera import IMAGE_TOPICS, Camera
+
+
+def describe_silence(node: Node, camera: Camera) -> str:
+    """Why there may be no images: who publishes on the camera's topics, and which image topics there are instead."""
+    findings = []
+    for name, topic in camera.topics.items():
+        publishers = node.get_publishers_info_by_topic(topic)
+        if not publishers:
+            findings.append(f"{topic} has no publisher")
+            continue
+        wrong = {p.topic_type for p in publishers} - {_type_name(IMAGE_TOPICS[name])}
+        if wrong:
+            findings.append(f"{topic} carries {', '.join(sorted(wrong))} instead of {_type_name(IMAGE_TOPICS[name])}")
+        else:
+            kinds = sorted({p.qos_profile.reliability.name.lower() for p in publishers})
+            findings.append(f"{topic} has {len(publishers)} publisher(s), {' and '.join(kinds)}, and nothing came")
+    findings += [f"incompatible QoS, {text}" for text in camera.incompatible()]
+    others = _image_topics(node) - set(camera.topics.values())
+    if others:
+        findings.append(f"image topics seen: {', '.join(sorted(others))} (remap with -r {camera.prefix}image:=TOPIC)")
+    return "; ".join(findings)
+
+
+def _type_name(kind: type[Any]) -> str:
+    return f"sensor_msgs/msg/{kind.__name__}"
+
+
+def _image_topics(node: Node) -> set[str]:
+    wanted = {_type_name(kind) for kind in IMAGE_TOPICS.values()}
+    own = f"{node.get_fully_qualified_name()}/"
+    return {
+        topic for topic, types in node.get_topic_names_and_types() if wanted & set(types) and not topic.startswith(own)
+    }

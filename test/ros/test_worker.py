@@ -1,0 +1,100 @@
+"""The worker: newest images first in line, cameras in turn, batches of what comes together."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces (make)")
+
+from graph import wait_until
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qdtrack_ros.worker import Worker
+
+
+class Held:
+    """A worker whose first batch stays in hand until :meth:`release`; what it was given, batch by batch."""
+
+    def __init__(self, keys: str, capacity: int = 1, batch: int = 1) -> None:
+        self.batches: list[list[str]] = []
+        self._free, self._in_hand = threading.Event(), threading.Event()
+        self.worker: Worker[str, str] = Worker(self._handle, keys, capacity, batch)
+        if batch == 1:  # with batches the items offered next are to be taken together
+            self.worker.offer(keys[0], "first")
+            assert self._in_hand.wait(5)
+
+    def _handle(self, items: list[str]) -> None:
+        self.batches.append(items)
+        self._in_hand.set()
+        self._free.wait(10)
+
+    def release(self, count: int) -> list[list[str]]:
+        self._free.set()
+        wait_until(lambda: sum(map(len, self.batches)) == count, f"{count} items")
+        self.worker.close()
+        return self.batches
+
+
+def test_the_newest_image_wins() -> None:
+    held = Held("a")
+    assert [held.worker.offer("a", str(n)) for n in range(4)] == [True, False, False, False]
+    assert held.worker.waiting("a") == 1
+    assert held.release(2) == [["first"], ["3"]]
+
+
+def test_capacity_keeps_the_newest_in_their_order() -> None:
+    held = Held("a", capacity=3)
+    for n in range(5):
+        held.worker.offer("a", str(n))
+    assert held.release(4) == [["first"], ["2"], ["3"], ["4"]]
+
+
+def test_a_fast_camera_does_not_starve_a_slow_one() -> None:
+    held = Held("abc", capacity=4)
+    for n in range(4):
+        held.worker.offer("a", f"a{n}")
+    held.worker.offer("b", "b0")
+    held.worker.offer("c", "c0")
+    assert held.release(7) == [["first"], ["b0"], ["c0"], ["a0"], ["a1"], ["a2"], ["a3"]]
+
+
+def test_what_comes_together_goes_together_one_of_each() -> None:
+    batches: list[list[str]] = []
+    gate = threading.Event()
+    worker: Worker[str, str] = Worker(lambda items: (gate.wait(10), batches.append(items)), "abcd", 2, batch=3)
+    worker.offer("d", "start")
+    wait_until(lambda: worker.waiting("d") == 0, "the first to be in hand")
+    for item in ("a0", "a1", "b0", "c0", "d0"):
+        worker.offer(item[0], item)
+    gate.set()
+    wait_until(lambda: sum(map(len, batches)) == 6, "all")
+    worker.close()
+    assert batches == [["start"], ["a0", "b0", "c0"], ["d0", "a1"]]
+
+
+def test_closing_finishes_what_is_in_hand_and_forgets_the_rest() -> None:
+    held = Held("ab", capacity=5)
+    held.worker.offer("a", "never")
+    threading.Timer(0.1, held._free.set).start()
+    held.worker.close()
+    assert held.batches == [["first"]]
+    assert held.worker.offer("b", "too late")
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.sampled_from("abc"), max_size=40), st.integers(1, 3), st.integers(1, 4))
+def test_nothing_is_lost_but_what_is_counted(keys: list[str], capacity: int, batch: int) -> None:
+    handled: list[list[tuple[str, int]]] = []
+    worker: Worker[str, tuple[str, int]] = Worker(handled.append, "abc", capacity, batch)
+    dropped = [not worker.offer(key, (key, n)) for n, key in enumerate(keys)]
+    wait_until(lambda: all(worker.waiting(key) == 0 for key in "abc"), "the queues to be empty")
+    worker.close()
+    assert sum(map(len, handled)) + sum(dropped) == len(keys)
+    for items in handled:
+        assert len({key for key, _ in items}) == len(items) <= batch
+    for key in "abc":
+        numbers = [n for items in handled for k, n in items if k == key]
+        assert numbers == sorted(numbers)
