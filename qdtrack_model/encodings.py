@@ -126,7 +126,7 @@ def raw_image(message: RawMessage) -> Array:
     reason = _refusal(message.encoding)
     if reason:
         raise InvalidImage("refused encoding", f"{message.encoding} {reason}")
-    raise InvalidImage("unknown encoding", f"{_shown(message.encoding)}, expected one of {', '.join(ENCODINGS)}")
+    raise InvalidImage("unknown encoding", f"{shown(message.encoding)}, expected one of {', '.join(ENCODINGS)}")
 
 
 def compressed_image(message: CompressedMessage) -> Array:
@@ -140,11 +140,11 @@ def compressed_image(message: CompressedMessage) -> Array:
     """
     source = message.format.partition(";")[0].strip()  # image_transport: "bayer_rggb8; jpeg compressed "
     if "compressedDepth" in message.format:
-        raise InvalidImage("refused format", f"{_shown(message.format)} {_DEPTH}")
+        raise InvalidImage("refused format", f"{shown(message.format)} {_DEPTH}")
     reason = _refusal(source)
     if reason:
         raise InvalidImage("refused format", f"{source} {reason}")
-    image = _decoded(np.frombuffer(message.data, np.uint8), _shown(message.format))
+    image = _decoded(np.frombuffer(message.data, np.uint8), shown(message.format))
     if source.startswith("bayer_") and source in _PACKED and image.ndim == 2:  # the mosaic was compressed as it is
         image = _mosaic_to_bgr(image, source)
     return _to_8_bits(image)
@@ -159,7 +159,7 @@ def _refusal(encoding: str) -> str:
     return _CHANNELS if "U" in encoding else _NUMBERS
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """A string of a message for a log line: a corrupt one may be of any length."""
     return repr(text if len(text) <= 40 else f"{text[:40]}...")
 
@@ -170,7 +170,7 @@ def _shown(text: str) -> str:
 def _from_pixels(message: RawMessage, packed: _Packed) -> Array:
     if packed.channels == 2 and message.width % 2:
         raise InvalidImage("impossible size", f"{_named(message)} pixels share their colour in pairs")
-    pixels = _plane(message, 0, (message.height, message.width), packed.channels, message.step, packed.size)
+    pixels = plane(message, 0, (message.height, message.width), packed.channels, message.step, f"u{packed.size}")
     if packed.size == 2:
         pixels = pixels.astype(np.uint16, copy=False)  # to this machine's byte order
     if packed.channels == 1:
@@ -188,8 +188,8 @@ def _from_planes(message: RawMessage, planes: _SemiPlanar) -> Array:
         raise InvalidImage("impossible size", f"{_named(message)} pixels share their colour in squares of 2x2")
     # The chroma rows are as far apart as those of luma, whole ones (twice as many bytes) twice as far.
     halves, spread = (2, 1) if planes.halved else (1, 2)
-    chroma = _plane(message, step * height, (height // halves, width // halves), 2, step * spread)
-    luma = _plane(message, 0, (height, width), 1, step)[:, :, 0]
+    chroma = plane(message, step * height, (height // halves, width // halves), 2, step * spread)
+    luma = plane(message, 0, (height, width), 1, step)[:, :, 0]
     if planes.halved:
         code = cv2.COLOR_YUV2BGR_NV21 if planes.swapped else cv2.COLOR_YUV2BGR_NV12
         return np.asarray(cv2.cvtColorTwoPlane(luma, chroma, code))
@@ -198,32 +198,33 @@ def _from_planes(message: RawMessage, planes: _SemiPlanar) -> Array:
     return np.asarray(cv2.transform(yuv, _YUV_TO_BGR))
 
 
-def _plane(
-    message: RawMessage, start: int, size: tuple[int, int], channels: int, step: int, value_size: int = 1
-) -> Array:
-    """A read-only view (H, W, channels) of a part of the message, uint8 or uint16 in the message's byte order.
+def plane(message: RawMessage, start: int, size: tuple[int, int], channels: int, step: int, kind: str = "u1") -> Array:
+    """A read-only view (H, W, channels) of a part of the message, in the message's byte order.
 
     Args:
         start: where the plane begins [bytes].
         size: height and width of the plane.
         step: from row to row [bytes]; the last row may come without its padding.
+        kind: NumPy's letter and size of the values.
+
+    Raises:
+        InvalidImage: an impossible size or step, or fewer bytes than declared.
     """
     height, width = size
+    value = np.dtype((">" if message.is_bigendian else "<") + kind)
     if not (0 < message.height <= _LARGEST_SIDE and 0 < message.width <= _LARGEST_SIDE):
         raise InvalidImage("impossible size", f"{message.width}x{message.height} pixels")
-    row = width * channels * value_size
+    row = width * channels * value.itemsize
     if step < row:
         raise InvalidImage("impossible step", f"{message.step} bytes for a row of {_named(message)}")
-    if step % value_size:
-        raise InvalidImage("impossible step", f"{message.step} bytes, {message.encoding} has {value_size} a value")
+    if step % value.itemsize:
+        raise InvalidImage("impossible step", f"{message.step} bytes, {message.encoding} has {value.itemsize} a value")
     needed = start + step * (height - 1) + row
     data = np.frombuffer(message.data, np.uint8)
     if len(data) < needed:
         raise InvalidImage("truncated", f"{len(data)} bytes, {_named(message)} needs {needed}")
-    kind = np.dtype(np.uint8 if value_size == 1 else ">u2" if message.is_bigendian else "<u2")
-    view: Array = np.ndarray(
-        (height, width, channels), kind, buffer=data, offset=start, strides=(step, channels * value_size, value_size)
-    )
+    strides = (step, channels * value.itemsize, value.itemsize)
+    view: Array = np.ndarray((height, width, channels), value, buffer=data, offset=start, strides=strides)
     view.flags.writeable = False
     return view
 

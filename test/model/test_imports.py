@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 VALUES = {"structures", "config", "boxes"}
 INFERENCE = VALUES | {"networks", "tensors", "presets", "conversion", "checkpoints", "tracking", "runtimes", "pipeline"}
-FRONT = INFERENCE | {"arguments", "data", "encodings", "evaluation", "overlay", "video"}
+FRONT = INFERENCE | {"arguments", "camera_model", "data", "depth", "encodings", "evaluation", "overlay", "video"}
 
 # Part of qdtrack_model -> the parts that it may import. A part is a module or a folder directly below the package.
 ALLOWED: dict[str, set[str]] = {
@@ -25,6 +25,8 @@ ALLOWED: dict[str, set[str]] = {
     "boxes": {"structures"},
     "image_headers": set(),
     "encodings": {"structures", "image_headers"},
+    "camera_model": {"structures", "encodings"},
+    "depth": {"structures", "encodings", "camera_model"},
     "losses": set(),
     "networks": VALUES,
     "tracking": VALUES,
