@@ -29,10 +29,15 @@ def colour_of(identity: int) -> Colour:
     return int(255 * blue), int(255 * green), int(255 * red)
 
 
-def _text_colour(background: Colour) -> Colour:
+def text_colour(background: Colour) -> Colour:
     """Black or white, whichever reads better on ``background``."""
     blue, green, red = background
     return (0, 0, 0) if 0.114 * blue + 0.587 * green + 0.299 * red > 110 else (255, 255, 255)
+
+
+def caption(identity: int, label: int, classes: Sequence[str]) -> str:
+    """What is written at a track: its class, where there are several, and its id."""
+    return f"{classes[label]} {identity}" if len(classes) > 1 and 0 <= label < len(classes) else str(identity)
 
 
 class Trails:
@@ -43,7 +48,7 @@ class Trails:
     """
 
     def __init__(self, length: int = 24) -> None:
-        self._length = length
+        self.length = length
         self._paths: dict[int, deque[tuple[float, float]]] = {}
         self._unseen: dict[int, int] = {}
 
@@ -55,17 +60,18 @@ class Trails:
                 del self._unseen[identity], self._paths[identity]
         for identity, box, state in zip(tracks.ids.tolist(), tracks.boxes.tolist(), tracks.states, strict=True):
             if state != TrackState.LOST:
-                path = self._paths.setdefault(identity, deque(maxlen=self._length))
+                path = self._paths.setdefault(identity, deque(maxlen=self.length))
                 path.append(((box[0] + box[2]) / 2, box[3]))
                 self._unseen[identity] = 0
 
+    @property
+    def paths(self) -> dict[int, Array]:
+        """Id -> (K, 2) float64 pixels, oldest first; K is at least 2."""
+        return {identity: np.array(path) for identity, path in self._paths.items() if len(path) > 1}
+
     def draw(self, image: Array, thickness: int) -> None:
         """Draw the trails into ``image``, the oldest part faintest."""
-        points = {
-            identity: np.round(np.array(path) * 2**SHIFT).astype(np.int32)
-            for identity, path in self._paths.items()
-            if len(path) > 1
-        }
+        points = {identity: np.round(path * 2**SHIFT).astype(np.int32) for identity, path in self.paths.items()}
         if not points:
             return
         # Opacity and colour are drawn apart and blended where something is: much faster than blending whole images.
@@ -75,8 +81,8 @@ class Trails:
         for part, strength in enumerate(TRAIL_OPACITIES):
             for identity, path in points.items():
                 # Counted from the newest end: a young track has only the strong part.
-                start = len(path) - 1 - (parts - part) * self._length // parts
-                end = len(path) - 1 - (parts - part - 1) * self._length // parts
+                start = len(path) - 1 - (parts - part) * self.length // parts
+                end = len(path) - 1 - (parts - part - 1) * self.length // parts
                 piece = path[max(start, 0) : max(end, 0) + 1]
                 if len(piece) > 1:
                     cv2.polylines(colours, [piece], False, colour_of(identity), thickness + 2, cv2.LINE_8, SHIFT)
@@ -112,7 +118,7 @@ def _draw_label(image: Array, texts: Sequence[str], box: list[float], colour: Co
         top = min(max(round(box[1]), 0), max(image.shape[0] - full_height, 0))
     cv2.rectangle(image, (left, top), (left + full_width - 1, top + full_height - 1), colour, cv2.FILLED)
     origin = (left + margin, top + margin + height)
-    cv2.putText(image, text, origin, FONT, scale, _text_colour(colour), 1, cv2.LINE_AA)
+    cv2.putText(image, text, origin, FONT, scale, text_colour(colour), 1, cv2.LINE_AA)
 
 
 def draw(
@@ -124,7 +130,7 @@ def draw(
         image: (H, W, 3) BGR or (H, W) grey, uint8.
         tracks: boxes in pixels of the image.
         classes: class names, written where there are several and the box is wide enough; ids always are.
-        trails: paths up to now; this call extends them by ``tracks`` and draws them.
+        trails: paths up to now, drawn too.
         first_id: the number written for id 0: 1 as in result files, 0 as in messages.
 
     Returns:
@@ -134,7 +140,6 @@ def draw(
     size = canvas.shape[0] / 720
     thickness = max(1, round(1.6 * size))
     if trails is not None:
-        trails.extend(tracks)
         trails.draw(canvas, thickness)
     seen = tracks[tracks.states != TrackState.LOST]
     order = np.argsort(seen.boxes[:, 3], kind="stable")  # nearer objects over farther ones
@@ -142,8 +147,6 @@ def draw(
         _draw_box(canvas, seen.boxes[row].tolist(), colour_of(int(seen.ids[row])), thickness)
     for row in order:
         identity, label = int(seen.ids[row]), int(seen.labels[row])
-        texts = [str(identity + first_id)]
-        if len(classes) > 1 and 0 <= label < len(classes):
-            texts.insert(0, f"{classes[label]} {identity + first_id}")
+        texts = (caption(identity + first_id, label, classes), str(identity + first_id))
         _draw_label(canvas, texts, seen.boxes[row].tolist(), colour_of(identity), max(0.35, 0.42 * size))
     return canvas

@@ -150,7 +150,12 @@ def _drawing(path: Path, frame_rate: float, classes: Sequence[str], stack: ExitS
 
     writer = stack.enter_context(VideoWriter(path, frame_rate))
     trails = Trails()
-    return lambda frame, tracks: writer.write(draw(frame.image, tracks, classes, trails), frame.time)
+
+    def drawing(frame: Frame, tracks: Tracks) -> None:
+        trails.extend(tracks)
+        writer.write(draw(frame.image, tracks, classes, trails), frame.time)
+
+    return drawing
 
 
 def _selected(source: Source, frames: tuple[int, int] | None, bar: tqdm[Any], summary: Summary) -> Iterator[Frame]:

@@ -36,6 +36,7 @@ class OverlayPublisher:
             return
         if self._trails is None or self._length != trail:
             self._trails, self._length = Trails(trail), trail
+        self._trails.extend(frame.tracks)
         drawn = draw(frame.image, frame.tracks, self._classes, self._trails, first_id=0)  # the ids of the messages
         self._publisher.publish(image_message(drawn, frame.header))
 

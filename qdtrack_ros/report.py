@@ -66,6 +66,7 @@ def write_overlay_video(results: DemoResults, path: Path) -> list[KeyFrame]:
         for index, (stamp, (_, _, image)) in enumerate(zip(stamps, images, strict=False)):
             received = results.received.get(stamp)
             tracks = received.tracks if received is not None else Tracks.empty()
+            trails.extend(tracks)
             drawn = draw(image, tracks, results.classes, trails)
             seconds = (stamp - stamps[0]) * 1e-9
             writer.write(drawn, seconds)

@@ -18,6 +18,11 @@ def tracks_at(boxes: list[list[float]], states: list[int] | None = None, ids: li
     )  # fmt: skip
 
 
+def draw_on(image: np.ndarray, tracks: Tracks, trails: Trails) -> np.ndarray:
+    trails.extend(tracks)
+    return draw(image, tracks, ("pedestrian",), trails)
+
+
 def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return (before != after).any(axis=2)
 
@@ -35,7 +40,7 @@ def test_lost_tracks_and_no_tracks_leave_the_image_as_it_is() -> None:
     image = np.full((200, 300, 3), 90, np.uint8)
     lost = tracks_at([[100, 60, 160, 180]], states=[TrackState.LOST])
     for tracks in (lost, Tracks.empty()):
-        np.testing.assert_array_equal(draw(image, tracks, ("pedestrian",), Trails()), image)
+        np.testing.assert_array_equal(draw_on(image, tracks, Trails()), image)
 
 
 @pytest.mark.parametrize("box", [[-50, -50, 20, 20], [280, 190, 400, 400], [0, 0, 300, 200], [5, 5, 5, 5]])
@@ -76,7 +81,7 @@ def test_trail_follows_and_fades() -> None:
     image = np.zeros((240, 400, 3), np.uint8)
     trails = Trails(length=24)
     for step in range(24):
-        drawn = draw(image, tracks_at([[20 + 10 * step, 40, 40 + 10 * step, 100]]), ("pedestrian",), trails)
+        drawn = draw_on(image, tracks_at([[20 + 10 * step, 40, 40 + 10 * step, 100]]), trails)
     row = drawn[100, :, :].max(axis=1)
     oldest, middle, newest = row[40], row[130], row[225]
     assert 0 < oldest < middle < newest
@@ -86,10 +91,10 @@ def test_trail_of_a_track_that_is_gone_goes_too() -> None:
     image = np.zeros((240, 400, 3), np.uint8)
     trails = Trails()
     for step in range(10):
-        draw(image, tracks_at([[20 + 10 * step, 40, 40 + 10 * step, 100]]), ("pedestrian",), trails)
-    assert draw(image, Tracks.empty(), ("pedestrian",), trails).any()
+        draw_on(image, tracks_at([[20 + 10 * step, 40, 40 + 10 * step, 100]]), trails)
+    assert draw_on(image, Tracks.empty(), trails).any()
     for _ in range(30):
-        drawn = draw(image, Tracks.empty(), ("pedestrian",), trails)
+        drawn = draw_on(image, Tracks.empty(), trails)
     assert not drawn.any()
 
 
@@ -97,6 +102,15 @@ def test_cleared_trails_are_gone() -> None:
     image = np.zeros((240, 400, 3), np.uint8)
     trails = Trails()
     for step in range(10):
-        draw(image, tracks_at([[20 + 10 * step, 40, 40 + 10 * step, 100]]), ("pedestrian",), trails)
+        draw_on(image, tracks_at([[20 + 10 * step, 40, 40 + 10 * step, 100]]), trails)
     trails.clear()
-    assert not draw(image, Tracks.empty(), ("pedestrian",), trails).any()
+    assert not draw_on(image, Tracks.empty(), trails).any()
+
+
+def test_paths_are_the_last_places_where_a_track_stood() -> None:
+    trails = Trails(length=3)
+    for step in range(5):
+        trails.extend(tracks_at([[step, 0, step + 1, 7.25]], ids=[12]))
+    trails.extend(tracks_at([[0, 0, 2, 2]], ids=[13]))
+    np.testing.assert_allclose(trails.paths[12], [[2.5, 7.25], [3.5, 7.25], [4.5, 7.25]])
+    assert list(trails.paths) == [12], "one place is no path yet"
