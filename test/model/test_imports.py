@@ -14,7 +14,9 @@ ROOT = Path(__file__).parents[2]
 
 VALUES = {"structures", "config", "boxes"}
 INFERENCE = VALUES | {"networks", "tensors", "presets", "conversion", "checkpoints", "tracking", "runtimes", "pipeline"}
-FRONT = INFERENCE | {"arguments", "camera_model", "data", "depth", "encodings", "evaluation", "overlay", "video"}
+FRONT = INFERENCE | {
+    "arguments", "camera_model", "data", "depth", "encodings", "evaluation", "image_plane", "overlay", "video",
+}  # fmt: skip
 
 # Part of qdtrack_model -> the parts that it may import. A part is a module or a folder directly below the package.
 ALLOWED: dict[str, set[str]] = {
@@ -41,6 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "data": VALUES | {"arguments", "encodings"},
     "evaluation": VALUES | {"arguments", "data"},
     "overlay": VALUES,
+    "image_plane": {"structures"},
     "video": VALUES,
     "track": FRONT - {"networks"},
     "export": FRONT - {"networks"},
