@@ -37,7 +37,7 @@ fingerprint() {
     {
         printf '%s\n' "$root" "$ros" "${PYTHON:-}"
         cat pyproject.toml setup.py package.xml CMakeLists.txt tools/*.sh tools/*.py tools/*.txt tools/tracker_node \
-            msg/* interfaces/vision_msgs/package.xml interfaces/vision_msgs/CMakeLists.txt interfaces/vision_msgs/msg/*
+            msg/* interfaces/*/package.xml interfaces/*/CMakeLists.txt interfaces/*/msg/*
         ls config launch
     } | sha256sum | cut -d ' ' -f 1
 }
@@ -129,10 +129,11 @@ install_packages() {
     logged "Installing trackeval" "${pip[@]}" install --no-deps --requirement tools/requirements-no-deps.txt
 }
 
-vision_msgs_installed() {
+# Whether ROS brings the package of this name.
+installed() {
     local prefix
     for prefix in ${AMENT_PREFIX_PATH//:/ }; do
-        [ "$prefix" != "$root/install" ] && [ -f "$prefix/share/vision_msgs/package.xml" ] && return
+        [ "$prefix" != "$root/install" ] && [ -f "$prefix/share/$1/package.xml" ] && return
     done
     return 1
 }
@@ -140,15 +141,15 @@ vision_msgs_installed() {
 # CMake exports no target whose include directories lie in the source folder, and .venv lies in this one. So colcon
 # builds a folder of links.
 link_workspace() {
-    local entry
+    local entry package
     rm -rf build/workspace
     mkdir -p build/workspace/qdtrack
     for entry in CMakeLists.txt config launch msg package.xml qdtrack_model qdtrack_ros tools; do
         ln -s "$root/$entry" "build/workspace/qdtrack/$entry"
     done
-    if ! vision_msgs_installed; then
-        ln -s "$root/interfaces/vision_msgs" build/workspace/vision_msgs
-    fi
+    for package in vision_msgs foxglove_msgs; do
+        installed "$package" || ln -s "$root/interfaces/$package" "build/workspace/$package"
+    done
 }
 
 build_interfaces() {

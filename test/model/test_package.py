@@ -17,6 +17,7 @@ else:
 
 ROOT = Path(__file__).parents[2]
 INTERFACES = {"rosidl_interface_packages"}
+PACKAGES = [ROOT, *sorted((ROOT / "interfaces").iterdir())]
 
 
 def manifest(folder: Path) -> ElementTree.Element:
@@ -39,7 +40,7 @@ def test_versions_and_names_agree(project: dict) -> None:
     assert package.findtext("license") == project["license"]["text"] == "Apache-2.0"
 
 
-@pytest.mark.parametrize("folder", [ROOT, ROOT / "interfaces" / "vision_msgs"], ids=["qdtrack", "vision_msgs"])
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: folder.name)
 def test_manifest_has_what_ros_asks_for(folder: Path) -> None:
     package = manifest(folder)
     assert package.get("format") == "3"
@@ -49,7 +50,7 @@ def test_manifest_has_what_ros_asks_for(folder: Path) -> None:
     assert package.findtext("export/build_type") == "ament_cmake"
 
 
-@pytest.mark.parametrize("folder", [ROOT, ROOT / "interfaces" / "vision_msgs"], ids=["qdtrack", "vision_msgs"])
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: folder.name)
 def test_every_message_is_built_and_its_packages_are_named(folder: Path) -> None:
     recipe = (folder / "CMakeLists.txt").read_text(encoding="utf-8")
     files = sorted((folder / "msg").glob("*.msg"))
