@@ -24,6 +24,7 @@ from qdtrack_model.config import (
     ModelConfig,
     QDTrackConfig,
     TrackerConfig,
+    architecture_of,
     from_mapping,
     read_tracker,
     require,
@@ -188,7 +189,7 @@ def describe(config: ModelConfig, tracker: TrackerConfig, provenance: Mapping[st
     """The metadata that weights files and exported graphs carry."""
     return {
         "format": FORMAT,
-        "architecture": next(name for name, kind in ARCHITECTURES.items() if kind is type(config)),
+        "architecture": architecture_of(config),
         "model": json.dumps(to_mapping(config)),
         "tracker": json.dumps(to_mapping(tracker)),
         "provenance": json.dumps(provenance),

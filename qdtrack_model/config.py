@@ -14,7 +14,8 @@ from qdtrack_model.mappings import ConfigError, convert, from_mapping, read_yaml
 
 __all__ = [
     "ARCHITECTURES", "TRACKERS", "ConfigError", "ModelConfig", "OneShotConfig", "QDTrackConfig", "QuasiDenseConfig",
-    "TaoConfig", "TrackerConfig", "from_mapping", "read_tracker", "read_yaml", "require", "to_mapping",
+    "TaoConfig", "TrackerConfig", "architecture_of", "from_mapping", "read_tracker", "read_yaml", "require",
+    "to_mapping",
 ]  # fmt: skip
 
 
@@ -202,6 +203,12 @@ ARCHITECTURES: dict[str, type[OneShotConfig] | type[QDTrackConfig]] = {
     "one_shot": OneShotConfig,
     "qdtrack": QDTrackConfig,
 }
+
+
+def architecture_of(config: ModelConfig) -> str:
+    """What a weights file calls the network of this configuration."""
+    return next(name for name, kind in ARCHITECTURES.items() if kind is type(config))
+
 
 # A tracker's configuration says by `kind` which it is; without it, as in the first weights files, it is quasi-dense.
 TrackerConfig = QuasiDenseConfig | TaoConfig

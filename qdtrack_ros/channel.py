@@ -14,6 +14,7 @@ from qdtrack_model.structures import Array, Detections, Tracks
 from qdtrack_ros.camera import Camera, ImageMessage
 from qdtrack_ros.conversions import InvalidImage, image_array, stamp_nanoseconds, stamp_seconds
 from qdtrack_ros.frame import TrackedFrame
+from qdtrack_ros.labels import ClassSource
 from qdtrack_ros.outputs import OutputOptions, Outputs
 from qdtrack_ros.silence import describe_silence
 from qdtrack_ros.stamps import Order, StampOrder
@@ -41,14 +42,15 @@ class Channel:
     Args:
         node: owner of subscriptions and publishers.
         name: of one camera of several, in its topics and log lines; "" where there is one alone.
-        pipeline: brings the classes and the settings of the tracker.
+        pipeline: brings the settings of the tracker.
+        source: of the classes.
     """
 
-    def __init__(self, node: LifecycleNode, name: str, pipeline: Pipeline) -> None:
+    def __init__(self, node: LifecycleNode, name: str, pipeline: Pipeline, source: ClassSource) -> None:
         self.name = name
         self.camera: Camera | None = None
         self.tracker = pipeline.new_tracker()
-        self.outputs = Outputs(node, f"~/{name}/" if name else "~/", pipeline.classes)
+        self.outputs = Outputs(node, f"~/{name}/" if name else "~/", source)
         self.timings: dict[str, float] = {}  # seconds that the last image took, by stage
         self._node = node
         self._logger = node.get_logger()

@@ -10,7 +10,7 @@ import numpy as np
 from qdtrack.msg import TrackedDetection, TrackedDetectionArray
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
-from vision_msgs.msg import Detection2D, Detection2DArray, LabelInfo, ObjectHypothesisWithPose, VisionClass
+from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
 from qdtrack_model.boxes import box_centres
 from qdtrack_model.encodings import InvalidImage as InvalidImage
@@ -115,12 +115,6 @@ def detections_message(tracks: Tracks, header: Header) -> Detection2DArray:
         detection.results.append(result)
         message.detections.append(detection)
     return message
-
-
-def label_info_message(classes: Sequence[str], header: Header, threshold: float) -> LabelInfo:
-    """The names behind the ``class_id`` of the detections."""
-    entries = [VisionClass(class_id=index, class_name=name) for index, name in enumerate(classes)]
-    return LabelInfo(header=header, class_map=entries, threshold=threshold)
 
 
 def _centres_and_sides(tracks: Tracks) -> tuple[Array, Array]:

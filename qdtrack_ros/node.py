@@ -23,12 +23,13 @@ from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Header
 
-from qdtrack_model.config import ConfigError
+from qdtrack_model.config import ConfigError, architecture_of
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.runtimes import Options, default_weights
 from qdtrack_ros import parameters
 from qdtrack_ros.camera import ImageMessage
 from qdtrack_ros.channel import Channel, reason
+from qdtrack_ros.labels import ClassSource
 from qdtrack_ros.outputs import OutputOptions
 from qdtrack_ros.worker import Worker
 
@@ -53,6 +54,7 @@ class TrackerNode(LifecycleNode):
         super().__init__("tracker", **arguments)
         self._pipeline_factory = pipeline_factory
         self._pipeline: Pipeline | None = None
+        self._source = ClassSource()
         self._channels: list[Channel] = []
         self._worker: Worker[Channel, tuple[Channel, ImageMessage]] | None = None
         parameters.declare(self)
@@ -92,9 +94,13 @@ class TrackerNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the weights, warm the network up and create the publishers."""
         try:
-            self._pipeline = self._load_pipeline()
+            weights = parameters.value(self, "weights")
+            weights = default_weights() if weights == "auto" else weights
+            self._pipeline = pipeline = self._load_pipeline(weights)
+            architecture = architecture_of(pipeline.runtime.config)
+            self._source = self._source.followed_by(pipeline.classes, architecture, weights)
             names = parameters.value(self, "cameras") or [""]
-            self._channels = [Channel(self, name, self._pipeline) for name in names]
+            self._channels = [Channel(self, name, pipeline, self._source) for name in names]
             return super().on_configure(state)
         except Exception as error:  # any reason: the state machine would swallow it silently
             return self._failed("configure", error)
@@ -147,10 +153,7 @@ class TrackerNode(LifecycleNode):
         self.get_logger().error(f"{transition} failed: {reason(error)}")
         return TransitionCallbackReturn.ERROR
 
-    def _load_pipeline(self) -> Pipeline:
-        weights = parameters.value(self, "weights")
-        if weights == "auto":
-            weights = default_weights()
+    def _load_pipeline(self, weights: str) -> Pipeline:
         options = Options(
             runtime=parameters.value(self, "runtime"),
             precision=parameters.value(self, "precision"),

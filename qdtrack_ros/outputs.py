@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qdtrack.msg import TrackedDetectionArray
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_msgs.msg import Header
-from vision_msgs.msg import Detection2DArray, LabelInfo
+from vision_msgs.msg import Detection2DArray
 
-from qdtrack_ros.conversions import detections_message, label_info_message, tracks_message
+from qdtrack_ros.conversions import detections_message, tracks_message
 from qdtrack_ros.frame import TrackedFrame
+from qdtrack_ros.labels import ClassSource, LabelsPublisher
 from qdtrack_ros.overlay import OverlayPublisher
 
 
@@ -33,13 +32,12 @@ class Outputs:
     Args:
         node: owner of the publishers.
         prefix: what the topics begin with: ``~/``, or ``~/front/`` for one camera of several.
-        classes: names of the classes.
+        source: of the classes.
     """
 
-    def __init__(self, node: LifecycleNode, prefix: str, classes: Sequence[str]) -> None:
+    def __init__(self, node: LifecycleNode, prefix: str, source: ClassSource) -> None:
         self._node = node
-        self._classes = tuple(classes)
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._classes = source.classes
         overridable = QoSOverridingOptions.with_default_policies()
         self._tracks = node.create_lifecycle_publisher(
             TrackedDetectionArray, f"{prefix}tracks", 10, qos_overriding_options=overridable
@@ -47,7 +45,7 @@ class Outputs:
         self._detections = node.create_lifecycle_publisher(
             Detection2DArray, f"{prefix}detections", 10, qos_overriding_options=overridable
         )
-        self._labels = node.create_lifecycle_publisher(LabelInfo, f"{prefix}label_info", latched)
+        self._labels = LabelsPublisher(node, prefix, source)
         self._overlay = OverlayPublisher(node, prefix, self._classes)
 
     def begin(self, stamp: Header, threshold: float) -> None:
@@ -61,7 +59,7 @@ class Outputs:
 
     def publish_labels(self, stamp: Header, threshold: float) -> None:
         """Tell (also those who subscribe later) which class each ``class_id`` is."""
-        self._labels.publish(label_info_message(self._classes, stamp, threshold))
+        self._labels.publish(stamp, threshold)
 
     def publish(self, frame: TrackedFrame, options: OutputOptions) -> None:
         """Publish whatever somebody subscribes to of one image."""
@@ -78,6 +76,7 @@ class Outputs:
 
     def close(self) -> None:
         """Remove the publishers."""
-        for publisher in (self._tracks, self._detections, self._labels):
+        for publisher in (self._tracks, self._detections):
             self._node.destroy_lifecycle_publisher(publisher)
+        self._labels.close()
         self._overlay.close()

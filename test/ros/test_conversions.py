@@ -27,7 +27,6 @@ from qdtrack_ros.conversions import (
     detections_message,
     image_array,
     image_message,
-    label_info_message,
     stamp_nanoseconds,
     stamp_seconds,
     tracks_from_message,
@@ -222,9 +221,3 @@ def test_detections_message() -> None:
     assert second.results[0].hypothesis.score == pytest.approx(0.6)
     assert second.bbox.center.position.x == pytest.approx(1910.05, abs=1e-4)
     assert second.bbox.size_y == pytest.approx(33.3, abs=1e-4)
-
-
-def test_label_info() -> None:
-    made = label_info_message(("pedestrian", "vehicle"), HEADER, 0.25)
-    assert [(entry.class_id, entry.class_name) for entry in made.class_map] == [(0, "pedestrian"), (1, "vehicle")]
-    assert made.threshold == 0.25

@@ -1,0 +1,70 @@
+"""What the class ids of detections mean and which network finds them, kept for whoever subscribes later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from std_msgs.msg import Header
+from vision_msgs.msg import LabelInfo, VisionClass, VisionInfo
+
+
+@dataclass(frozen=True)
+class ClassSource:
+    """Where the classes come from.
+
+    Attributes:
+        classes: their names, by class id.
+        architecture: kind of the network.
+        weights: what was loaded: a name or a path.
+        version: counts up whenever another source takes the place of this one.
+    """
+
+    classes: tuple[str, ...] = ()
+    architecture: str = ""
+    weights: str = ""
+    version: int = 0
+
+    def followed_by(self, classes: Sequence[str], architecture: str, weights: str) -> ClassSource:
+        """The source that is used next: this one, or a new version."""
+        same = (self.classes, self.architecture, self.weights) == (tuple(classes), architecture, weights)
+        return self if same else ClassSource(tuple(classes), architecture, weights, self.version + 1)
+
+
+class LabelsPublisher:
+    """``label_info``, by which standard tools name classes, and ``vision_info``; both latched."""
+
+    def __init__(self, node: LifecycleNode, prefix: str, source: ClassSource) -> None:
+        self._node = node
+        self._source = source
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._labels = node.create_lifecycle_publisher(LabelInfo, f"{prefix}label_info", latched)
+        self._vision = node.create_lifecycle_publisher(VisionInfo, f"{prefix}vision_info", latched)
+
+    def publish(self, stamp: Header, threshold: float) -> None:
+        """Tell both anew; detections with a score below ``threshold`` are not published."""
+        self._labels.publish(label_info_message(self._source.classes, stamp, threshold))
+        self._vision.publish(vision_info_message(self._source, stamp))
+
+    def close(self) -> None:
+        """Remove the publishers."""
+        for publisher in (self._labels, self._vision):
+            self._node.destroy_lifecycle_publisher(publisher)
+
+
+def label_info_message(classes: Sequence[str], header: Header, threshold: float) -> LabelInfo:
+    """The names behind the ``class_id`` of the detections."""
+    entries = [VisionClass(class_id=index, class_name=name) for index, name in enumerate(classes)]
+    return LabelInfo(header=header, class_map=entries, threshold=threshold)
+
+
+def vision_info_message(source: ClassSource, header: Header) -> VisionInfo:
+    """Which network finds the classes, and in which weights they stand."""
+    return VisionInfo(
+        header=header,
+        method=f"qdtrack {source.architecture}",
+        database_location=source.weights,
+        database_version=source.version,
+    )
