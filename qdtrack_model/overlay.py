@@ -40,6 +40,15 @@ def caption(identity: int, label: int, classes: Sequence[str]) -> str:
     return f"{classes[label]} {identity}" if len(classes) > 1 and 0 <= label < len(classes) else str(identity)
 
 
+def captions(tracks: Tracks, classes: Sequence[str], letter: float) -> list[str]:
+    """The captions of tracks; the id alone where a box is not wide enough for letters of this width [px]."""
+    texts = []
+    for identity, label, box in zip(tracks.ids.tolist(), tracks.labels.tolist(), tracks.boxes.tolist(), strict=True):
+        text = caption(identity, label, classes)
+        texts.append(text if len(text) * letter <= box[2] - box[0] else str(identity))
+    return texts
+
+
 class Trails:
     """The last positions of each track: the middle of the box's lower edge, where an object stands.
 

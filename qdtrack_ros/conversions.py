@@ -6,6 +6,7 @@ import array
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 from qdtrack.msg import TrackedDetection, TrackedDetectionArray
 from sensor_msgs.msg import CompressedImage, Image
@@ -18,6 +19,7 @@ from qdtrack_model.encodings import compressed_image, raw_image
 from qdtrack_model.structures import Array, Tracks
 
 _NANOSECONDS = 1_000_000_000
+_JPEG_QUALITY = 85
 
 
 def image_array(message: Image | CompressedImage) -> Array:
@@ -46,6 +48,12 @@ def image_message(image: Array, header: Header) -> Image:
     # An array.array is taken over as it is; bytes are copied item by item and an ndarray is checked item by item.
     message.data = array.array("B", np.ascontiguousarray(image).tobytes())
     return message
+
+
+def compressed_message(image: Array, header: Header) -> CompressedImage:
+    """A BGR image (H, W, 3) as JPEG, called as image_transport calls it."""
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    return CompressedImage(header=header, format="bgr8; jpeg compressed bgr8", data=array.array("B", data.tobytes()))
 
 
 def tracks_message(

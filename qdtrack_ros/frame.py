@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
+from qdtrack_model.depth import Boxes3D
 from qdtrack_model.structures import Array, Tracks
 
 
@@ -20,6 +21,7 @@ class TrackedFrame:
         tracks: those seen in the image and to be published.
         lost: those remembered and to be published.
         info: the newest calibration of the camera, if it publishes one.
+        boxes3d: where the tracks are in space, as far as it is known.
     """
 
     header: Header
@@ -27,6 +29,7 @@ class TrackedFrame:
     tracks: Tracks
     lost: Tracks
     info: CameraInfo | None = None
+    boxes3d: Boxes3D | None = None
 
     @property
     def size(self) -> tuple[int, int]:

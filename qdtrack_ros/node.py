@@ -86,7 +86,7 @@ class TrackerNode(LifecycleNode):
             min_score=float(current("min_score")),  # a whole number is taken, too
             lost=current("publish_lost"),
             embeddings=current("publish_embeddings"),
-            overlay_trail=current("overlay_trail"),
+            trail=current("trail"),
         )
 
     # ---- transitions

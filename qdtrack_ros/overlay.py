@@ -1,4 +1,4 @@
-"""The overlay image: drawn and published only while somebody subscribes to it."""
+"""The overlay: the image with tracks drawn in."""
 
 from __future__ import annotations
 
@@ -6,40 +6,39 @@ from collections.abc import Sequence
 
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from qdtrack_model.overlay import Trails, draw
-from qdtrack_ros.conversions import image_message
+from qdtrack_ros.conversions import compressed_message, image_message
 from qdtrack_ros.frame import TrackedFrame
 
 
 class OverlayPublisher:
-    """Draws tracks and their trails; the trails start afresh when somebody begins to look."""
+    """``overlay`` and ``overlay/compressed``, drawn once for both."""
 
     def __init__(self, node: LifecycleNode, prefix: str, classes: Sequence[str]) -> None:
         self._node = node
-        self._publisher = node.create_lifecycle_publisher(
-            Image, f"{prefix}overlay", 2, qos_overriding_options=QoSOverridingOptions.with_default_policies()
+        self._classes = classes
+        overridable = QoSOverridingOptions.with_default_policies()
+        self._raw = node.create_lifecycle_publisher(Image, f"{prefix}overlay", 2, qos_overriding_options=overridable)
+        self._compressed = node.create_lifecycle_publisher(
+            CompressedImage, f"{prefix}overlay/compressed", 2, qos_overriding_options=overridable
         )
-        self._classes = tuple(classes)
-        self._trails: Trails | None = None
-        self._length = 0
 
-    def reset(self) -> None:
-        """Forget the trails: the next ids are other objects."""
-        self._trails = None
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody subscribes to one of the two."""
+        return self._raw.get_subscription_count() + self._compressed.get_subscription_count() > 0
 
-    def publish(self, frame: TrackedFrame, trail: int) -> None:
-        """Publish the image with its tracks and trails of ``trail`` images, if there is a subscriber."""
-        if self._publisher.get_subscription_count() == 0:
-            self._trails = None
-            return
-        if self._trails is None or self._length != trail:
-            self._trails, self._length = Trails(trail), trail
-        self._trails.extend(frame.tracks)
-        drawn = draw(frame.image, frame.tracks, self._classes, self._trails, first_id=0)  # the ids of the messages
-        self._publisher.publish(image_message(drawn, frame.header))
+    def publish(self, frame: TrackedFrame, trails: Trails) -> None:
+        """Publish what is subscribed to."""
+        drawn = draw(frame.image, frame.tracks, self._classes, trails, first_id=0)  # the ids of the messages
+        if self._raw.get_subscription_count() > 0:
+            self._raw.publish(image_message(drawn, frame.header))
+        if self._compressed.get_subscription_count() > 0:
+            self._compressed.publish(compressed_message(drawn, frame.header))
 
     def close(self) -> None:
-        """Remove the publisher."""
-        self._node.destroy_lifecycle_publisher(self._publisher)
+        """Remove the publishers."""
+        for publisher in (self._raw, self._compressed):
+            self._node.destroy_lifecycle_publisher(publisher)

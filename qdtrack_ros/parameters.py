@@ -145,7 +145,8 @@ _GENERAL = (
     ),
     Specification("publish_embeddings", bool, False, "Fill the embedding of every track in ~/tracks.", "always"),
     Specification(
-        "overlay_trail", int, 40, "Length of the trails in ~/overlay [images]; 0 for none.", "always", 0, 1000
+        "trail", int, 40, "Length of the trails in ~/overlay, ~/markers and ~/annotations [images]; 0 for none.",
+        "always", 0, 1000,
     ),
     Specification(
         "silence_warning", float, 5.0, "Say so when no image came for this long [s]; 0 for never.", "always", 0, 3600

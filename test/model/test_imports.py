@@ -53,9 +53,9 @@ ALLOWED: dict[str, set[str]] = {
 }
 NUMPY_ONLY = {"tracking", "structures", "boxes"}
 ROS_MODULES = {
-    "ament_index_python", "builtin_interfaces", "cv_bridge", "diagnostic_msgs", "geometry_msgs", "launch", "launch_ros",
-    "lifecycle_msgs", "qdtrack", "rcl_interfaces", "rclpy", "sensor_msgs", "std_msgs", "std_srvs", "vision_msgs",
-    "visualization_msgs",
+    "ament_index_python", "builtin_interfaces", "cv_bridge", "diagnostic_msgs", "foxglove_msgs", "geometry_msgs",
+    "launch", "launch_ros", "lifecycle_msgs", "qdtrack", "rcl_interfaces", "rclpy", "sensor_msgs", "std_msgs",
+    "std_srvs", "vision_msgs", "visualization_msgs",
 }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qdtrack_model.overlay import Trails, colour_of, draw
+from qdtrack_model.overlay import Trails, captions, colour_of, draw
 from qdtrack_model.structures import Tracks, TrackState
 
 
@@ -68,6 +68,12 @@ def test_class_names_are_written_where_there_are_several_and_room() -> None:
             labels[width, len(classes)] = changed(image, draw(image, tracks, classes))[:58].sum()
     assert labels[150, 2] > 2 * labels[150, 1]
     assert labels[20, 2] == labels[20, 1]
+
+
+def test_captions_of_narrow_boxes_are_ids_alone() -> None:
+    tracks = tracks_at([[100, 60, 121, 180], [100, 60, 100 + 13 * 8, 180]], ids=[4, 12])
+    assert captions(tracks, ("pedestrian", "vehicle"), letter=8.0) == ["4", "pedestrian 12"]
+    assert captions(tracks, ("pedestrian",), letter=8.0) == ["4", "12"]
 
 
 def test_neighbouring_ids_differ_in_colour() -> None:

@@ -24,6 +24,7 @@ from qdtrack_model.encodings import ENCODINGS
 from qdtrack_model.structures import Tracks
 from qdtrack_ros.conversions import (
     InvalidImage,
+    compressed_message,
     detections_message,
     image_array,
     image_message,
@@ -177,6 +178,13 @@ def test_image_message_there_and_back() -> None:
     made = image_message(pixels, HEADER)
     assert (made.header, made.encoding, made.step) == (HEADER, "bgr8", 30)
     assert np.array_equal(image_array(made), pixels)
+
+
+def test_a_compressed_message_is_one_of_image_transport() -> None:
+    pixels = picture(60, 80, 3)
+    made = compressed_message(pixels, HEADER)
+    assert (made.header, made.format) == (HEADER, "bgr8; jpeg compressed bgr8")
+    assert np.abs(image_array(made).astype(int) - pixels).mean() < 5
 
 
 def two_tracks() -> Tracks:

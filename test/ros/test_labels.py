@@ -6,13 +6,9 @@ import pytest
 
 pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces (make)")
 
-from builtin_interfaces.msg import Time
-from std_msgs.msg import Header
+from scenes import CLASSES, HEADER
 
 from qdtrack_ros.labels import ClassSource, label_info_message, vision_info_message
-
-HEADER = Header(stamp=Time(sec=1_700_000_000, nanosec=123_456_789), frame_id="camera_optical_frame")
-CLASSES = ("pedestrian", "vehicle")
 
 
 def test_label_info() -> None:
