@@ -31,6 +31,7 @@ from qdtrack_ros.camera import ImageMessage
 from qdtrack_ros.channel import Channel, reason
 from qdtrack_ros.labels import ClassSource
 from qdtrack_ros.outputs import OutputOptions
+from qdtrack_ros.tuning import tune_process
 from qdtrack_ros.worker import Worker
 
 # weights, how to run them, tracker settings -> what turns images into tracks
@@ -221,6 +222,7 @@ class TrackerNode(LifecycleNode):
 
 def main(arguments: list[str] | None = None, pipeline_factory: PipelineFactory = Pipeline.load) -> int:
     """Run the node until it is interrupted; 2 when it cannot start."""
+    tune_process()
     # Our own handlers: rclpy's end the context at once, and then not even the last log line gets out.
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -89,6 +89,17 @@ class NodeProcess:
             except subprocess.TimeoutExpired:
                 continue
 
+    @property
+    def pid(self) -> int:
+        """Number of the process.
+
+        Raises:
+            NodeError: it was not started.
+        """
+        if self._process is None:
+            raise NodeError("the node was not started")
+        return self._process.pid
+
     def change_state(self, transition: str, timeout: float = 180.0) -> None:
         """Ask for a transition and wait until it is done.
 

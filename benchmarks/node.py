@@ -1,0 +1,234 @@
+"""What the node costs besides the network: CPU for each image, latency, memory over time, and fairness of cameras.
+
+    python benchmarks/node.py [--cameras 1] [--rate 30] [--size 1920x1080] [--minutes 10] [--busy 0]
+
+The node runs in a process of its own with a network that does no work: it knows 20 moving objects by heart, and keeps
+the worker waiting (not computing) for ``--busy`` milliseconds an image. Images are JPEGs of a synthetic street over
+DDS. What is measured: CPU time of the node's process by the operating system's account, against decoding alone in the
+same run; its resident memory and the slope of it after a warm-up of a tenth of the time; the tracks that came back,
+their latency from just before publishing to arrival, and whether their ids held.
+"""
+
+from __future__ import annotations
+
+import argparse
+import array
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")  # a robot on the same network hears nothing of it
+
+import rclpy
+from builtin_interfaces.msg import Time
+from qdtrack.msg import TrackedDetectionArray
+from rclpy.executors import ExternalShutdownException, ShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import Header
+from tqdm import tqdm
+
+from qdtrack_model.config import OneShotConfig, QuasiDenseConfig, from_mapping
+from qdtrack_model.data.synthetic import Scene, SceneConfig
+from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.runtimes import Options
+from qdtrack_model.structures import Array, Detections
+from qdtrack_model.tracking import QuasiDenseTracker
+from qdtrack_ros.conversions import stamp_nanoseconds
+from qdtrack_ros.process import NodeProcess
+
+OBJECTS = 20
+NAMESPACE = "/qdtrack_benchmark"
+
+
+class IdleRuntime:
+    """A network that knows the answer: objects side by side that sway, each with an appearance of its own."""
+
+    name, device, memory = "idle", "none", 0
+    config = OneShotConfig(input_size=(352, 640))
+
+    def __init__(self, busy: float) -> None:
+        self._busy = busy
+        self._count = 0
+        self._embeddings = np.eye(OBJECTS, 128, dtype=np.float32) * 8
+
+    def warm_up(self) -> None:
+        pass
+
+    def infer(self, images: Array) -> list[Detections]:
+        time.sleep(self._busy)
+        self._count += len(images)
+        left = 20 + 28 * np.arange(OBJECTS) + 10 * np.sin(self._count / 20)
+        boxes = np.stack([left, np.full(OBJECTS, 100), left + 20, np.full(OBJECTS, 150)], axis=1)
+        found = Detections(boxes, np.full(OBJECTS, 0.9), np.zeros(OBJECTS), self._embeddings)
+        return [found] * len(images)
+
+    def close(self) -> None:
+        pass
+
+
+def idle_pipeline(weights: str, options: Options, tracker: Mapping[str, Any]) -> Pipeline:
+    """What stands in for `Pipeline.load`; ``weights`` is the milliseconds an image keeps the network busy."""
+    config = from_mapping(QuasiDenseConfig, {"memory_span": 1.0, "backdrop_span": 0.1, **tracker}, "tracker")
+    return Pipeline(IdleRuntime(float(weights) / 1e3), QuasiDenseTracker(config))
+
+
+class Process:
+    """CPU time and memory of a process, by the operating system's account."""
+
+    def __init__(self, pid: int) -> None:
+        self._folder = Path("/proc") / str(pid)
+
+    def cpu(self) -> float:
+        """Seconds of all its threads, user and system."""
+        fields = (self._folder / "stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self) -> float:
+        """Resident MB."""
+        return int((self._folder / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+class Receiver:
+    """The tracks of one camera: how many came, how late, and which ids they had."""
+
+    def __init__(self, node: Node, topic: str) -> None:
+        self.sent: dict[int, float] = {}
+        self.latencies: list[float] = []
+        self.ids: set[int] = set()
+        node.create_subscription(TrackedDetectionArray, topic, self._keep, 100)
+
+    def _keep(self, message: TrackedDetectionArray) -> None:
+        left = self.sent.pop(stamp_nanoseconds(message.header), None)
+        if left is not None:
+            self.latencies.append(time.monotonic() - left)
+            self.ids.update(track.id for track in message.tracks)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cameras", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=30.0, help="images a second of each camera")
+    parser.add_argument("--size", default="1920x1080", help="of the images")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--busy", type=float, default=0.0, help="milliseconds that the network takes for an image")
+    args = parser.parse_args()
+    jpegs = street_jpegs(args.size)
+    print(f"{args.cameras} x {args.rate:g} images/s, {args.size}, {np.mean([len(j) for j in jpegs]) / 1e3:.0f} KB each")
+    rclpy.init()
+    node = Node("driver", namespace=NAMESPACE)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    thread = threading.Thread(target=_spin, args=[executor], daemon=True)
+    thread.start()
+    try:
+        run(args, node, jpegs)
+    finally:
+        executor.shutdown(2.0)
+        thread.join(2.0)
+        rclpy.try_shutdown()
+    return 0
+
+
+def _spin(executor: SingleThreadedExecutor) -> None:
+    with suppress(ExternalShutdownException, ShutdownException):
+        executor.spin()
+
+
+def street_jpegs(size: str, count: int = 24) -> list[bytes]:
+    """Pictures of a synthetic street as JPEGs."""
+    width, height = (int(side) for side in size.split("x"))
+    scene = Scene(SceneConfig(seed=7))
+    images = (cv2.resize(scene.frame(4 * number).image, (width, height)) for number in range(count))
+    return [cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes() for image in images]
+
+
+def decoding_time(jpegs: Sequence[bytes]) -> float:
+    """CPU seconds that decoding one picture takes."""
+    begin = time.process_time()
+    for data in jpegs:
+        cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    return (time.process_time() - begin) / len(jpegs)
+
+
+def run(args: argparse.Namespace, node: Node, jpegs: Sequence[bytes]) -> None:
+    """Start the node, drive it, print what was measured."""
+    names = [f"camera{number}" for number in range(args.cameras)]
+    publishers = [
+        node.create_publisher(CompressedImage, f"{n}/image/compressed", qos_profile_sensor_data) for n in names
+    ]
+    receivers = [Receiver(node, f"tracker/{name}/tracks") for name in names]
+    messages = [CompressedImage(format="jpeg", data=array.array("B", data)) for data in jpegs]
+    parameters = {"cameras": names, "weights": str(args.busy)}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        NodeProcess(node, NAMESPACE, parameters, Path(folder) / "log", (__file__, "--node")) as process,
+    ):
+        process.change_state("configure")
+        process.change_state("activate")
+        process.wait(lambda: all(p.get_subscription_count() for p in publishers), "subscribe", 20)
+        time.sleep(1.0)
+        usage = Process(process.pid)
+        total, warm = round(args.minutes * 60 * args.rate), round(args.minutes * 6 * args.rate)
+        samples: list[tuple[float, float]] = []
+        begin = time.monotonic()
+        for number in tqdm(range(total), unit="image", mininterval=1.0):
+            if number == warm:
+                cpu, since = usage.cpu(), [len(one.latencies) for one in receivers]
+            stamp = 1_700_000_000_000_000_000 + round(number / args.rate * 1e9)
+            message = messages[number % len(messages)]
+            for place, (publisher, receiver) in enumerate(zip(publishers, receivers, strict=True)):
+                due = begin + (number + place / len(publishers)) / args.rate  # cameras out of step, as they are
+                time.sleep(max(0.0, due - time.monotonic()))
+                message.header = Header(stamp=Time(sec=stamp // 10**9, nanosec=stamp % 10**9), frame_id=names[place])
+                receiver.sent[stamp] = time.monotonic()
+                publisher.publish(message)
+            if number >= warm and number % max(1, round(args.rate)) == 0:
+                samples.append((time.monotonic(), usage.memory()))
+        time.sleep(0.5)
+        cpu = usage.cpu() - cpu
+        process.change_state("deactivate")
+        report(args, cpu, since, receivers, samples, decoding_time(jpegs))
+        print(next(line.split("stopped: ")[1] for line in process.last_lines().splitlines() if "stopped: " in line))
+
+
+def report(
+    args: argparse.Namespace,
+    cpu: float,
+    since: Sequence[int],
+    receivers: Sequence[Receiver],
+    samples: Sequence[tuple[float, float]],
+    decoding: float,
+) -> None:
+    """Print the table."""
+    counts = [len(one.latencies) - before for one, before in zip(receivers, since, strict=True)]
+    latencies = np.concatenate([one.latencies[before:] for one, before in zip(receivers, since, strict=True)]) * 1e3
+    seconds, memory = np.array(samples).T
+    slope = np.polyfit((seconds - seconds[0]) / 60, memory, 1)[0] if len(samples) > 1 else float("nan")
+    share = cpu / sum(counts) * 1e3
+    print(f"CPU of the node           {share:.2f} ms an image, {share / (decoding * 1e3):.2f}x decoding it alone")
+    print(f"  decoding alone          {decoding * 1e3:.2f} ms")
+    print(f"latency                   {np.median(latencies):.1f} ms median, {np.percentile(latencies, 95):.1f} p95")
+    print(f"memory                    {memory[0]:.0f} MB, then {memory[-1]:.0f}; {slope:+.2f} MB a minute")
+    print(f"tracks came back for      {', '.join(str(count) for count in counts)} images")
+    print(f"slowest / fastest camera  {min(counts) / max(counts):.3f}")
+    print(f"ids                       {', '.join(str(len(one.ids)) for one in receivers)} for {OBJECTS} objects")
+
+
+if __name__ == "__main__":
+    if "--node" in sys.argv:
+        from qdtrack_ros.node import main as run_node
+
+        sys.exit(run_node(sys.argv, idle_pipeline))
+    sys.exit(main())

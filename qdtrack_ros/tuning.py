@@ -1,0 +1,24 @@
+"""Settings of a process that handles large images again and again, beside a network that needs the cores."""
+
+from __future__ import annotations
+
+import ctypes
+
+import cv2
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_MB = 1 << 20
+
+
+def tune_process() -> None:
+    """Keep the memory that images leave behind, and OpenCV to the thread that calls it.
+
+    By default glibc gives every image's memory back to the system, which then clears 6 MB for the next: with page
+    faults that is as much work as decoding a JPEG (`benchmarks/node.py` shows it). What is kept is bounded. OpenCV's
+    own threads gain nothing on what is asked of them here, and would wait actively on cores that the network uses.
+    """
+    cv2.setNumThreads(1)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # glibc alone has it
+        mallopt(_M_MMAP_THRESHOLD, 32 * _MB)  # the largest it takes
+        mallopt(_M_TRIM_THRESHOLD, 128 * _MB)
