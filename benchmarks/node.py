@@ -200,7 +200,9 @@ def run(args: argparse.Namespace, node: Node, jpegs: Sequence[bytes]) -> None:
         cpu = usage.cpu() - cpu
         process.change_state("deactivate")
         report(args, cpu, since, receivers, samples, decoding_time(jpegs))
-        print(next(line.split("stopped: ")[1] for line in process.last_lines().splitlines() if "stopped: " in line))
+        for line in process.last_lines().splitlines():
+            if "stopped: " in line:
+                print(line.split("]: ")[-1])
 
 
 def report(
