@@ -17,10 +17,7 @@ _STATES = np.array([TrackState.TENTATIVE, TrackState.ACTIVE], np.uint8)  # seen 
 class TrackMemory:
     """Live tracks in the order of their birth, and the clock and the id counter that go with them.
 
-    Args:
-        span: a track unseen for so long is forgotten, in the unit of the times given to :meth:`advance`.
-        momentum: weight of a new embedding in the remembered one.
-        velocity_momentum: weight of the newest velocity in the smoothed one.
+    To be configured before its first use.
     """
 
     ids: Array
@@ -33,11 +30,20 @@ class TrackMemory:
     last_seen: Array
     sightings: Array
 
-    def __init__(self, span: float, momentum: float, velocity_momentum: float) -> None:
+    def __init__(self) -> None:
+        self.clear()
+
+    def configure(self, span: float, momentum: float, velocity_momentum: float) -> None:
+        """Set how it remembers.
+
+        Args:
+            span: a track unseen for so long is forgotten, in the unit of the times given to :meth:`advance`.
+            momentum: weight of a new embedding in the remembered one.
+            velocity_momentum: weight of the newest velocity in the smoothed one.
+        """
         self.span = span
         self.momentum = momentum
         self.velocity_momentum = velocity_momentum
-        self.clear()
 
     def clear(self) -> None:
         """Forget tracks, time and ids: the next track is number 0."""

@@ -90,9 +90,14 @@ class QuasiDenseTracker:
     """
 
     def __init__(self, config: QuasiDenseConfig | None = None) -> None:
-        self.config = config or QuasiDenseConfig()
-        self._memory = TrackMemory(self.config.memory_span, self.config.momentum, self.config.velocity_momentum)
+        self._memory = TrackMemory()
+        self.configure(config or QuasiDenseConfig())
         self.reset()
+
+    def configure(self, config: QuasiDenseConfig) -> None:
+        """Go on with other settings; what is remembered stays, for as long as they say."""
+        self.config = config
+        self._memory.configure(config.memory_span, config.momentum, config.velocity_momentum)
 
     def reset(self) -> None:
         """Forget everything, as if newly made: the next id is 0."""

@@ -23,8 +23,13 @@ class TaoTracker:
     """
 
     def __init__(self, config: TaoConfig | None = None) -> None:
-        self.config = config or TaoConfig()
-        self._memory = TrackMemory(self.config.memory_span, self.config.momentum, velocity_momentum=0.5)
+        self._memory = TrackMemory()
+        self.configure(config or TaoConfig())
+
+    def configure(self, config: TaoConfig) -> None:
+        """Go on with other settings; what is remembered stays, for as long as they say."""
+        self.config = config
+        self._memory.configure(config.memory_span, config.momentum, velocity_momentum=0.5)
 
     def reset(self) -> None:
         """Forget everything, as if newly made: the next id is 0."""

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdtrack_model.structures import Detections, TrackState
-from qdtrack_model.tracking import QuasiDenseConfig, QuasiDenseTracker, TaoTracker
+from qdtrack_model.tracking import QuasiDenseConfig, QuasiDenseTracker, TaoConfig, TaoTracker
 
 from .scenes import BLUE, RED, crowd, ids_at, people, sequence_of_ids
 
@@ -55,6 +55,16 @@ def test_time_running_backwards_forgets_all_but_the_id_counter():
     assert tracker.update(people((100, 200, RED)), 3.0).ids.tolist() == [1]
     assert len(tracker.remembered()) == 0
     assert tracker.update(people((100, 200, RED)), 4.0).ids.tolist() == [1]
+
+
+@pytest.mark.parametrize("kind", [(QuasiDenseTracker, QuasiDenseConfig), (TaoTracker, TaoConfig)])
+def test_new_settings_hold_from_the_next_frame_on_for_what_is_remembered(kind):
+    tracker_of, config_of = kind
+    tracker = tracker_of(config_of(memory_span=3, init_score=0.5))
+    tracker.update(people((100, 200, RED)), 0)
+    tracker.configure(config_of(memory_span=30, init_score=1.0))
+    tracker.update(people(), 10)
+    assert tracker.update(people((100, 200, RED), (300, 200, BLUE)), 11).ids.tolist() == [0]
 
 
 def test_reset_begins_anew():
