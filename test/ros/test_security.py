@@ -1,0 +1,63 @@
+"""The SROS 2 policy holds exactly what a live node uses: whatever is missing or too much is named."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built messages: run through `make test`")
+
+from blobs import blob_pipeline
+from graph import spinning, wait_until
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from qdtrack_ros.node import TrackerNode
+
+POLICY = Path(__file__).parents[2] / "config" / "sros2" / "qdtrack.policy.xml"
+SINCE_JAZZY = {("service reply", "/tracker/get_type_description")}
+
+Use = tuple[str, str]  # what is done, name of the topic or service
+
+
+def allowed() -> list[Use]:
+    """What the policy allows, by resolved names."""
+    profile = ElementTree.parse(POLICY).getroot().find("enclaves/enclave[@path='/tracker']/profiles/profile")
+    assert profile is not None
+    namespace, node = profile.get("ns", ""), profile.get("node", "")
+    uses = []
+    for group in profile:
+        (action,) = group.attrib
+        assert group.attrib[action] == "ALLOW"
+        for entry in group:
+            text = (entry.text or "").replace("~", f"{namespace}{node}", 1)
+            uses.append((f"{entry.tag} {action}", text if text.startswith("/") else namespace + text))
+    return uses
+
+
+def used(observer: Node) -> set[Use]:
+    """What the node ``/tracker`` does in the graph."""
+    queries = {
+        "topic publish": observer.get_publisher_names_and_types_by_node,
+        "topic subscribe": observer.get_subscriber_names_and_types_by_node,
+        "service reply": observer.get_service_names_and_types_by_node,
+        "service request": observer.get_client_names_and_types_by_node,
+    }
+    return {(use, name) for use, query in queries.items() for name, _ in query("tracker", "/")}
+
+
+def test_the_policy_allows_what_the_node_uses_and_nothing_else() -> None:
+    node = TrackerNode(blob_pipeline, parameter_overrides=[Parameter("use_sim_time", value=True)])
+    observer = Node("observer")
+    with spinning(node, observer):
+        node.start()
+        policy = set(allowed())
+        with suppress(AssertionError):  # what differs says more than that something does
+            wait_until(lambda: used(observer) in (policy, policy - SINCE_JAZZY), "the whole node to be seen", 5.0)
+        live = used(observer)
+    missing, needless = live - policy, policy - live - SINCE_JAZZY
+    assert not missing, f"missing in the policy: {sorted(missing)}"
+    assert not needless, f"too much in the policy: {sorted(needless)}"
