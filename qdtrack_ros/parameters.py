@@ -294,8 +294,8 @@ def _markdown() -> str:
         "are offered: reliable where every publisher is, best effort otherwise.",
         "",
         "Uncompressed images larger than some 500 KB: Fast DDS loses most of them at its default settings, between",
-        "processes of one machine too. Set `FASTDDS_DEFAULT_PROFILES_FILE` to `config/fastdds_large_images.xml` for",
-        "the camera driver and for the node, or use the camera's compressed topic.",
+        "processes of one machine too. Give the camera driver and the node `config/fastdds_large_images.xml`, as",
+        "[launching](launching.md#raw-images-and-fast-dds) says, or use the camera's compressed topic.",
     ]
     return "\n".join(lines) + "\n"
 

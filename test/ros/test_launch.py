@@ -1,22 +1,49 @@
-"""The launch file, where ROS brings launch: its arguments are described, and it starts what it says."""
+"""The launch files, where ROS brings launch: arguments described, topics remapped, and really run."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-launch = pytest.importorskip("launch", reason="needs a ROS distribution's launch (there is none on PyPI)")
+pytest.importorskip("launch", reason="needs a ROS distribution's launch (there is none on PyPI)")
 pytest.importorskip("launch_ros", reason="needs a ROS distribution's launch_ros (there is none on PyPI)")
+pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces (make)")
 
-ROOT = Path(__file__).parents[2]
+import launch
+from blobs import picture
+from graph import spinning, wait_until
+from launched import ROOT, alive, launched, make_prefix
+from qdtrack.msg import TrackedDetectionArray
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from rosbags.rosbag2 import Reader
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from qdtrack_model.data.bags import BagFrame, write_bag
+from qdtrack_ros.conversions import image_message
+
+FILES = {path.name: path for path in sorted((ROOT / "launch").glob("*.launch.py"))}
 
 
-def description() -> Any:
-    path = ROOT / "launch" / "tracker.launch.py"
-    specification = importlib.util.spec_from_file_location("tracker_launch", path)
+@pytest.fixture(scope="module", autouse=True)
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The package is found, and its program is the node with a network that is right by construction."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AMENT_PREFIX_PATH", make_prefix(tmp_path_factory.mktemp("prefix")))
+        yield
+
+
+def description(name: str) -> Any:
+    specification = importlib.util.spec_from_file_location(name.partition(".")[0], FILES[name])
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
@@ -24,33 +51,158 @@ def description() -> Any:
     return module.generate_launch_description()
 
 
-def started(**arguments: str) -> Any:
-    """The node action that the launch file makes of these arguments."""
+def made(name: str, **arguments: str) -> Any:
+    """The node action that a launch file makes of these arguments, and its context."""
     context = launch.LaunchContext()
-    context.launch_configurations.update({"params_file": str(ROOT / "config" / "tracker.yaml"), **arguments})
-    nodes: list[Any] = []
-    for entity in description().entities:
-        nodes += entity.execute(context) or []
-    assert len(nodes) == 1
-    return nodes[0], context
+    context.launch_configurations.update(arguments)
+    actions: list[Any] = []
+    for entity in description(name).entities:
+        actions += entity.visit(context) or []
+    (node,) = [action for action in actions if isinstance(action, launch.actions.ExecuteProcess)]
+    node._perform_substitutions(context)
+    return node
 
 
-def test_every_argument_is_described() -> None:
-    arguments = {argument.name: argument.description for argument in description().get_launch_arguments()}
-    assert {"namespace", "params_file", "use_sim_time", "image", "image_compressed", "weights"} <= set(arguments)
+def remappings(name: str, **arguments: str) -> dict[str, str]:
+    return dict(made(name, **arguments).expanded_remapping_rules)
+
+
+# ---- what they say
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_argument_is_described(name: str) -> None:
+    arguments = {argument.name: argument.description for argument in description(name).get_launch_arguments()}
+    assert {"namespace", "image", "image_compressed", "camera_info"} <= set(arguments)
+    assert name == "rviz.launch.py" or "params_file" in arguments
+    assert name == "replay.launch.py" or "use_sim_time" in arguments
     assert all(text.endswith(".") for text in arguments.values())
 
 
-def test_topics_follow_the_image_argument() -> None:
-    node, context = started(image="/front/image_raw", namespace="front")
-    perform = launch.utilities.perform_substitutions
-    remappings = {
-        perform(context, list(source)): perform(context, list(target))
-        for source, target in node.expanded_remapping_rules or node._Node__remappings
+@pytest.mark.parametrize("image", ["/front/image_raw", "/front/image_raw/compressed"])
+def test_the_topics_of_a_camera_follow_the_one_of_its_images(image: str) -> None:
+    assert remappings("tracker.launch.py", image=image) == {
+        "image": "/front/image_raw",
+        "image/compressed": "/front/image_raw/compressed",
+        "camera_info": "/front/camera_info",
     }
-    assert remappings == {"image": "/front/image_raw", "image/compressed": "/front/image_raw/compressed"}
+
+
+def test_every_camera_has_its_topics() -> None:
+    given = {"cameras": "front, left", "image": "/{camera}/image_raw", "camera_info": "/info/{camera}"}
+    assert remappings("multi_camera.launch.py", **given) == {
+        "front/image": "/front/image_raw",
+        "front/image/compressed": "/front/image_raw/compressed",
+        "front/camera_info": "/info/front",
+        "left/image": "/left/image_raw",
+        "left/image/compressed": "/left/image_raw/compressed",
+        "left/camera_info": "/info/left",
+    }
+    with pytest.raises(ValueError, match=r"'/image_raw' for 2 cameras, expected \{camera\} in it"):
+        made("multi_camera.launch.py", cameras="front left", image="/image_raw")
+    with pytest.raises(ValueError, match="expected the name of the camera"):
+        made("rviz.launch.py", image="/{camera}/image_raw")
 
 
 def test_a_bad_truth_value_is_named() -> None:
     with pytest.raises(ValueError, match="autostart: got 'maybe', expected true or false"):
-        started(autostart="maybe")
+        made("tracker.launch.py", autostart="maybe")
+
+
+def test_rviz_finds_every_topic_of_its_layout() -> None:
+    layout = yaml.safe_load((ROOT / "config" / "qdtrack.rviz").read_text())["Visualization Manager"]["Displays"]
+    topics = {display["Topic"]["Value"] for display in layout if "Topic" in display}
+    rules = remappings("rviz.launch.py", camera="front", image="/front/image_raw")
+    assert topics | {"/camera_info", "/image/camera_info"} == set(rules)
+    assert rules["/tracker/overlay"] == "tracker/front/overlay"
+    assert rules["/image/camera_info"] == rules["/camera_info"] == "/front/camera_info"
+
+
+# ---- what they do
+
+
+class Drivers:
+    """A node with a camera driver for each of some topics, and a listener to each of some topics of tracks."""
+
+    def __init__(self, images: list[str], tracks: list[str]) -> None:
+        self.node = Node("drivers")
+        self._publishers = [self.node.create_publisher(Image, topic, qos_profile_sensor_data) for topic in images]
+        self.received: dict[str, list[TrackedDetectionArray]] = {topic: [] for topic in tracks}
+        for topic, kept in self.received.items():
+            self.node.create_subscription(TrackedDetectionArray, topic, kept.append, 10)
+        self.node.create_timer(0.1, self._drive)
+
+    def _drive(self) -> None:
+        header = Header(stamp=self.node.get_clock().now().to_msg(), frame_id="camera")
+        for publisher in self._publishers:
+            publisher.publish(image_message(picture((100, 100, 40, 80, (40, 40, 250)))[:180, :320], header))
+
+    def wait(self, count: int = 3) -> None:
+        """Wait for a few further messages of tracks on every topic."""
+        before = {topic: len(kept) for topic, kept in self.received.items()}
+        for topic, kept in self.received.items():
+            wait_until(lambda kept=kept, topic=topic: len(kept) >= before[topic] + count, f"tracks on {topic}", 30.0)
+            assert len(kept[-1].tracks) == 1
+
+
+def test_respawn(tmp_path: Path) -> None:
+    """Killed with -9 the node comes back and tracks; Ctrl-C ends everything and is not followed by a respawn."""
+    drivers = Drivers(["/front/image_raw"], ["/perception/tracker/tracks"])
+    with (
+        spinning(drivers.node),
+        launched("tracker.launch.py", tmp_path / "log", image="/front/image_raw", namespace="perception") as run,
+    ):
+        drivers.wait()
+        (first,) = run.nodes()
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: len(run.nodes()) == 2, "the node to be started again")
+        drivers.wait()
+        assert run.interrupt() == 0
+        assert not any(alive(pid) for pid in run.nodes())
+        assert len(run.nodes()) == 2
+        assert "Traceback" not in run.text()
+
+
+def test_without_respawn_the_launch_ends_with_the_node(tmp_path: Path) -> None:
+    with launched("tracker.launch.py", tmp_path / "log", respawn="false") as run:
+        wait_until(lambda: "active: waiting for images" in run.text(), "the node to be active")
+        os.kill(run.nodes()[0], signal.SIGKILL)
+        run.process.wait(10)
+        assert len(run.nodes()) == 1
+
+
+def test_one_node_for_several_cameras(tmp_path: Path) -> None:
+    drivers = Drivers(["/front/image_raw", "/left/image_raw"], ["/tracker/front/tracks", "/tracker/left/tracks"])
+    with (
+        spinning(drivers.node),
+        launched("multi_camera.launch.py", tmp_path / "log", cameras="front,left", image="/{camera}/image_raw") as run,
+    ):
+        drivers.wait()
+        assert run.interrupt() == 0
+        assert len(run.nodes()) == 1
+        assert "Traceback" not in run.text()
+
+
+def test_a_replay_ends_where_the_tracker_cannot_be_configured(tmp_path: Path) -> None:
+    with launched("replay.launch.py", tmp_path / "log", bag="none", image="/image", weights="broken") as run:
+        assert run.process.wait(20) == 0
+        assert "configure failed: broken: not a weights file" in run.text()
+        assert "Traceback" not in run.text()
+        assert not any(alive(pid) for pid in run.nodes())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("ros2") is None, reason="needs a ROS distribution's `ros2 bag`")
+def test_a_bag_is_replayed_and_its_tracks_are_recorded(tmp_path: Path) -> None:
+    pytest.importorskip("rosbag2_py", reason="needs a ROS distribution's rosbag2")
+    images = [picture((40 + 4 * number, 100, 40, 80, (40, 40, 250))) for number in range(25)]
+    write_bag(tmp_path / "bag", map(BagFrame, images), frame_rate=25.0, storage="sqlite3")
+    arguments = {"bag": str(tmp_path / "bag"), "image": "/camera/image", "record": str(tmp_path / "tracks")}
+    with launched("replay.launch.py", tmp_path / "log", **arguments) as run:
+        assert run.process.wait(60) == 0
+        assert "25 images received, 25 tracked" in run.text()
+        assert "Traceback" not in run.text()
+    with Reader(tmp_path / "tracks") as recorded:
+        counts = {connection.topic: connection.msgcount for connection in recorded.connections}
+    assert counts["/replay/tracker/tracks"] == counts["/replay/tracker/detections"] == 25
+    assert counts["/replay/tracker/label_info"] == 1
