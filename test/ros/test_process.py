@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from blobs import picture
 from builtin_interfaces.msg import Time
 from graph import spinning, wait_until
 from rclpy.node import Node
+from rclpy.utilities import get_rmw_implementation_identifier
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
@@ -97,6 +99,12 @@ def test_a_bad_start_is_one_line_and_status_2(arguments: list[str], text: str) -
     assert lines[0].startswith(f"tracker_node: error: {text}")
 
 
+def shared_memory(process: int) -> list[Path]:
+    """The segments of shared memory that are a process's own; those named port are shared with whoever listens too."""
+    maps = Path(f"/proc/{process}/maps").read_text()
+    return [Path(path) for path in sorted(set(re.findall(r"/dev/shm/fast\w+", maps))) if "port" not in path]
+
+
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_autostart_and_a_clean_end(tmp_path: Path, ending: signal.Signals) -> None:
     log = tmp_path / "log"
@@ -105,10 +113,13 @@ def test_autostart_and_a_clean_end(tmp_path: Path, ending: signal.Signals) -> No
         try:
             wait_until(lambda: "active: waiting for images on /image or /image/compressed" in log.read_text(), "start")
             time.sleep(0.2)
+            shared = shared_memory(process.pid)
+            assert shared or "fastrtps" not in get_rmw_implementation_identifier()
             os.kill(process.pid, ending)
             assert process.wait(10) == 0
         finally:
             process.kill()
+    assert not [path for path in shared if path.exists()]
     text = log.read_text()
     assert "stopped: 0 images received" in text
     assert "Traceback" not in text
