@@ -20,8 +20,8 @@ from blobs import picture
 from builtin_interfaces.msg import Time
 from graph import spinning, wait_until
 from rclpy.node import Node
-from rclpy.utilities import get_rmw_implementation_identifier
 from rclpy.serialization import serialize_message
+from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
