@@ -13,6 +13,7 @@ from qdtrack_ros import launching
 
 _ARGUMENTS = {
     **launching.TOPICS_OF_CAMERAS,
+    **launching.DEPTH,
     **launching.NODE,
     **launching.params_file("multi_camera.yaml"),
     **launching.ON_A_VEHICLE,

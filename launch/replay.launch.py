@@ -27,6 +27,7 @@ _RECORDED = "/tracker/([^/]+/)?(tracks|detections|detections_3d|label_info|visio
 _ARGUMENTS = {
     "bag": (None, "Folder or file of the bag."),
     **launching.TOPICS,
+    **launching.DEPTH,
     "image": (None, "Topic of the camera's images in the bag, with or without /compressed behind it."),
     "cameras": ("", "Names of several cameras, as in front,left; image is then /{camera}/image_raw, for example."),
     "rate": ("1.0", "Speed of the replay; 0.5 takes twice as long, for networks that do not keep up."),

@@ -16,6 +16,7 @@ _ARGUMENTS = {
     **launching.params_file("tracker.yaml"),
     **launching.ON_A_VEHICLE,
     **launching.TOPICS,
+    **launching.DEPTH,
     **launching.RVIZ,
 }
 

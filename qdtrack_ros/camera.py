@@ -1,29 +1,22 @@
-"""One camera: its two possible image topics, which of them is in use, its calibration, and what was counted."""
+"""One camera: its two possible image topics and which of them is in use, calibration, depth, and what was counted."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 from rclpy.node import Node
-from rclpy.qos import (
-    QoSCompatibility,
-    QoSPolicyKind,
-    QoSProfile,
-    ReliabilityPolicy,
-    qos_check_compatible,
-    qos_profile_sensor_data,
-)
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.subscription import Subscription
+from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from qdtrack_ros.depth import DepthImages
+from qdtrack_ros.matching import MatchedSubscription
 
 ImageMessage: TypeAlias = Image | CompressedImage
 IMAGE_TOPICS: dict[str, type[Any]] = {"image": Image, "image/compressed": CompressedImage}
-
-_DEPTH = 5  # images that may wait for the executor, as in the QoS of sensor data
 
 
 @dataclass
@@ -36,16 +29,18 @@ class Counts:
     late: int = 0  # came after an image with a newer stamp
     unusable: int = 0  # broken, or the tracker failed on them
     tracked: int = 0
+    without_depth: int = 0  # tracked, but not in space, which was asked for
 
     def __str__(self) -> str:
-        return (
+        text = (
             f"{self.received} images received, {self.tracked} tracked, {self.dropped} dropped,"
             f" {self.late} late, {self.repeated} repeated, {self.unusable} unusable"
         )
+        return f"{text}, {self.without_depth} without depth" if self.without_depth else text
 
 
 class Camera:
-    """Subscribes ``image`` and ``image/compressed`` and keeps the one that delivers first; and ``camera_info``.
+    """Subscribes ``image`` and ``image/compressed`` and keeps the one that delivers first; ``camera_info``; ``depth``.
 
     Both image topics are listened to until an image comes; then the other is let go, because receiving every picture
     twice costs more than decoding it. After a silence both are listened to again.
@@ -55,72 +50,43 @@ class Camera:
         name: of one camera of several, before each of its topics (``front/image``); "" where there is one alone.
         deliver: called in the executor's thread with every image message once :meth:`listen` was called; must return
             at once.
+        depth: whether there are depth images, too, which :attr:`depth` receives when it is told to.
     """
 
-    def __init__(self, node: Node, name: str, deliver: Callable[[ImageMessage], None]) -> None:
+    def __init__(self, node: Node, name: str, deliver: Callable[[ImageMessage], None], depth: bool) -> None:
         self._node = node
         self.prefix = f"{name}/" if name else ""
         self._deliver = deliver
-        self._subscriptions: dict[str, Subscription[Any]] = {}
+        self._subscriptions: dict[str, MatchedSubscription] = {}
         self.counts = Counts()
         self.topics = {name: node.resolve_topic_name(self.prefix + name) for name in IMAGE_TOPICS}
         self.info: CameraInfo | None = None
         self._info = node.create_subscription(
             CameraInfo, f"{self.prefix}camera_info", self._calibrated, qos_profile_sensor_data
         )
+        self.depth = DepthImages(node, f"{self.prefix}depth") if depth else None
         self._arrival = time.monotonic()
 
     def listen(self) -> None:
-        """Subscribe to whichever of the two topics is not subscribed, as its publishers offer it."""
-        for name in IMAGE_TOPICS:
+        """Subscribe to whichever of the two image topics is not subscribed, as its publishers offer it."""
+        for name, kind in IMAGE_TOPICS.items():
             if name not in self._subscriptions:
-                self._subscribe(name, self._offered(name) or ReliabilityPolicy.BEST_EFFORT)
+                deliver = partial(self._received, name)
+                self._subscriptions[name] = MatchedSubscription(self._node, kind, self.prefix + name, deliver)
 
     def match_publishers(self) -> None:
-        """Follow publishers that came or changed since: subscribe anew where the reliability is not what they offer.
-
-        An image on its way meanwhile may be lost. A reliability set by ``qos_overrides`` is left alone.
-        """
-        for name, held in list(self._subscriptions.items()):
-            offered = self._offered(name)
-            if offered is None or offered == held.qos_profile.reliability or self._reliability_is_set(name):
-                continue
-            self._node.get_logger().info(f"{self.topics[name]}: subscribing {offered.name.lower()}, as it is offered")
-            self._subscribe(name, offered)
-            self._node.destroy_subscription(held)
-
-    def _offered(self, name: str) -> ReliabilityPolicy | None:
-        """Reliable where every publisher of the topic is, else best effort; None where nobody is known to publish.
-
-        Best effort connects to all publishers, but of images above some 500 KB the default transport then loses
-        nearly every one; asking for lost parts again is what brings them through.
-        """
-        publishers = self._node.get_publishers_info_by_topic(self.topics[name])
-        if not publishers:
-            return None
-        reliable = all(one.qos_profile.reliability == ReliabilityPolicy.RELIABLE for one in publishers)
-        return ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-
-    def _subscribe(self, name: str, reliability: ReliabilityPolicy) -> None:
-        kinds = [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH]
-        if self._reliability_is_set(name):
-            kinds.append(QoSPolicyKind.RELIABILITY)
-        self._subscriptions[name] = self._node.create_subscription(
-            IMAGE_TOPICS[name],
-            self.prefix + name,
-            lambda message: self._received(name, message),
-            QoSProfile(depth=_DEPTH, reliability=reliability),
-            qos_overriding_options=QoSOverridingOptions(kinds),
-        )
-
-    def _reliability_is_set(self, name: str) -> bool:
-        return f"qos_overrides.{self.topics[name]}.subscription.reliability" in self._node._parameter_overrides
+        """Follow publishers that came or changed since."""
+        for subscription in self._subscriptions.values():
+            subscription.match()
 
     def close(self) -> None:
         """Let all topics go."""
-        for subscription in (*self._subscriptions.values(), self._info):
-            self._node.destroy_subscription(subscription)
+        for subscription in self._subscriptions.values():
+            subscription.close()
         self._subscriptions.clear()
+        self._node.destroy_subscription(self._info)
+        if self.depth is not None:
+            self.depth.close()
 
     @property
     def silence(self) -> float:
@@ -129,13 +95,8 @@ class Camera:
 
     def incompatible(self) -> list[str]:
         """For every publisher that cannot be connected to: its topic and why, as DDS has it."""
-        found = []
-        for name, held in self._subscriptions.items():
-            for publisher in self._node.get_publishers_info_by_topic(self.topics[name]):
-                verdict, reason = qos_check_compatible(publisher.qos_profile, held.qos_profile)
-                if verdict == QoSCompatibility.ERROR:
-                    found.append(f"{self.topics[name]}: {reason.strip('; ').removeprefix('ERROR: ')}")
-        return sorted(set(found))
+        found = [text for subscription in self._subscriptions.values() for text in subscription.incompatible()]
+        return sorted({*found, *(self.depth.incompatible() if self.depth is not None else [])})
 
     def _calibrated(self, message: CameraInfo) -> None:
         self.info = message
@@ -151,5 +112,5 @@ class Camera:
 
     def _keep_only(self, name: str) -> None:
         for other in [other for other in self._subscriptions if other != name]:
-            self._node.destroy_subscription(self._subscriptions.pop(other))
+            self._subscriptions.pop(other).close()
         self._node.get_logger().info(f"receiving images on {self.topics[name]}")

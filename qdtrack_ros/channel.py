@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import Header
 
+from qdtrack_model.camera_model import InvalidCameraInfo
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.structures import Array, Detections, Tracks
+from qdtrack_model.tracking.handover import Handover
 from qdtrack_ros.camera import Camera, ImageMessage
 from qdtrack_ros.conversions import InvalidImage, image_array, stamp_nanoseconds, stamp_seconds
 from qdtrack_ros.frame import TrackedFrame
@@ -44,14 +46,26 @@ class Channel:
         name: of one camera of several, in its topics and log lines; "" where there is one alone.
         pipeline: brings the settings of the tracker.
         source: of the classes.
+        depth: whether there are depth images beside the images.
+        handover: what all cameras share where ids hold over all of them.
     """
 
-    def __init__(self, node: LifecycleNode, name: str, pipeline: Pipeline, source: ClassSource) -> None:
+    def __init__(
+        self,
+        node: LifecycleNode,
+        name: str,
+        pipeline: Pipeline,
+        source: ClassSource,
+        depth: bool,
+        handover: Handover | None,
+    ) -> None:
         self.name = name
         self.camera: Camera | None = None
         self.tracker = pipeline.new_tracker()
-        self.outputs = Outputs(node, f"~/{name}/" if name else "~/", source)
+        self.outputs = Outputs(node, f"~/{name}/" if name else "~/", source, depth)
         self.timings: dict[str, float] = {}  # seconds that the last image took, by stage
+        self._depth = depth
+        self._handover = handover
         self._node = node
         self._logger = node.get_logger()
         self._order = StampOrder()
@@ -68,11 +82,11 @@ class Channel:
             if not worker.offer(self, (self, message)):
                 camera.counts.dropped += 1
 
-        self.tracker.reset()
+        self._forget()
         self._order = StampOrder()
         self._silence_reported, self._dropped_reported = False, 0
         self.outputs.begin(stamp, threshold)
-        self.camera = camera = Camera(self._node, self.name, deliver)
+        self.camera = camera = Camera(self._node, self.name, deliver, self._depth)
         camera.listen()
         self._logger.info(self._named(f"active: waiting for images on {' or '.join(camera.topics.values())}"))
 
@@ -129,8 +143,7 @@ class Channel:
         """Track an image further and publish it; ``shared`` are the timings of the batch it was in."""
         assert self.camera is not None
         started = perf_counter()
-        tracks = self.tracker.update(detections, accepted.moment)
-        lost = self.tracker.remembered() if options.lost else Tracks.empty()
+        tracks, lost = self._track(detections, accepted.moment, options.lost)
         tracked = perf_counter()
         frame = TrackedFrame(
             header=accepted.header,
@@ -139,7 +152,7 @@ class Channel:
             lost=lost[lost.scores >= options.min_score],
             info=self.camera.info,
         )
-        self.outputs.publish(frame, options)
+        self.outputs.publish(self._in_space(frame, options), options)
         self.camera.counts.tracked += 1
         self.timings = {
             "decode": accepted.decoding,
@@ -147,6 +160,27 @@ class Channel:
             "track": tracked - started,
             "publish": perf_counter() - tracked,
         }
+
+    def _track(self, detections: Detections, moment: float, lost: bool) -> tuple[Tracks, Tracks]:
+        """The tracks that are seen and, if ``lost`` are wanted, those that are remembered."""
+        tracks = self.tracker.update(detections, moment)
+        if self._handover is None:
+            return tracks, self.tracker.remembered() if lost else Tracks.empty()
+        tracks, remembered = self._handover.update(self.name, tracks, self.tracker.remembered(), moment)
+        return tracks, remembered if lost else Tracks.empty()
+
+    def _in_space(self, frame: TrackedFrame, options: OutputOptions) -> TrackedFrame:
+        """The frame with the places of its tracks in space, if somebody wants them; where that fails as it was."""
+        assert self.camera is not None
+        depth = self.camera.depth
+        if depth is None or not depth.due or not self.outputs.wants_space:
+            return frame
+        try:
+            return replace(frame, boxes3d=depth.places(frame, options.rectified, options.depth_tolerance))
+        except (InvalidImage, InvalidCameraInfo) as error:
+            self.camera.counts.without_depth += 1
+            self._complain(f"no places in space: {type(error).__name__}", f"no places in space: {error}")
+            return frame
 
     def fail(self, error: Exception) -> None:
         """Count and report an image that was accepted and could not be tracked."""
@@ -156,9 +190,14 @@ class Channel:
             self._complain(type(error).__name__, f"image not tracked: {reason(error)}")
 
     def reset(self) -> None:
-        """Forget all objects: the next id is 0."""
-        self.tracker.reset()
+        """Forget all objects: the next id is 0, unless ids hold over all cameras."""
+        self._forget()
         self.outputs.reset()
+
+    def _forget(self) -> None:
+        self.tracker.reset()
+        if self._handover is not None:
+            self._handover.reset(self.name)
 
     # ---- watching, in the executor's thread
 
@@ -168,6 +207,8 @@ class Channel:
         if camera is None:
             return
         camera.match_publishers()
+        if camera.depth is not None:
+            camera.depth.listen(self.outputs.wants_space)
         if camera.counts.dropped > self._dropped_reported and self._complaints.passes("dropped"):
             dropped = camera.counts.dropped - self._dropped_reported
             self._logger.warning(

@@ -11,9 +11,16 @@ import numpy as np
 from qdtrack.msg import TrackedDetection, TrackedDetectionArray
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
-from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
+from vision_msgs.msg import (
+    Detection2D,
+    Detection2DArray,
+    Detection3D,
+    Detection3DArray,
+    ObjectHypothesisWithPose,
+)
 
 from qdtrack_model.boxes import box_centres
+from qdtrack_model.depth import Boxes3D
 from qdtrack_model.encodings import InvalidImage as InvalidImage
 from qdtrack_model.encodings import compressed_image, raw_image
 from qdtrack_model.structures import Array, Tracks
@@ -117,12 +124,30 @@ def detections_message(tracks: Tracks, header: Header) -> Detection2DArray:
         detection.bbox.center.position.y = float(centres[row, 1])
         detection.bbox.size_x = float(sides[row, 0])
         detection.bbox.size_y = float(sides[row, 1])
-        result = ObjectHypothesisWithPose()
-        result.hypothesis.class_id = str(int(tracks.labels[row]))
-        result.hypothesis.score = float(tracks.scores[row])
+        detection.results.append(_hypothesis(tracks, row))
+        message.detections.append(detection)
+    return message
+
+
+def detections_3d_message(tracks: Tracks, boxes: Boxes3D, header: Header) -> Detection3DArray:
+    """The tracks whose place in space is known as ``vision_msgs/Detection3DArray``, named as in two dimensions."""
+    message = Detection3DArray(header=header)
+    for row, centre, size in zip(boxes.rows.tolist(), boxes.centres.tolist(), boxes.sizes.tolist(), strict=True):
+        detection = Detection3D(header=header, id=str(int(tracks.ids[row])))
+        result = _hypothesis(tracks, row)
+        for position in (detection.bbox.center.position, result.pose.pose.position):
+            position.x, position.y, position.z = centre
+        detection.bbox.size.x, detection.bbox.size.y, detection.bbox.size.z = size
         detection.results.append(result)
         message.detections.append(detection)
     return message
+
+
+def _hypothesis(tracks: Tracks, row: int) -> ObjectHypothesisWithPose:
+    result = ObjectHypothesisWithPose()
+    result.hypothesis.class_id = str(int(tracks.labels[row]))
+    result.hypothesis.score = float(tracks.scores[row])
+    return result
 
 
 def _centres_and_sides(tracks: Tracks) -> tuple[Array, Array]:

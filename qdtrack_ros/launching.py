@@ -48,6 +48,9 @@ TOPICS_OF_CAMERAS: Arguments = {
     "image_compressed": ("", "Topics of their compressed images; empty: image with /compressed behind it."),
     "camera_info": ("", "Topics of their calibrations; empty: camera_info beside image."),
 }
+DEPTH: Arguments = {
+    "depth": ("", "Topic of depth images aligned with the images, which sets the parameter depth; empty: none is taken.")
+}
 RVIZ: Arguments = {
     "rviz": ("false", "Show images and tracks in RViz, too."),
     "frame": ("", "Fixed frame of RViz, best the frame_id of the images; empty: as in its layout."),
@@ -116,6 +119,8 @@ def tracker(
     values.update({name: truth(context, name) for name in ("use_sim_time", "autostart") if given(context, name)})
     if cameras:
         values["cameras"] = list(cameras)
+    if given(context, "depth"):
+        values["depth"] = True
     enclave = given(context, "enclave")
     return action(
         package="qdtrack",
@@ -124,7 +129,7 @@ def tracker(
         namespace=given(context, "namespace"),
         output="screen",
         parameters=[given(context, "params_file"), {**values, **(parameters or {})}],
-        remappings=remappings(cameras or [""], {name: given(context, name) for name in TOPICS}),
+        remappings=remappings(cameras or [""], {name: given(context, name) for name in (*TOPICS, *DEPTH)}),
         ros_arguments=["--log-level", given(context, "log_level"), *(["--enclave", enclave] if enclave else [])],
         **options,
     )
@@ -136,12 +141,14 @@ def respawning(context: LaunchContext) -> dict[str, Any]:
 
 
 def input_topics(arguments: Mapping[str, str]) -> dict[str, str]:
-    """What the node calls its inputs, and their topics by the arguments of ``TOPICS``."""
+    """What the node calls its inputs, and their topics by the arguments of ``TOPICS`` and ``DEPTH``."""
     image = arguments["image"].removesuffix("/compressed")
+    depth = arguments.get("depth")
     return {
         "image": image,
         "image/compressed": arguments["image_compressed"] or f"{image}/compressed",
         "camera_info": arguments["camera_info"] or posixpath.join(posixpath.dirname(image), "camera_info"),
+        **({"depth": depth} if depth else {}),
     }
 
 

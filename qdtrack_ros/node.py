@@ -26,6 +26,7 @@ from std_msgs.msg import Header
 from qdtrack_model.config import ConfigError, architecture_of
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.runtimes import Options, default_weights
+from qdtrack_model.tracking.handover import Handover
 from qdtrack_ros import parameters
 from qdtrack_ros.camera import ImageMessage
 from qdtrack_ros.channel import Channel, reason
@@ -88,6 +89,8 @@ class TrackerNode(LifecycleNode):
             lost=current("publish_lost"),
             embeddings=current("publish_embeddings"),
             trail=current("trail"),
+            rectified=current("rectified"),
+            depth_tolerance=float(current("depth_tolerance")),
         )
 
     # ---- transitions
@@ -101,7 +104,8 @@ class TrackerNode(LifecycleNode):
             architecture = architecture_of(pipeline.runtime.config)
             self._source = self._source.followed_by(pipeline.classes, architecture, weights)
             names = parameters.value(self, "cameras") or [""]
-            self._channels = [Channel(self, name, pipeline, self._source) for name in names]
+            depth, handover = parameters.value(self, "depth"), self._make_handover()
+            self._channels = [Channel(self, name, pipeline, self._source, depth, handover) for name in names]
             return super().on_configure(state)
         except Exception as error:  # any reason: the state machine would swallow it silently
             return self._failed("configure", error)
@@ -175,6 +179,10 @@ class TrackerNode(LifecycleNode):
             f" warm-up {1e3 * (time.perf_counter() - loaded):.0f} ms"
         )
         return pipeline
+
+    def _make_handover(self) -> Handover | None:
+        span = parameters.value(self, "handover_span")
+        return Handover(span, parameters.value(self, "handover_score")) if span else None
 
     def _start(self) -> None:
         capacity, batch = parameters.value(self, "queue_size"), parameters.value(self, "batch")

@@ -9,11 +9,11 @@ from qdtrack.msg import TrackedDetectionArray
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_msgs.msg import Header
-from vision_msgs.msg import Detection2DArray
+from vision_msgs.msg import Detection2DArray, Detection3DArray
 
 from qdtrack_model.overlay import Trails
 from qdtrack_ros.annotations import AnnotationsPublisher
-from qdtrack_ros.conversions import detections_message, tracks_message
+from qdtrack_ros.conversions import detections_3d_message, detections_message, tracks_message
 from qdtrack_ros.frame import TrackedFrame
 from qdtrack_ros.labels import ClassSource, LabelsPublisher
 from qdtrack_ros.markers import MarkersPublisher
@@ -28,6 +28,8 @@ class OutputOptions:
     lost: bool
     embeddings: bool
     trail: int
+    rectified: bool
+    depth_tolerance: float
 
 
 class Picture(Protocol):
@@ -54,9 +56,10 @@ class Outputs:
         node: owner of the publishers.
         prefix: what the topics begin with: ``~/``, or ``~/front/`` for one camera of several.
         source: of the classes.
+        depth: whether there is depth, and with it detections in space.
     """
 
-    def __init__(self, node: LifecycleNode, prefix: str, source: ClassSource) -> None:
+    def __init__(self, node: LifecycleNode, prefix: str, source: ClassSource, depth: bool) -> None:
         self._node = node
         self._classes = source.classes
         overridable = QoSOverridingOptions.with_default_policies()
@@ -66,9 +69,19 @@ class Outputs:
         self._detections = node.create_lifecycle_publisher(
             Detection2DArray, f"{prefix}detections", 10, qos_overriding_options=overridable
         )
+        self._detections_3d = (
+            node.create_lifecycle_publisher(
+                Detection3DArray, f"{prefix}detections_3d", 10, qos_overriding_options=overridable
+            )
+            if depth
+            else None
+        )
         self._labels = LabelsPublisher(node, prefix, source)
+        self._markers = MarkersPublisher(node, prefix, source.classes)
         self._pictures: list[Picture] = [
-            kind(node, prefix, source.classes) for kind in (OverlayPublisher, MarkersPublisher, AnnotationsPublisher)
+            OverlayPublisher(node, prefix, source.classes),
+            self._markers,
+            AnnotationsPublisher(node, prefix, source.classes),
         ]
         self._trails: Trails | None = None
 
@@ -81,6 +94,13 @@ class Outputs:
         """Forget what was drawn: the next ids are other objects."""
         self._trails = None
 
+    @property
+    def wants_space(self) -> bool:
+        """Whether there is depth and somebody subscribes to what tells or shows where in space the tracks are."""
+        if self._detections_3d is None:
+            return False
+        return bool(self._detections_3d.get_subscription_count() > 0) or self._markers.wanted
+
     def publish_labels(self, stamp: Header, threshold: float) -> None:
         """Tell (also those who subscribe later) which class each ``class_id`` is."""
         self._labels.publish(stamp, threshold)
@@ -91,6 +111,8 @@ class Outputs:
             self._tracks.publish(self._tracks_message(frame, options.embeddings))
         if self._detections.get_subscription_count() > 0:
             self._detections.publish(detections_message(frame.tracks, frame.header))
+        if frame.boxes3d is not None and self._detections_3d is not None:
+            self._detections_3d.publish(detections_3d_message(frame.tracks, frame.boxes3d, frame.header))
         self._publish_pictures(frame, options.trail)
 
     def _publish_pictures(self, frame: TrackedFrame, length: int) -> None:
@@ -111,8 +133,9 @@ class Outputs:
 
     def close(self) -> None:
         """Remove the publishers."""
-        for publisher in (self._tracks, self._detections):
-            self._node.destroy_lifecycle_publisher(publisher)
+        for publisher in (self._tracks, self._detections, self._detections_3d):
+            if publisher is not None:
+                self._node.destroy_lifecycle_publisher(publisher)
         self._labels.close()
         for picture in self._pictures:
             picture.close()

@@ -149,6 +149,33 @@ _GENERAL = (
         "always", 0, 1000,
     ),
     Specification(
+        "depth", bool, False,
+        "Take depth images that are aligned with the images from the topic depth, and publish ~/detections_3d by them"
+        " and camera_info.",
+        "unconfigured",
+    ),
+    Specification(
+        "depth_tolerance", float, 0.05,
+        "How far the stamps of an image and of the depth image that is taken for it may be apart [s].",
+        "always", 0, 10,
+    ),
+    Specification(
+        "rectified", bool, False,
+        "The images are rectified: what camera_info calls P describes them, not K and the distortion D.",
+        "always",
+    ),
+    Specification(
+        "handover_span", float, 0.0,
+        "How long after one camera lost an object its id may be taken over in another [s]; 0 for never, and then every"
+        " camera counts its ids from 0.",
+        "unconfigured", 0, 3600,
+    ),
+    Specification(
+        "handover_score", float, 0.6,
+        "Lowest cosine of two embeddings at which an id is taken over in another camera.",
+        "unconfigured", 0, 1,
+    ),
+    Specification(
         "silence_warning", float, 5.0, "Say so when no image came for this long [s]; 0 for never.", "always", 0, 3600
     ),
 )  # fmt: skip

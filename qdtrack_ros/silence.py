@@ -24,7 +24,7 @@ def describe_silence(node: Node, camera: Camera) -> str:
             kinds = sorted({p.qos_profile.reliability.name.lower() for p in publishers})
             findings.append(f"{topic} has {len(publishers)} publisher(s), {' and '.join(kinds)}, and nothing came")
     findings += [f"incompatible QoS, {text}" for text in camera.incompatible()]
-    others = _image_topics(node) - set(camera.topics.values())
+    others = _image_topics(node) - {*camera.topics.values(), camera.depth.topic if camera.depth is not None else ""}
     if others:
         findings.append(f"image topics seen: {', '.join(sorted(others))} (remap with -r {camera.prefix}image:=TOPIC)")
     return "; ".join(findings)

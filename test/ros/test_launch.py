@@ -88,6 +88,18 @@ def test_the_topics_of_a_camera_follow_the_one_of_its_images(image: str) -> None
     }
 
 
+def test_depth_is_taken_where_its_topic_is_given() -> None:
+    given = {"cameras": "front, left", "image": "/{camera}/image_raw", "depth": "/{camera}/depth"}
+    rules = remappings("multi_camera.launch.py", **given)
+    assert {name: rules[name] for name in ("front/depth", "left/depth")} == {
+        "front/depth": "/front/depth",
+        "left/depth": "/left/depth",
+    }
+    node = made("tracker.launch.py", depth="/depth")
+    assert dict(node.expanded_remapping_rules)["depth"] == "/depth"
+    assert any("depth: true" in Path(file).read_text() for file, _ in node._Node__expanded_parameter_arguments)
+
+
 def test_every_camera_has_its_topics() -> None:
     given = {"cameras": "front, left", "image": "/{camera}/image_raw", "camera_info": "/info/{camera}"}
     assert remappings("multi_camera.launch.py", **given) == {

@@ -150,7 +150,7 @@ def test_known_publishers_are_subscribed_as_they_offer(bench: Bench) -> None:
     wait_until(lambda: seen() == ["RELIABLE"], "the reliable publisher")
     bench.start()
     camera = bench.camera
-    reliability = {name: held.qos_profile.reliability.name for name, held in camera._subscriptions.items()}
+    reliability = {name: held.reliability.name for name, held in camera._subscriptions.items()}
     assert reliability == {"image": "RELIABLE", "image/compressed": "BEST_EFFORT"}
 
 
