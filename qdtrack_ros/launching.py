@@ -49,7 +49,7 @@ TOPICS_OF_CAMERAS: Arguments = {
     "camera_info": ("", "Topics of their calibrations; empty: camera_info beside image."),
 }
 DEPTH: Arguments = {
-    "depth": ("", "Topic of depth images aligned with the images, which sets the parameter depth; empty: none is taken.")
+    "depth": ("", "Topic of depth images aligned with the images, which sets the parameter depth; empty: none.")
 }
 RVIZ: Arguments = {
     "rviz": ("false", "Show images and tracks in RViz, too."),

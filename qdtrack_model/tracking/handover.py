@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -47,6 +48,8 @@ class Handover:
     Args:
         span: in the unit of the times given to :meth:`update`, which must be of one clock for all cameras.
         score: cosine of two embeddings, in [-1, 1].
+
+    Its methods may be called from several threads.
     """
 
     def __init__(self, span: float, score: float) -> None:
@@ -55,14 +58,12 @@ class Handover:
         self._cameras: dict[str, _Camera] = {}
         self._objects: dict[int, _Object] = {}  # by id
         self._next_id = 0
+        self._lock = threading.Lock()
 
     def reset(self, camera: str) -> None:
         """Forget what a camera saw, because its tracker was reset; its next tracks get new ids."""
-        self._cameras.pop(camera, None)
-        for known in self._objects.values():
-            if known.camera == camera:
-                known.last_seen = -math.inf
-        self._forget()
+        with self._lock:
+            self._clear(camera)
 
     def update(self, camera: str, seen: Tracks, lost: Tracks, time: float) -> tuple[Tracks, Tracks]:
         """The tracks of one camera's newest frame, with ids that hold for all cameras.
@@ -73,8 +74,12 @@ class Handover:
             lost: everything that it remembers beside them.
             time: of the frame; less than that of the frame before forgets what this camera saw, as the tracker does.
         """
+        with self._lock:
+            return self._update(camera, seen, lost, time)
+
+    def _update(self, camera: str, seen: Tracks, lost: Tracks, time: float) -> tuple[Tracks, Tracks]:
         if camera in self._cameras and time < self._cameras[camera].time:
-            self.reset(camera)
+            self._clear(camera)
         here = self._cameras.setdefault(camera, _Camera(time))
         here.time, here.seen = time, set()
         alive = [*seen.ids.tolist(), *lost.ids.tolist()]
@@ -121,6 +126,13 @@ class Handover:
         gone = [identity not in present and known.last_seen <= now for identity, known in recent.items()]
         pairs = _unmistakable(likeness, self._score)
         return {row: list(recent)[column] for row, column in pairs if gone[column]}
+
+    def _clear(self, camera: str) -> None:
+        self._cameras.pop(camera, None)
+        for known in self._objects.values():
+            if known.camera == camera:
+                known.last_seen = -math.inf
+        self._forget()
 
     def _forget(self) -> None:
         """Forget the objects that no camera remembers and that have been out of sight for longer than the span."""
