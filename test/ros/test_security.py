@@ -58,6 +58,7 @@ def test_the_policy_allows_what_the_node_uses_and_nothing_else() -> None:
         with suppress(AssertionError):  # what differs says more than that something does
             wait_until(lambda: used(observer) in (policy, policy - SINCE_JAZZY), "the whole node to be seen", 5.0)
         live = used(observer)
+        node.close()
     missing, needless = live - policy, policy - live - SINCE_JAZZY
     assert not missing, f"missing in the policy: {sorted(missing)}"
     assert not needless, f"too much in the policy: {sorted(needless)}"
