@@ -94,6 +94,29 @@ def test_a_person_on_the_ground() -> None:
     assert of_one(depth, box)[0][2] == pytest.approx(7.1, abs=0.05)
 
 
+def test_any_scene() -> None:
+    """Objects that fill 40 % of their box, 12 % of the distance before a wall, with noise, holes and posts in front."""
+    generator = np.random.default_rng(1)
+    right = 0
+    for _ in range(150):
+        size = generator.integers((16, 24), (200, 300))
+        corner = generator.integers(0, np.array(SIZE) - size)
+        distance = np.exp(generator.uniform(0, 4))
+        depth = wall(distance * generator.uniform(1.12, 5))
+        box = np.concatenate([corner, corner + size]).astype(float)
+        thin = box + np.array([1, 0, -1, 0]) * size[0] * generator.uniform(0, 0.3)
+        place(depth, thin, distance)
+        if generator.random() < 0.4:
+            width = generator.uniform(0.05, 0.3) * (thin[2] - thin[0])
+            left = generator.uniform(thin[0], thin[2] - width)
+            place(depth, (left, 0, left + width, SIZE[1]), distance * generator.uniform(0.3, 0.85))
+        depth *= 1 + generator.normal(0, 0.02, depth.shape).astype(np.float32)
+        depth[generator.random(depth.shape) < generator.uniform(0, 0.7)] = 0
+        found = locate((box + generator.uniform(-0.05, 0.05, 4) * np.tile(size, 2))[None], depth, CAMERA)
+        right += len(found) == 1 and abs(found.centres[0, 2] / distance - 1) < 0.04
+    assert right >= 148
+
+
 @pytest.mark.parametrize("hole", [0.0, np.nan, np.inf, -np.inf, -1.0])
 def test_holes_are_not_looked_at(hole: float) -> None:
     depth = place(wall(), BOX, 7.0)
