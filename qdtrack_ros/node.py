@@ -249,6 +249,9 @@ def main(arguments: list[str] | None = None, pipeline_factory: PipelineFactory =
         node.start()
     while not stop.is_set():
         executor.spin_once(timeout_sec=_SIGNAL_CHECK)
+    # Ctrl-C under a launch file may come twice: the second, on the way out of Python, would look like a crash.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     node.close()
     node.destroy_node()
     rclpy.try_shutdown()

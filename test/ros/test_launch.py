@@ -172,6 +172,7 @@ def test_respawn(tmp_path: Path) -> None:
         assert run.interrupt() == 0
         assert not any(alive(pid) for pid in run.nodes())
         assert len(run.nodes()) == 2
+        assert f"process has finished cleanly [pid {run.nodes()[1]}]" in run.text()
         assert "Traceback" not in run.text()
 
 
