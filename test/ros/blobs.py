@@ -5,12 +5,15 @@ Run as a program it is the tracker node with this network, for tests across proc
 
 from __future__ import annotations
 
+import array
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 import cv2
 import numpy as np
+from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import Header
 
 from qdtrack_model.config import OneShotConfig, QuasiDenseConfig, from_mapping
 from qdtrack_model.pipeline import Pipeline
@@ -71,6 +74,13 @@ def picture(*rectangles: tuple[int, int, int, int, tuple[int, int, int]]) -> Arr
     for x, y, w, h, colour in rectangles:
         image[y : y + h, x : x + w] = colour
     return image
+
+
+def jpeg_message(image: Array, header: Header) -> CompressedImage:
+    """An image as a camera with a JPEG encoder publishes it."""
+    return CompressedImage(
+        header=header, format="jpeg", data=array.array("B", cv2.imencode(".jpg", image)[1].tobytes())
+    )
 
 
 if __name__ == "__main__":

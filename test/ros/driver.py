@@ -1,4 +1,4 @@
-"""A camera driver as a process of its own: one red rectangle that moves, 25 images a second, stamped by a clock.
+"""A camera driver as a process of its own: JPEGs of a red rectangle that moves, 25 a second, stamped by a clock.
 
 ``python driver.py TOPIC best_effort|reliable FIRST`` with the first stamp in seconds; runs until it is killed.
 """
@@ -9,14 +9,12 @@ import sys
 import time
 
 import rclpy
-from blobs import picture
+from blobs import jpeg_message, picture
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
-
-from qdtrack_ros.conversions import image_message
 
 FRAME_ID = "driver_optical_frame"
 PERIOD = 40_000_000  # ns
@@ -25,13 +23,13 @@ PERIOD = 40_000_000  # ns
 def main(topic: str, reliability: str, first: int) -> None:
     rclpy.init()
     publisher = Node("driver").create_publisher(
-        Image, topic, QoSProfile(depth=5, reliability=ReliabilityPolicy[reliability.upper()])
+        CompressedImage, topic, QoSProfile(depth=5, reliability=ReliabilityPolicy[reliability.upper()])
     )
     number = 0
     while True:
         stamp = first * 10**9 + number * PERIOD
         header = Header(stamp=Time(sec=stamp // 10**9, nanosec=stamp % 10**9), frame_id=FRAME_ID)
-        publisher.publish(image_message(picture((40 + 2 * (number % 250), 100, 40, 80, (40, 40, 250))), header))
+        publisher.publish(jpeg_message(picture((40 + 2 * (number % 250), 100, 40, 80, (40, 40, 250))), header))
         number += 1
         time.sleep(PERIOD * 1e-9)
 

@@ -20,7 +20,7 @@ import pytest
 
 pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces (make)")
 
-from blobs import picture
+from blobs import jpeg_message, picture
 from builtin_interfaces.msg import Time
 from driver import FRAME_ID, PERIOD
 from graph import spinning
@@ -53,28 +53,35 @@ def walk(number: int) -> Array:
     return picture((40 + 4 * (number % 100), 100, 40, 80, (40, 40, 250)))
 
 
+_RIGS = itertools.count()
+
+
 class Rig:
     """A node in its own process with a camera before it and a listener behind it."""
 
     def __init__(self, log: Path, reliable: bool = True, **parameters: object) -> None:
         self.other = Node("rig")
+        # Of its own: DDS counts on a node that was killed, in a test before, for another 20 s.
+        self.namespace = f"/rig{next(_RIGS)}"
         self.tracks: list[TrackedDetectionArray] = []
-        self.other.create_subscription(TrackedDetectionArray, "/rig/tracker/tracks", self.tracks.append, 200)
-        self.camera = self.other.create_publisher(Image, "/rig/image", 20)
-        self.jpeg = self.other.create_publisher(CompressedImage, "/rig/image/compressed", 20)
+        self.other.create_subscription(
+            TrackedDetectionArray, f"{self.namespace}/tracker/tracks", self.tracks.append, 200
+        )
+        self.camera = self.other.create_publisher(Image, f"{self.namespace}/image", 20)
+        self.jpeg = self.other.create_publisher(CompressedImage, f"{self.namespace}/image/compressed", 20)
         self._parameters = {"weights": "blobs", **parameters}
         if reliable:  # from the start: else the node follows the publishers, and may lose an image on the way
-            for topic in ("/rig/image", "/rig/image/compressed"):
-                self._parameters[f"qos_overrides.{topic}.subscription.reliability"] = "reliable"
+            for topic in ("image", "image/compressed"):
+                self._parameters[f"qos_overrides.{self.namespace}/{topic}.subscription.reliability"] = "reliable"
         self._log = log
 
     @contextmanager
     def node(self) -> Iterator[NodeProcess]:
         """The node, active."""
-        with NodeProcess(self.other, "/rig", self._parameters, self._log, BLOBS) as process:
+        with NodeProcess(self.other, self.namespace, self._parameters, self._log, BLOBS) as process:
             process.change_state("configure", 60)
             process.change_state("activate", 60)
-            process.wait(lambda: self.other.count_publishers("/rig/tracker/tracks") == 1, "publish", 20)
+            process.wait(lambda: self.other.count_publishers(f"{self.namespace}/tracker/tracks") == 1, "publish", 20)
             yield process
 
     def send(self, image: Array, head: Header, compressed: bool = False) -> TrackedDetectionArray:
@@ -94,10 +101,6 @@ class Rig:
         raise AssertionError(f"no tracks of {head}")
 
 
-def jpeg_message(image: Array, head: Header) -> CompressedImage:
-    return CompressedImage(header=head, format="jpeg", data=array.array("B", cv2.imencode(".jpg", image)[1].tobytes()))
-
-
 @pytest.fixture
 def rig(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
     made = Rig(tmp_path / "log", **getattr(request, "param", {}))
@@ -115,9 +118,9 @@ def resident(process: NodeProcess) -> float:
 
 
 @contextmanager
-def driver(reliability: str, first: int) -> Iterator[subprocess.Popen[bytes]]:
+def driver(rig: Rig, reliability: str, first: int) -> Iterator[subprocess.Popen[bytes]]:
     environment = {**os.environ, "PYTHONPATH": f"{HERE}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
-    command = [sys.executable, str(HERE / "driver.py"), "/rig/image", reliability, str(first)]
+    command = [sys.executable, str(HERE / "driver.py"), f"{rig.namespace}/image/compressed", reliability, str(first)]
     with subprocess.Popen(command, env=environment) as process:
         try:
             yield process
@@ -139,7 +142,7 @@ def test_a_camera_dies_and_returns_with_another_qos(rig: Rig) -> None:
         newest = -1
         for reliability, first in (("best_effort", 1000), ("reliable", 2000), ("best_effort", 3000)):
             before = len(rig.tracks)
-            with driver(reliability, first) as camera:
+            with driver(rig, reliability, first) as camera:
                 process.wait(lambda n=before: len(rig.tracks) > n + 20, f"track a {reliability} camera", 30)
                 camera.send_signal(signal.SIGKILL)  # DDS still counts on it for another 20 s
             time.sleep(0.5)
@@ -155,12 +158,12 @@ def test_a_camera_dies_and_returns_with_another_qos(rig: Rig) -> None:
 
 
 def test_a_killed_node_is_replaced_without_a_word_from_the_camera(rig: Rig) -> None:
-    command = [sys.executable, *BLOBS, "--ros-args", "-r", "__ns:=/rig"]
+    command = [sys.executable, *BLOBS, "--ros-args", "-r", f"__ns:={rig.namespace}"]
     for life in range(3):
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:  # starts itself, as launch would have it
             try:
                 for number in range(5):
-                    message = rig.send(walk(number), header((100 + life) * SECOND + number * PERIOD))
+                    message = rig.send(walk(number), header((100 + life) * SECOND + number * PERIOD), True)
                     assert len(message.tracks) == 1
             finally:
                 process.kill()
@@ -171,7 +174,7 @@ def test_a_bag_that_loops_gives_new_ids_each_time(rig: Rig) -> None:
     with rig.node():
         loops = []
         for _ in range(3):
-            loops.append([rig.send(walk(number), header(50 * SECOND + number * PERIOD)) for number in range(30)])
+            loops.append([rig.send(walk(n), header(50 * SECOND + n * PERIOD), compressed=True) for n in range(30)])
     for loop in loops:
         assert len({frozenset(ids(message)) for message in loop}) == 1
         assert loop[0].tracks[0].age == 0.0
@@ -185,7 +188,7 @@ def test_clock_jumps(rig: Rig) -> None:
     with rig.node():
         seen: list[set[int]] = []
         for start in (2 * hour, 3 * hour, hour, hour + hour // 2):
-            messages = [rig.send(walk(number), header(start + number * PERIOD)) for number in range(4)]
+            messages = [rig.send(walk(n), header(start + n * PERIOD), compressed=True) for n in range(4)]
             seen.append(set.union(*(ids(message) for message in messages)))
             assert messages[-1].tracks[0].age == pytest.approx(3 * PERIOD / SECOND)
     assert [len(one) for one in seen] == [1, 1, 1, 1]
@@ -279,7 +282,7 @@ def test_a_storm_of_parameters_leaves_tracking_and_the_last_good_values(rig: Rig
     good = {("min_score", 0), ("publish_lost", 5), ("publish_embeddings", 6), ("publish_embeddings", 7)}
     chance = random.Random(0)
     with rig.node() as process:
-        client = rig.other.create_client(SetParameters, "/rig/tracker/set_parameters")
+        client = rig.other.create_client(SetParameters, f"{rig.namespace}/tracker/set_parameters")
         process.wait(client.service_is_ready, "offer set_parameters", 20)
         for number in range(30):
             asked = [chance.randrange(len(values)) for _ in range(8)]  # DDS keeps ten requests waiting
@@ -311,9 +314,9 @@ WANTED = sorted({transition for row in TABLE.values() for transition in row})
 
 def test_transitions_in_any_order_while_images_come(rig: Rig) -> None:
     chance = random.Random(1)
-    with rig.node() as process, driver("reliable", 1000):
-        change = rig.other.create_client(ChangeState, "/rig/tracker/change_state")
-        watch = rig.other.create_client(GetState, "/rig/tracker/get_state")
+    with rig.node() as process, driver(rig, "reliable", 1000):
+        change = rig.other.create_client(ChangeState, f"{rig.namespace}/tracker/change_state")
+        watch = rig.other.create_client(GetState, f"{rig.namespace}/tracker/get_state")
         process.wait(lambda: change.service_is_ready() and watch.service_is_ready(), "offer its services", 20)
         state = State.PRIMARY_STATE_ACTIVE
         for _ in range(60):
