@@ -37,7 +37,7 @@ fingerprint() {
     {
         printf '%s\n' "$root" "$ros" "${PYTHON:-}"
         cat pyproject.toml setup.py package.xml CMakeLists.txt tools/*.sh tools/*.py tools/*.txt tools/tracker_node \
-            msg/* interfaces/*/package.xml interfaces/*/CMakeLists.txt interfaces/*/msg/*
+            msg/* srv/* interfaces/*/package.xml interfaces/*/CMakeLists.txt interfaces/*/msg/*
         ls config launch
     } | sha256sum | cut -d ' ' -f 1
 }
@@ -144,7 +144,7 @@ link_workspace() {
     local entry package
     rm -rf build/workspace
     mkdir -p build/workspace/qdtrack
-    for entry in CMakeLists.txt config launch msg package.xml qdtrack_model qdtrack_ros tools; do
+    for entry in CMakeLists.txt config launch msg package.xml qdtrack_model qdtrack_ros srv tools; do
         ln -s "$root/$entry" "build/workspace/qdtrack/$entry"
     done
     for package in vision_msgs foxglove_msgs; do

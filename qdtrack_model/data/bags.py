@@ -25,8 +25,8 @@ from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
+from qdtrack_model.data import qdtrack_msgs, vision_msgs
 from qdtrack_model.data.mot import MotBoxes
-from qdtrack_model.data.vision_msgs import DEFINITIONS
 from qdtrack_model.encodings import InvalidImage, compressed_image, raw_image
 from qdtrack_model.structures import Array
 
@@ -57,9 +57,9 @@ class BagFrame:
 
 @cache
 def typestore() -> Typestore:
-    """Message types of ROS 2 Kilted and vision_msgs."""
+    """Message types of ROS 2 Kilted, of vision_msgs and our own."""
     store = get_typestore(Stores.ROS2_KILTED)
-    for name, text in DEFINITIONS.items():
+    for name, text in {**vision_msgs.DEFINITIONS, **qdtrack_msgs.DEFINITIONS}.items():
         store.register(get_types_from_msg(text, name))
     return store
 
@@ -150,9 +150,7 @@ def write_bag(
     Raises:
         BagError: the folder exists, an image is of another type, or the frame rate is not positive.
     """
-    path = Path(path)
-    if path.exists():
-        raise BagError(f"{path}: is there already; choose another place or remove it")
+    path = _free(path)
     if not 0 < frame_rate < 1e6:
         raise BagError(f"frame_rate: got {frame_rate}, expected a positive number")
     store = typestore()
@@ -174,6 +172,28 @@ def write_bag(
                 write(INFO_TOPIC, "sensor_msgs/msg/CameraInfo", _camera_info(intrinsics, size, header), stamp)
             if frame.truth is not None:
                 write(TRUTH_TOPIC, ARRAY, _truth_array(frame.truth, class_names, header), stamp)
+
+
+def write_raw(path: str | Path, records: Iterable[tuple[str, str, int, bytes]]) -> None:
+    """Write a new bag folder (mcap) of messages as they stand: what :func:`read_raw` gives.
+
+    Raises:
+        BagError: the folder exists.
+        OSError: it cannot be written; what was written until then is left there.
+    """
+    with Writer(_free(path), version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connections: dict[str, Connection] = {}
+        for topic, kind, time, data in records:
+            if topic not in connections:
+                connections[topic] = writer.add_connection(topic, kind, typestore=typestore())
+            writer.write(connections[topic], time, data)
+
+
+def _free(path: str | Path) -> Path:
+    path = Path(path)
+    if path.exists():
+        raise BagError(f"{path}: is there already; choose another place or remove it")
+    return path
 
 
 # Reading

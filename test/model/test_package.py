@@ -53,8 +53,10 @@ def test_manifest_has_what_ros_asks_for(folder: Path) -> None:
 @pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: folder.name)
 def test_every_message_is_built_and_its_packages_are_named(folder: Path) -> None:
     recipe = (folder / "CMakeLists.txt").read_text(encoding="utf-8")
-    files = sorted((folder / "msg").glob("*.msg"))
-    assert re.findall(r"msg/(\w+)\.msg", recipe) == [path.stem for path in files]
+    files = [*sorted(folder.glob("msg/*.msg")), *sorted(folder.glob("srv/*.srv"))]
+    assert re.findall(r"^ *((?:msg|srv)/\w+\.\w+)$", recipe, re.MULTILINE) == [
+        str(path.relative_to(folder)) for path in files
+    ]
     used = set()
     for path in files:
         fields = [line.partition("#")[0] for line in path.read_text(encoding="utf-8").splitlines()]
@@ -63,9 +65,8 @@ def test_every_message_is_built_and_its_packages_are_named(folder: Path) -> None
 
 
 def test_every_field_of_our_messages_is_explained() -> None:
-    for path in sorted((ROOT / "msg").glob("*.msg")):
-        blocks = path.read_text(encoding="utf-8").strip().split("\n\n")
-        for block in blocks:
+    for path in [*ROOT.glob("msg/*.msg"), *ROOT.glob("srv/*.srv")]:
+        for block in re.split(r"\n\n|\n---\n", path.read_text(encoding="utf-8").strip()):
             assert block.startswith("#"), f"{path.name}: no comment on {block!r}"
 
 

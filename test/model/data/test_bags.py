@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,15 @@ pytest.importorskip("rosbags")
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import get_types_from_msg
 
-from qdtrack_model.data import bags
-from qdtrack_model.data.bags import BagError, BagFrame, read_ground_truth, read_images, read_raw, write_bag
+from qdtrack_model.data import bags, qdtrack_msgs, vision_msgs
+from qdtrack_model.data.bags import BagError, BagFrame, read_ground_truth, read_images, read_raw, write_bag, write_raw
 from qdtrack_model.data.mot import MotBoxes
 from qdtrack_model.data.synthetic import Scene, SceneConfig
 from qdtrack_model.data.synthetic.writer import write_scene_bag
-from qdtrack_model.data.vision_msgs import DEFINITIONS
 from qdtrack_model.structures import Array
 
-INTERFACES = Path(__file__).parents[3] / "interfaces" / "vision_msgs" / "msg"
+ROOT = Path(__file__).parents[3]
+DEFINITIONS = {**vision_msgs.DEFINITIONS, **qdtrack_msgs.DEFINITIONS}
 
 
 def gradient(number: int) -> Array:
@@ -158,6 +157,15 @@ def test_a_topic_recorded_twice_is_read_whole(tmp_path: Path) -> None:
     assert len(list(read_images(tmp_path / "bag"))) == 2
 
 
+def test_messages_are_copied_as_they_stand(tmp_path: Path) -> None:
+    write_bag(tmp_path / "bag", frames(), 25)
+    records = list(read_raw(tmp_path / "bag"))
+    write_raw(tmp_path / "copy", records)
+    assert list(read_raw(tmp_path / "copy")) == records
+    with pytest.raises(BagError, match="copy: is there already"):
+        write_raw(tmp_path / "copy", records)
+
+
 def test_bag_without_images_names_its_topics(tmp_path: Path) -> None:
     text = bags.typestore().types["std_msgs/msg/String"](data="hello")
     _write(tmp_path / "bag", [("/chatter", "std_msgs/msg/String", text)])
@@ -201,8 +209,10 @@ def _fields(text: str, name: str) -> Any:
 
 
 @pytest.mark.parametrize("name", sorted(DEFINITIONS))
-def test_definitions_equal_the_interface_package(name: str) -> None:
-    file = INTERFACES / f"{re.split('/', name)[-1]}.msg"
+def test_definitions_equal_the_interface_packages(name: str) -> None:
+    package, _, message = name.split("/")
+    folder = ROOT / "msg" if package == "qdtrack" else ROOT / "interfaces" / package / "msg"
+    file = folder / f"{message}.msg"
     if not file.is_file():
         pytest.skip(f"{file.name} is not there: the interfaces are not part of an installed package")
     assert _fields(DEFINITIONS[name], name) == _fields(file.read_text(encoding="utf-8"), name)
