@@ -1,4 +1,4 @@
-"""What NVIDIA GPU is here, asked of its driver alone: no torch and no CUDA toolkit are needed."""
+"""What NVIDIA GPU is here and how full it is, asked of its driver alone: no torch and no CUDA toolkit are needed."""
 
 from __future__ import annotations
 
@@ -47,3 +47,41 @@ def find() -> Gpu | None:
     if any(call() for call in calls):  # each gives 0 when all is well
         return None
     return Gpu(name.value.decode(errors="replace"), (major.value, minor.value), driver.value)
+
+
+class _Memory(ctypes.Structure):
+    """``nvmlMemory_t`` [bytes]."""
+
+    _fields_ = (("total", ctypes.c_ulonglong), ("free", ctypes.c_ulonglong), ("used", ctypes.c_ulonglong))
+
+
+def memory() -> tuple[int, int] | None:
+    """Bytes of the first GPU's memory that are in use, by whichever process, and in all.
+
+    None where there is no GPU, or where its driver does not tell, as on Jetsons, whose GPU has no memory of its own.
+    """
+    device = _managed()
+    held = _Memory()
+    if device is None or device[0].nvmlDeviceGetMemoryInfo(device[1], ctypes.byref(held)):
+        return None
+    return held.used, held.total
+
+
+@cache
+def _managed() -> tuple[ctypes.CDLL, ctypes.c_void_p] | None:
+    """NVML, which needs no CUDA context and so no GPU memory of its own, and the first GPU in it."""
+    if find() is None:
+        return None
+    cuda = ctypes.CDLL("libcuda.so.1")
+    try:
+        nvml = ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return None
+    device, handle, bus = ctypes.c_int(), ctypes.c_void_p(), ctypes.create_string_buffer(32)
+    calls = (
+        lambda: cuda.cuDeviceGet(ctypes.byref(device), 0),
+        lambda: cuda.cuDeviceGetPCIBusId(bus, len(bus), device),  # the order of NVML's GPUs is another one
+        lambda: nvml.nvmlInit_v2(),
+        lambda: nvml.nvmlDeviceGetHandleByPciBusId_v2(bus, ctypes.byref(handle)),
+    )
+    return None if any(call() for call in calls) else (nvml, handle)
