@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from qdtrack_ros.depth import DepthImages
@@ -60,6 +60,7 @@ class Camera:
         self._subscriptions: dict[str, MatchedSubscription] = {}
         self.counts = Counts()
         self.topics = {name: node.resolve_topic_name(self.prefix + name) for name in IMAGE_TOPICS}
+        self.delivering: str | None = None  # which of the topics brought the latest image
         self.info: CameraInfo | None = None
         self._info = node.create_subscription(
             CameraInfo, f"{self.prefix}camera_info", self._calibrated, qos_profile_sensor_data
@@ -89,6 +90,16 @@ class Camera:
             self.depth.close()
 
     @property
+    def info_topic(self) -> str:
+        """The topic of the calibration, resolved."""
+        return str(self._info.topic_name)
+
+    @property
+    def listening(self) -> dict[str, QoSProfile]:
+        """The image topics that are subscribed, resolved, and with which QoS."""
+        return {self.topics[name]: held.qos for name, held in self._subscriptions.items()}
+
+    @property
     def silence(self) -> float:
         """Seconds since the last image arrived, or since the camera was opened."""
         return time.monotonic() - self._arrival
@@ -107,6 +118,7 @@ class Camera:
             return  # already under way when the topic was let go
         if len(self._subscriptions) > 1:
             self._keep_only(name)
+        self.delivering = name
         self.counts.received += 1
         self._deliver(message)
 

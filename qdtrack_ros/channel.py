@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass, replace
 from time import perf_counter
 
 from rclpy.lifecycle import LifecycleNode
+from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
 from qdtrack_model.camera_model import InvalidCameraInfo
@@ -17,8 +19,10 @@ from qdtrack_ros.camera import Camera, ImageMessage
 from qdtrack_ros.conversions import InvalidImage, image_array, stamp_nanoseconds, stamp_seconds
 from qdtrack_ros.frame import TrackedFrame
 from qdtrack_ros.labels import ClassSource
+from qdtrack_ros.monitor import Monitor
 from qdtrack_ros.outputs import OutputOptions, Outputs
 from qdtrack_ros.silence import describe_silence
+from qdtrack_ros.snapshot import Kept, Snapshot
 from qdtrack_ros.stamps import Order, StampOrder
 from qdtrack_ros.throttle import Throttle
 from qdtrack_ros.worker import Worker
@@ -27,13 +31,23 @@ _LISTEN_AGAIN = 5.0  # seconds of silence after which both of the camera's topic
 
 
 @dataclass(frozen=True, eq=False)
+class Delivered:
+    """An image that came, for which camera, and when [ns since 1970]."""
+
+    channel: Channel
+    message: ImageMessage
+    arrival: int
+
+
+@dataclass(frozen=True, eq=False)
 class Accepted:
-    """An image to be tracked: its picture, the time for the tracker [s], and what reading it took [s]."""
+    """An image to be tracked: its picture, the time for the tracker [s], what was kept of it, and timings so far."""
 
     header: Header
     image: Array
     moment: float
-    decoding: float
+    kept: list[Kept]
+    timings: dict[str, float]
 
 
 class Channel:
@@ -48,6 +62,7 @@ class Channel:
         source: of the classes.
         depth: whether there are depth images beside the images.
         handover: what all cameras share where ids hold over all of them.
+        snapshot: keeps the latest images.
     """
 
     def __init__(
@@ -58,15 +73,20 @@ class Channel:
         source: ClassSource,
         depth: bool,
         handover: Handover | None,
+        snapshot: Snapshot,
     ) -> None:
         self.name = name
         self.camera: Camera | None = None
         self.tracker = pipeline.new_tracker()
         self.outputs = Outputs(node, f"~/{name}/" if name else "~/", source, depth)
-        self.timings: dict[str, float] = {}  # seconds that the last image took, by stage
+        self.monitor = Monitor()
+        self.seen = 0  # tracks in the latest image
+        self.unusable = ""  # what was wrong with the latest image that could not be tracked
         self._depth = depth
         self._handover = handover
+        self._tracking = threading.Lock()  # held while tracks change
         self._node = node
+        self._snapshot = snapshot
         self._logger = node.get_logger()
         self._order = StampOrder()
         self._complaints = Throttle(seconds=5.0)
@@ -75,15 +95,16 @@ class Channel:
 
     # ---- activation, in the executor's thread
 
-    def begin(self, worker: Worker[Channel, tuple[Channel, ImageMessage]], stamp: Header, threshold: float) -> None:
+    def begin(self, worker: Worker[Channel, Delivered], stamp: Header, threshold: float) -> None:
         """Start afresh and listen to the camera; its images go to ``worker``."""
 
         def deliver(message: ImageMessage) -> None:
-            if not worker.offer(self, (self, message)):
+            if not worker.offer(self, Delivered(self, message, time.time_ns())):
                 camera.counts.dropped += 1
 
         self._forget()
         self._order = StampOrder()
+        self.monitor, self.seen = Monitor(), 0
         self._silence_reported, self._dropped_reported = False, 0
         self.outputs.begin(stamp, threshold)
         self.camera = camera = Camera(self._node, self.name, deliver, self._depth)
@@ -103,18 +124,33 @@ class Channel:
 
     # ---- images, in the worker's thread
 
-    def accept(self, message: ImageMessage) -> Accepted | None:
+    def accept(self, delivered: Delivered) -> Accepted | None:
         """The image in a message if it is to be tracked; None, counted, when it is repeated, late or unusable."""
-        assert self.camera is not None
+        message = delivered.message
+        wait = (time.time_ns() - delivered.arrival) * 1e-9
+        kept = self._keep(delivered)
         started = perf_counter()
         try:
             image = image_array(message)
         except InvalidImage as error:
-            self.camera.counts.unusable += 1
-            self._complain(error.problem, f"image not used: {error}")
+            self._count_unusable(error.problem, f"image not used: {error}")
             return None
         moment = self._moment(message.header)
-        return None if moment is None else Accepted(message.header, image, moment, perf_counter() - started)
+        if moment is None:
+            return None
+        return Accepted(message.header, image, moment, kept, {"wait": wait, "decode": perf_counter() - started})
+
+    def _keep(self, delivered: Delivered) -> list[Kept]:
+        """Keep an image, whatever becomes of it: one that cannot be tracked is what a bug report is about."""
+        assert self.camera is not None
+        name = "image/compressed" if isinstance(delivered.message, CompressedImage) else "image"
+        kept = [Kept(self.camera.topics[name], delivered.arrival, delivered.message)]
+        if self.camera.info is not None:
+            kept.append(Kept(self.camera.info_topic, delivered.arrival, self.camera.info))
+        if self.camera.depth is not None and self.camera.depth.latest is not None:
+            kept.append(Kept(self.camera.depth.topic, delivered.arrival, self.camera.depth.latest))
+        self._snapshot.keep(self.name, kept)
+        return kept
 
     def _moment(self, header: Header) -> float | None:
         """The time of an image for the tracker [s], or None when it is to be left out."""
@@ -142,6 +178,14 @@ class Channel:
     ) -> None:
         """Track an image further and publish it; ``shared`` are the timings of the batch it was in."""
         assert self.camera is not None
+        with self._tracking:
+            self._finish(accepted, detections, shared, options)
+        self.camera.counts.tracked += 1
+
+    def _finish(
+        self, accepted: Accepted, detections: Detections, shared: dict[str, float], options: OutputOptions
+    ) -> None:
+        assert self.camera is not None
         started = perf_counter()
         tracks, lost = self._track(detections, accepted.moment, options.lost)
         tracked = perf_counter()
@@ -153,13 +197,15 @@ class Channel:
             info=self.camera.info,
         )
         self.outputs.publish(self._in_space(frame, options), options)
-        self.camera.counts.tracked += 1
-        self.timings = {
-            "decode": accepted.decoding,
-            **shared,
-            "track": tracked - started,
-            "publish": perf_counter() - tracked,
-        }
+        accepted.kept.append(Kept(self.outputs.tracks_topic, time.time_ns(), self.outputs.tracks_maker(frame, options)))
+        self.seen = len(tracks)
+        timings = {**accepted.timings, **shared, "track": tracked - started, "publish": perf_counter() - tracked}
+        self.monitor.add(timings, self._age(accepted.header))
+
+    def _age(self, header: Header) -> float | None:
+        """Seconds from an image's stamp until now, by the node's clock; None without a stamp."""
+        stamp = stamp_nanoseconds(header)
+        return (self._node.get_clock().now().nanoseconds - stamp) * 1e-9 if stamp else None
 
     def _track(self, detections: Detections, moment: float, lost: bool) -> tuple[Tracks, Tracks]:
         """The tracks that are seen and, if ``lost`` are wanted, those that are remembered."""
@@ -184,15 +230,27 @@ class Channel:
 
     def fail(self, error: Exception) -> None:
         """Count and report an image that was accepted and could not be tracked."""
-        assert self.camera is not None
         if self._node.context.ok():  # at the end of the process publishing fails, and that is no news
-            self.camera.counts.unusable += 1
-            self._complain(type(error).__name__, f"image not tracked: {reason(error)}")
+            self._count_unusable(type(error).__name__, f"image not tracked: {reason(error)}")
+
+    def _count_unusable(self, problem: str, text: str) -> None:
+        assert self.camera is not None
+        self.camera.counts.unusable += 1
+        self.unusable = text
+        self._complain(problem, text)
+
+    # ---- from any thread
 
     def reset(self) -> None:
-        """Forget all objects: the next id is 0, unless ids hold over all cameras."""
-        self._forget()
-        self.outputs.reset()
+        """Forget all objects: from now on what is published has new ids, from 0 unless ids hold over all cameras."""
+        with self._tracking:
+            self._forget()
+            self.outputs.reset()
+
+    def remembered(self) -> int:
+        """How many tracks are remembered that the latest image did not show."""
+        with self._tracking:
+            return len(self.tracker.remembered())
 
     def _forget(self) -> None:
         self.tracker.reset()

@@ -49,6 +49,11 @@ class DepthImages:
             self.close()
 
     @property
+    def latest(self) -> Image | None:
+        """The depth image that came last."""
+        return self._kept[0] if self._kept else None
+
+    @property
     def due(self) -> bool:
         """Whether depth may be asked for: some has come, or should have."""
         return bool(self._kept) or (self._subscription is not None and time.monotonic() - self._begin > _PATIENCE)

@@ -38,6 +38,11 @@ class MatchedSubscription:
         self._held = self._subscribe(self._offered() or ReliabilityPolicy.BEST_EFFORT)
 
     @property
+    def qos(self) -> QoSProfile:
+        """What the topic is subscribed with."""
+        return self._held.qos_profile
+
+    @property
     def reliability(self) -> ReliabilityPolicy:
         """What is asked for."""
         return self._held.qos_profile.reliability

@@ -28,10 +28,13 @@ from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.runtimes import Options, default_weights
 from qdtrack_model.tracking.handover import Handover
 from qdtrack_ros import parameters
-from qdtrack_ros.camera import ImageMessage
-from qdtrack_ros.channel import Channel, reason
+from qdtrack_ros.about import about
+from qdtrack_ros.channel import Channel, Delivered, reason
+from qdtrack_ros.diagnostics import Diagnostics, read_camera, read_limits, read_node
 from qdtrack_ros.labels import ClassSource
 from qdtrack_ros.outputs import OutputOptions
+from qdtrack_ros.services import Services
+from qdtrack_ros.snapshot import Snapshot
 from qdtrack_ros.tuning import tune_process
 from qdtrack_ros.worker import Worker
 
@@ -58,12 +61,18 @@ class TrackerNode(LifecycleNode):
         self._pipeline: Pipeline | None = None
         self._source = ClassSource()
         self._channels: list[Channel] = []
-        self._worker: Worker[Channel, tuple[Channel, ImageMessage]] | None = None
+        self._worker: Worker[Channel, Delivered] | None = None
+        self._failure = ""  # the last transition that failed, and why, until one succeeds
+        self._snapshot = Snapshot()
         parameters.declare(self)
-        self._options = self._read_options({})
+        self._options = self._apply({})
         self.add_on_set_parameters_callback(self._on_set_parameters)
+        self._diagnostics = Diagnostics(self)
+        self._requests = Services(
+            self, lambda: self._channels, self._snapshot, lambda: about(self, self._diagnostics.latest)
+        )
         # Not the node's clock: a silent camera must be noticed also where simulated time stands still.
-        self._watch = self.create_timer(1.0, self._watch_cameras, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._timer = self.create_timer(1.0, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     # ---- parameters
 
@@ -71,19 +80,20 @@ class TrackerNode(LifecycleNode):
         refusal = parameters.refusal(new, configured=self._pipeline is not None)
         if refusal:
             return SetParametersResult(successful=False, reason=refusal)
-        options = self._read_options({parameter.name: parameter.value for parameter in new})
+        options = self._apply({parameter.name: parameter.value for parameter in new})
         if options.min_score != self._options.min_score:
             for channel in self._channels:
                 channel.outputs.publish_labels(self._stamped_now(), options.min_score)
         self._options = options
         return SetParametersResult(successful=True)
 
-    def _read_options(self, new: Mapping[str, Any]) -> OutputOptions:
-        """The output options with the ``new`` values, which rclpy stores only after the callback."""
+    def _apply(self, new: Mapping[str, Any]) -> OutputOptions:
+        """Obey the ``new`` values, which rclpy stores only after the callback, and give the options of the outputs."""
 
         def current(name: str) -> Any:
             return new[name] if name in new else parameters.value(self, name)
 
+        self._snapshot.limit(current("snapshot_frames"), float(current("snapshot_memory")))
         return OutputOptions(
             min_score=float(current("min_score")),  # a whole number is taken, too
             lost=current("publish_lost"),
@@ -105,7 +115,10 @@ class TrackerNode(LifecycleNode):
             self._source = self._source.followed_by(pipeline.classes, architecture, weights)
             names = parameters.value(self, "cameras") or [""]
             depth, handover = parameters.value(self, "depth"), self._make_handover()
-            self._channels = [Channel(self, name, pipeline, self._source, depth, handover) for name in names]
+            self._channels = [
+                Channel(self, name, pipeline, self._source, depth, handover, self._snapshot) for name in names
+            ]
+            self._failure = ""
             return super().on_configure(state)
         except Exception as error:  # any reason: the state machine would swallow it silently
             return self._failed("configure", error)
@@ -115,6 +128,7 @@ class TrackerNode(LifecycleNode):
         try:
             result = super().on_activate(state)
             self._start()
+            self._failure = ""
             return result
         except Exception as error:
             return self._failed("activate", error)
@@ -142,6 +156,8 @@ class TrackerNode(LifecycleNode):
     def close(self) -> None:
         """Stop the worker and give everything back; does nothing where nothing is held."""
         self._stop()
+        self._requests.close()
+        self._snapshot.clear()
         for channel in self._channels:
             channel.close()
         self._channels = []
@@ -155,7 +171,8 @@ class TrackerNode(LifecycleNode):
             self.trigger_activate()
 
     def _failed(self, transition: str, error: Exception) -> TransitionCallbackReturn:
-        self.get_logger().error(f"{transition} failed: {reason(error)}")
+        self._failure = f"{transition} failed: {reason(error)}"
+        self.get_logger().error(self._failure)
         return TransitionCallbackReturn.ERROR
 
     def _load_pipeline(self, weights: str) -> Pipeline:
@@ -202,10 +219,10 @@ class TrackerNode(LifecycleNode):
 
     # ---- images, in the worker's thread
 
-    def _handle(self, items: list[tuple[Channel, ImageMessage]]) -> None:
+    def _handle(self, items: list[Delivered]) -> None:
         """Images, each of another camera, from messages to published tracks; never raises."""
         assert self._pipeline is not None
-        accepted = [(channel, image) for channel, message in items if (image := channel.accept(message)) is not None]
+        accepted = [(one.channel, image) for one in items if (image := one.channel.accept(one)) is not None]
         if not accepted:
             return
         try:
@@ -222,10 +239,18 @@ class TrackerNode(LifecycleNode):
 
     # ---- watching
 
-    def _watch_cameras(self) -> None:
-        limit = parameters.value(self, "silence_warning")
+    def _watch(self) -> None:
+        """Once a second: look after every camera, and tell how all fare."""
+        limits = read_limits(self)
+        cameras = dict.fromkeys(parameters.value(self, "cameras") or [""])
         for channel in self._channels:
-            channel.watch(limit)
+            channel.watch(limits.silence_warning)
+            queue = self._worker.waiting(channel) if self._worker is not None else 0
+            cameras[channel.name] = read_camera(self, channel, queue, limits.silence_warning)
+        state = self._state_machine.current_state[1]  # rclpy has no public way to ask for one's own state
+        self._diagnostics.publish(
+            read_node(state, self._failure, self._source.weights, self._pipeline), cameras, limits
+        )
 
 
 def main(arguments: list[str] | None = None, pipeline_factory: PipelineFactory = Pipeline.load) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -105,10 +106,15 @@ class Outputs:
         """Tell (also those who subscribe later) which class each ``class_id`` is."""
         self._labels.publish(stamp, threshold)
 
+    @property
+    def tracks_topic(self) -> str:
+        """The topic of the tracks, resolved."""
+        return str(self._tracks.topic_name)
+
     def publish(self, frame: TrackedFrame, options: OutputOptions) -> None:
         """Publish whatever somebody subscribes to of one image."""
         if self._tracks.get_subscription_count() > 0:
-            self._tracks.publish(self._tracks_message(frame, options.embeddings))
+            self._tracks.publish(self.tracks_maker(frame, options)())
         if self._detections.get_subscription_count() > 0:
             self._detections.publish(detections_message(frame.tracks, frame.header))
         if frame.boxes3d is not None and self._detections_3d is not None:
@@ -126,10 +132,17 @@ class Outputs:
         for picture in wanted:
             picture.publish(frame, self._trails)
 
-    def _tracks_message(self, frame: TrackedFrame, embeddings: bool) -> TrackedDetectionArray:
-        message = tracks_message(frame.tracks, frame.header, frame.size, self._classes, embeddings)
-        message.tracks.extend(tracks_message(frame.lost, frame.header, frame.size, self._classes, embeddings).tracks)
-        return message
+    def tracks_maker(self, frame: TrackedFrame, options: OutputOptions) -> Callable[[], TrackedDetectionArray]:
+        """What makes the message with a frame's tracks, now or later; it does not hold on to the picture."""
+        like = (frame.header, frame.size, self._classes, options.embeddings)
+        tracks, lost = frame.tracks, frame.lost
+
+        def make() -> TrackedDetectionArray:
+            message = tracks_message(tracks, *like)
+            message.tracks.extend(tracks_message(lost, *like).tracks)
+            return message
+
+        return make
 
     def close(self) -> None:
         """Remove the publishers."""

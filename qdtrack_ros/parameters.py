@@ -176,7 +176,31 @@ _GENERAL = (
         "unconfigured", 0, 1,
     ),
     Specification(
-        "silence_warning", float, 5.0, "Say so when no image came for this long [s]; 0 for never.", "always", 0, 3600
+        "silence_warning", float, 5.0,
+        "Say so, and ERROR in the diagnostics, when no image came for this long [s]; 0 for never.", "always", 0, 3600,
+    ),
+    Specification(
+        "diagnostics.min_rate", float, 0.0,
+        "WARN in the diagnostics of a camera when fewer of its images are tracked [1/s]; 0 for never.",
+        "always", 0, 1000,
+    ),
+    Specification(
+        "diagnostics.max_age", float, 0.5,
+        "WARN when more than 5 % of the tracks are published later than this after the image's stamp [s]; 0 for never.",
+        "always", 0, 3600,
+    ),
+    Specification(
+        "diagnostics.max_drop_ratio", float, 0.1,
+        "WARN when a greater part of the images is dropped because newer ones came; 0 for never.", "always", 0, 1,
+    ),
+    Specification(
+        "snapshot_frames", int, 100,
+        "Latest images of each camera kept in memory for ~/save_snapshot; 0 for none.", "always", 0, 10000,
+    ),
+    Specification(
+        "snapshot_memory", float, 64.0,
+        "Most memory that the kept images of all cameras take [MB]: ten raw ones of 1080p are 62 MB.",
+        "always", 0, 65536,
     ),
 )  # fmt: skip
 

@@ -46,7 +46,8 @@ class Worker(Generic[K, T]):
 
     def waiting(self, key: K) -> int:
         """How many items of ``key`` wait."""
-        return len(self._waiting[key])
+        with self._changed:
+            return len(self._waiting[key])
 
     def close(self) -> None:
         """Finish the items in hand, forget the waiting ones and end the thread."""
