@@ -10,12 +10,12 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from qdtrack_model.mappings import ConfigError, convert, from_mapping, read_yaml, require, to_mapping
+from qdtrack_model.mappings import ConfigError, convert, from_mapping, read_yaml, replaced, require, to_mapping
 
 __all__ = [
     "ARCHITECTURES", "TRACKERS", "ConfigError", "ModelConfig", "OneShotConfig", "QDTrackConfig", "QuasiDenseConfig",
-    "TaoConfig", "TrackerConfig", "architecture_of", "from_mapping", "read_tracker", "read_yaml", "require",
-    "to_mapping",
+    "TaoConfig", "TrackerConfig", "architecture_of", "from_mapping", "read_tracker", "read_yaml", "replaced",
+    "require", "to_mapping",
 ]  # fmt: skip
 
 

@@ -96,6 +96,11 @@ def to_mapping(config: Any) -> dict[str, Any]:
     return {key: plain(value) for key, value in dataclasses.asdict(config).items()}
 
 
+def replaced(config: T, values: Mapping[str, Any], where: str = "") -> T:
+    """``config`` with other ``values``, by the names of its fields; errors as of :func:`from_mapping`."""
+    return from_mapping(type(config), {**to_mapping(config), **values}, where)
+
+
 def read_yaml(path: str | Path) -> Any:
     """The plain data in a YAML file (no Python objects are ever built from it).
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from qdtrack_model import tracking
-from qdtrack_model.config import from_mapping, to_mapping
+from qdtrack_model.config import replaced
 from qdtrack_model.structures import Array, Detections, Tracks
 from qdtrack_model.tracking import Tracker
 
@@ -151,8 +151,7 @@ class Pipeline:
         from qdtrack_model import checkpoints, runtimes
 
         checkpoint = checkpoints.load(weights)
-        values = {**to_mapping(checkpoint.tracker), **(tracker or {})}
-        config = from_mapping(type(checkpoint.tracker), values, "tracker")
+        config = replaced(checkpoint.tracker, tracker or {}, "tracker")
         return cls(runtimes.load(checkpoint, options), tracking.build(config))
 
     @property

@@ -12,6 +12,7 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
 from qdtrack_model.camera_model import InvalidCameraInfo
+from qdtrack_model.config import TrackerConfig
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.structures import Array, Detections, Tracks
 from qdtrack_model.tracking.handover import Handover
@@ -246,6 +247,11 @@ class Channel:
         with self._tracking:
             self._forget()
             self.outputs.reset()
+
+    def configure(self, config: TrackerConfig) -> None:
+        """Track on with other settings."""
+        with self._tracking:
+            self.tracker.configure(config)  # type: ignore[arg-type]  # the kind never changes
 
     def remembered(self) -> int:
         """How many tracks are remembered that the latest image did not show."""

@@ -23,7 +23,7 @@ from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Header
 
-from qdtrack_model.config import ConfigError, architecture_of
+from qdtrack_model.config import ConfigError, architecture_of, replaced
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.runtimes import Options, default_weights
 from qdtrack_model.tracking.handover import Handover
@@ -80,12 +80,24 @@ class TrackerNode(LifecycleNode):
         refusal = parameters.refusal(new, configured=self._pipeline is not None)
         if refusal:
             return SetParametersResult(successful=False, reason=refusal)
-        options = self._apply({parameter.name: parameter.value for parameter in new})
+        values = {parameter.name: parameter.value for parameter in new}
+        try:
+            self._retune(parameters.tracker_settings(values))
+        except ConfigError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        options = self._apply(values)
         if options.min_score != self._options.min_score:
             for channel in self._channels:
                 channel.outputs.publish_labels(self._stamped_now(), options.min_score)
         self._options = options
         return SetParametersResult(successful=True)
+
+    def _retune(self, settings: Mapping[str, Any]) -> None:
+        """Let the trackers go on with other ``settings``; ConfigError where theirs is a kind that has none such."""
+        if settings and self._channels:
+            config = replaced(self._channels[0].tracker.config, settings, "tracker")
+            for channel in self._channels:
+                channel.configure(config)
 
     def _apply(self, new: Mapping[str, Any]) -> OutputOptions:
         """Obey the ``new`` values, which rclpy stores only after the callback, and give the options of the outputs."""
@@ -184,7 +196,7 @@ class TrackerNode(LifecycleNode):
             fallback=parameters.value(self, "fallback"),
         )
         begin = time.perf_counter()
-        pipeline = self._pipeline_factory(weights, options, parameters.tracker_overrides(self))
+        pipeline = self._pipeline_factory(weights, options, parameters.tracker_settings(parameters.values(self)))
         loaded = time.perf_counter()
         pipeline.runtime.warm_up()
         pipeline.process(np.zeros(_WARM_UP_IMAGE, np.uint8), 0.0)

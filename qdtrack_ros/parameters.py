@@ -245,7 +245,7 @@ def _tracker() -> Iterable[Specification]:
             str if choices else kind,
             None,
             _TRACKER_DESCRIPTIONS[name],
-            "unconfigured",
+            "always",
             choices=tuple(str(choice) for choice in choices),
         )
 
@@ -289,11 +289,18 @@ def value(node: Node, name: str) -> Any:
     return float(held) if SPECIFICATIONS[name].kind is float and held is not None else held
 
 
-def tracker_overrides(node: Node) -> dict[str, Any]:
-    """The tracker settings that were set, by their names in its configuration."""
-    names = [name for name in SPECIFICATIONS if name.startswith(TRACKER_PREFIX)]
-    values = {name.removeprefix(TRACKER_PREFIX): value(node, name) for name in names}
-    return {name: held for name, held in values.items() if held is not None}
+def values(node: Node) -> dict[str, Any]:
+    """The values of all parameters."""
+    return {name: value(node, name) for name in SPECIFICATIONS}
+
+
+def tracker_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The tracker's among parameters, where they are set, by their names in its configuration."""
+    return {
+        name.removeprefix(TRACKER_PREFIX): held
+        for name, held in values.items()
+        if name.startswith(TRACKER_PREFIX) and held is not None
+    }
 
 
 def refusal(parameters: Iterable[Parameter[Any]], configured: bool) -> str | None:

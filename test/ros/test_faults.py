@@ -280,6 +280,7 @@ def test_a_storm_of_parameters_leaves_tracking_and_the_last_good_values(rig: Rig
         ("use_sim_time", ParameterValue(type=kinds.PARAMETER_STRING, string_value="maybe")),
     ]
     good = {("min_score", 0), ("publish_lost", 5), ("publish_embeddings", 6), ("publish_embeddings", 7)}
+    good |= {("tracker.memory_span", 10)}
     chance = random.Random(0)
     with rig.node() as process:
         client = rig.other.create_client(SetParameters, f"{rig.namespace}/tracker/set_parameters")

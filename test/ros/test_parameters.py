@@ -83,12 +83,12 @@ def test_bad_values_are_refused_with_the_reason(node: TrackerNode, name: str, va
 def test_whole_numbers_are_taken_for_floats() -> None:
     made = make(silence_warning=2, tracker__memory_span=3)
     assert parameters.value(made, "silence_warning") == 2.0
-    assert parameters.tracker_overrides(made) == {"memory_span": 3.0}
+    assert parameters.tracker_settings(parameters.values(made)) == {"memory_span": 3.0}
     made.destroy_node()
 
 
 def test_only_what_is_set_overrides_the_tracker(node: TrackerNode) -> None:
-    assert parameters.tracker_overrides(node) == {}
+    assert parameters.tracker_settings(parameters.values(node)) == {}
 
 
 def test_unknown_tracker_key_is_an_error_that_names_it() -> None:
@@ -117,6 +117,18 @@ def test_settings_read_at_configure_are_refused_afterwards(node: TrackerNode) ->
     assert result.reason == "weights is read when the node is configured: deactivate and clean up first"
     node.trigger_cleanup()
     assert node.set_parameters([Parameter("weights", value="plaza")])[0].successful
+
+
+def test_tracker_settings_change_while_tracking_if_the_tracker_has_them(node: TrackerNode) -> None:
+    node.trigger_configure()
+    kept = node._channels[0].tracker
+    assert node.set_parameters([Parameter("tracker.memory_span", value=3)])[0].successful
+    assert node._channels[0].tracker is kept
+    assert kept.config.memory_span == 3.0
+    result = node.set_parameters([Parameter("tracker.duplicate_iou", value=0.4)])[0]
+    assert (result.successful, kept.config.memory_span) == (False, 3.0)
+    assert "unknown key 'duplicate_iou'" in result.reason
+    assert node.get_parameter("tracker.duplicate_iou").value is None
 
 
 def test_a_parameter_cannot_be_deleted(node: TrackerNode) -> None:
