@@ -64,7 +64,11 @@ class TrackerNode(LifecycleNode):
         self._worker: Worker[Channel, Delivered] | None = None
         self._failure = ""  # the last transition that failed, and why, until one succeeds
         self._snapshot = Snapshot()
-        parameters.declare(self)
+        try:
+            parameters.declare(self)
+        except Exception:
+            self.destroy_node()  # else it would stay in the graph, half made
+            raise
         self._options = self._apply({})
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._diagnostics = Diagnostics(self)
