@@ -23,6 +23,14 @@ from qdtrack_model.structures import Array
 
 _LARGEST_SIDE = 65_536  # a larger width or height is a corrupt message, not a camera
 _MOST_PIXELS = 2**26  # the same for compressed images: OpenCV works for half a minute on a JPEG that announces 2**30
+_HEADERS = 65_536  # bytes in which a JPEG tells its size, if there is no large thumbnail before
+_REDUCED = {
+    1: cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+REDUCTIONS = tuple(_REDUCED)
 _SMALLEST_BAYER = 3  # OpenCV leaves smaller mosaics black
 _TO_8_BITS = 255 / 65535  # full range to full range, as cv_bridge scales
 
@@ -129,11 +137,17 @@ def raw_image(message: RawMessage) -> Array:
     raise InvalidImage("unknown encoding", f"{shown(message.encoding)}, expected one of {', '.join(ENCODINGS)}")
 
 
-def compressed_image(message: CompressedMessage) -> Array:
+def compressed_image(message: CompressedMessage, reduction: int = 1) -> Array:
     """The picture of a ``sensor_msgs/CompressedImage`` as uint8, BGR (H, W, 3) or grey (H, W).
 
     Whatever OpenCV decodes: JPEG, PNG (16 bits too), WebP, TIFF and others. Not turned by EXIF, so that the pixels are
     those that camera_info describes.
+
+    Args:
+        message: with the bytes.
+        reduction: one of REDUCTIONS, by which both sides of a JPEG are divided, rounded up; unless 1 the picture is
+            BGR. Decoding so costs less, and is exact: a pixel stands for 2x2 or more, beyond the edge where sides are
+            odd.
 
     Raises:
         InvalidImage: depth, cut off, or no image that OpenCV decodes.
@@ -144,10 +158,18 @@ def compressed_image(message: CompressedMessage) -> Array:
     reason = _refusal(source)
     if reason:
         raise InvalidImage("refused format", f"{source} {reason}")
-    image = _decoded(np.frombuffer(message.data, np.uint8), shown(message.format))
+    image = _decoded(np.frombuffer(message.data, np.uint8), shown(message.format), _REDUCED[reduction])
     if source.startswith("bayer_") and source in _PACKED and image.ndim == 2:  # the mosaic was compressed as it is
         image = _mosaic_to_bgr(image, source)
     return _to_8_bits(image)
+
+
+def jpeg_size(message: CompressedMessage) -> tuple[int, int] | None:
+    """Width and height of a JPEG [pixels]; None for all else, and for a mosaic, which cannot be reduced."""
+    content = bytes(message.data[:_HEADERS])
+    if content[:2] != b"\xff\xd8" or message.format.startswith("bayer_"):
+        return None
+    return announced_size(content)
 
 
 def _refusal(encoding: str) -> str:
@@ -247,7 +269,7 @@ def _to_8_bits(image: Array) -> Array:
 # ---- compressed
 
 
-def _decoded(data: Array, name: str) -> Array:
+def _decoded(data: Array, name: str, flags: int) -> Array:
     """(H, W, 3) BGR or (H, W) grey, uint8 or uint16."""
     if not len(data):
         raise InvalidImage("empty", f"no bytes in a compressed image of format {name}")
@@ -257,9 +279,8 @@ def _decoded(data: Array, name: str) -> Array:
         raise InvalidImage("impossible size", f"{width}x{height} pixels in {len(data)} bytes of format {name}")
     if is_cut_off_jpeg(content):  # OpenCV before 5.0 makes a half-grey picture of it without complaint
         raise InvalidImage("truncated JPEG", f"{len(data)} bytes without an end-of-image marker")
-    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        image = cv2.imdecode(data, flags)
+        image = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
         raise InvalidImage("cannot be decoded", f"format {name}: {error.err}") from None
     if image is None:

@@ -59,6 +59,22 @@ class Letterbox:
         return Detections(boxes, detections.scores, detections.labels, detections.embeddings)
 
 
+def reduction_of(size: tuple[int, int], input_size: tuple[int, int]) -> int:
+    """By how much (1, 2, 4, ...) an image is reduced before it is fitted in.
+
+    Linear interpolation skips pixels when it shrinks to well below half. Halving first skips none, costs a tenth of
+    averaging over areas of any size, and can be done by the decoder of a JPEG.
+
+    Args:
+        size: (width, height) of the image.
+        input_size: (height, width) of the network's input.
+    """
+    scale, reduction = min(input_size[0] / size[1], input_size[1] / size[0]), 1
+    while scale * reduction < 0.45:
+        reduction *= 2
+    return reduction
+
+
 class Preprocessor:
     """Fits images of any size into the network's input: aspect kept, padded at the bottom and right.
 
@@ -100,11 +116,8 @@ class Preprocessor:
         if fitted != self._filled[place]:
             canvas[...] = PADDING
             self._filled[place] = fitted
-        # Linear interpolation skips pixels when it shrinks to well below half. Halving first skips none, and costs a
-        # tenth of averaging over areas of any size.
-        while scale < 0.45 and min(image.shape[:2]) > 1:
+        for _ in range(reduction_of((width, height), self.input_size).bit_length() - 1):
             image = cv2.resize(image, ((image.shape[1] + 1) // 2, (image.shape[0] + 1) // 2))
-            scale *= 2
         resized = cv2.resize(image, fitted)
         canvas[: fitted[1], : fitted[0]] = resized[:, :, None] if resized.ndim == 2 else resized
         # The sides were rounded to whole pixels, so that the exact scale differs a little between the axes.

@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from qdtrack_ros.conversions import ImageMessage
 from qdtrack_ros.depth import DepthImages
 from qdtrack_ros.matching import MatchedSubscription
 
-ImageMessage: TypeAlias = Image | CompressedImage
 IMAGE_TOPICS: dict[str, type[Any]] = {"image": Image, "image/compressed": CompressedImage}
 
 

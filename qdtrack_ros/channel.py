@@ -14,16 +14,17 @@ from std_msgs.msg import Header
 from qdtrack_model.camera_model import InvalidCameraInfo
 from qdtrack_model.config import TrackerConfig
 from qdtrack_model.pipeline import Pipeline
-from qdtrack_model.structures import Array, Detections, Tracks
+from qdtrack_model.structures import Detections, Tracks
 from qdtrack_model.tracking.handover import Handover
-from qdtrack_ros.camera import Camera, ImageMessage
-from qdtrack_ros.conversions import InvalidImage, image_array, stamp_nanoseconds, stamp_seconds
+from qdtrack_ros.camera import Camera
+from qdtrack_ros.conversions import ImageMessage, InvalidImage, stamp_nanoseconds, stamp_seconds
 from qdtrack_ros.frame import TrackedFrame
 from qdtrack_ros.labels import ClassSource
 from qdtrack_ros.monitor import Monitor
 from qdtrack_ros.outputs import OutputOptions, Outputs
 from qdtrack_ros.silence import describe_silence
 from qdtrack_ros.snapshot import Kept, Snapshot
+from qdtrack_ros.source_image import SourceImage
 from qdtrack_ros.stamps import Order, StampOrder
 from qdtrack_ros.throttle import Throttle
 from qdtrack_ros.worker import Worker
@@ -42,10 +43,10 @@ class Delivered:
 
 @dataclass(frozen=True, eq=False)
 class Accepted:
-    """An image to be tracked: its picture, the time for the tracker [s], what was kept of it, and timings so far."""
+    """An image to be tracked: its pixels, the time for the tracker [s], what was kept of it, and timings so far."""
 
     header: Header
-    image: Array
+    image: SourceImage
     moment: float
     kept: list[Kept]
     timings: dict[str, float]
@@ -89,6 +90,7 @@ class Channel:
         self._node = node
         self._snapshot = snapshot
         self._logger = node.get_logger()
+        self._input_size = pipeline.runtime.config.input_size
         self._order = StampOrder()
         self._complaints = Throttle(seconds=5.0)
         self._silence_reported = False
@@ -132,7 +134,7 @@ class Channel:
         kept = self._keep(delivered)
         started = perf_counter()
         try:
-            image = image_array(message)
+            image = SourceImage.read(message, self._input_size)
         except InvalidImage as error:
             self._count_unusable(error.problem, f"image not used: {error}")
             return None
@@ -188,7 +190,7 @@ class Channel:
     ) -> None:
         assert self.camera is not None
         started = perf_counter()
-        tracks, lost = self._track(detections, accepted.moment, options.lost)
+        tracks, lost = self._track(accepted.image.to_source(detections), accepted.moment, options.lost)
         tracked = perf_counter()
         frame = TrackedFrame(
             header=accepted.header,

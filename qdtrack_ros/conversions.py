@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import array
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -28,8 +28,10 @@ from qdtrack_model.structures import Array, Tracks
 _NANOSECONDS = 1_000_000_000
 _JPEG_QUALITY = 85
 
+ImageMessage: TypeAlias = Image | CompressedImage
 
-def image_array(message: Image | CompressedImage) -> Array:
+
+def image_array(message: ImageMessage) -> Array:
     """The picture in a message as uint8, BGR (H, W, 3) or grey (H, W).
 
     Raises:

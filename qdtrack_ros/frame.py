@@ -8,7 +8,8 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 from qdtrack_model.depth import Boxes3D
-from qdtrack_model.structures import Array, Tracks
+from qdtrack_model.structures import Tracks
+from qdtrack_ros.source_image import SourceImage
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +18,7 @@ class TrackedFrame:
 
     Attributes:
         header: of the image, unchanged.
-        image: (H, W, 3) BGR or (H, W) grey, uint8.
+        image: what the tracks are in.
         tracks: those seen in the image and to be published.
         lost: those remembered and to be published.
         info: the newest calibration of the camera, if it publishes one.
@@ -25,7 +26,7 @@ class TrackedFrame:
     """
 
     header: Header
-    image: Array
+    image: SourceImage
     tracks: Tracks
     lost: Tracks
     info: CameraInfo | None = None
@@ -34,4 +35,4 @@ class TrackedFrame:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the image."""
-        return self.image.shape[1], self.image.shape[0]
+        return self.image.size

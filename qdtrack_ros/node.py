@@ -242,7 +242,7 @@ class TrackerNode(LifecycleNode):
         if not accepted:
             return
         try:
-            found = self._pipeline.detect([image.image for _, image in accepted])
+            found = self._pipeline.detect([one.image.pixels for _, one in accepted])
         except Exception as error:  # images must not end the node
             for channel, _ in accepted:
                 channel.fail(error)

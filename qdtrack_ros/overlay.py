@@ -32,7 +32,7 @@ class OverlayPublisher:
 
     def publish(self, frame: TrackedFrame, trails: Trails) -> None:
         """Publish what is subscribed to."""
-        drawn = draw(frame.image, frame.tracks, self._classes, trails, first_id=0)  # the ids of the messages
+        drawn = draw(frame.image.whole, frame.tracks, self._classes, trails, first_id=0)  # the ids of the messages
         if self._raw.get_subscription_count() > 0:
             self._raw.publish(image_message(drawn, frame.header))
         if self._compressed.get_subscription_count() > 0:

@@ -8,8 +8,10 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 from qdtrack_model.overlay import Trails
-from qdtrack_model.structures import Array, Tracks
+from qdtrack_model.structures import Tracks
+from qdtrack_ros.conversions import image_message
 from qdtrack_ros.frame import TrackedFrame
+from qdtrack_ros.source_image import SourceImage
 
 HEADER = Header(stamp=Time(sec=1_700_000_000, nanosec=123_456_789), frame_id="camera_optical_frame")
 CLASSES = ("pedestrian", "vehicle")
@@ -24,8 +26,8 @@ def tracks_at(boxes: list[list[float]], ids: list[int] | None = None) -> Tracks:
 
 def frame_of(tracks: Tracks, size: tuple[int, int] = (640, 360), **known: object) -> TrackedFrame:
     """A dark image of this size with tracks."""
-    image: Array = np.full((size[1], size[0], 3), 20, np.uint8)
-    return TrackedFrame(HEADER, image, tracks, Tracks.empty(), **known)  # type: ignore[arg-type]
+    message = image_message(np.full((size[1], size[0], 3), 20, np.uint8), HEADER)
+    return TrackedFrame(HEADER, SourceImage.read(message, (size[1], size[0])), tracks, Tracks.empty(), **known)  # type: ignore[arg-type]
 
 
 def trails_of(*moments: Tracks, length: int = 10) -> Trails:
