@@ -15,8 +15,8 @@ from blobs import picture
 
 from qdtrack_model.checkpoints import SHIPPED
 from qdtrack_model.data.mot import MotBoxes, SequenceInfo, read_mot, write_mot, write_seqinfo
-from qdtrack_ros import demo
-from qdtrack_ros.demo_material import material_from_scene, material_from_video
+from qdtrack_ros.demo import run as demo
+from qdtrack_ros.demo.material import material_from_scene, material_from_video
 
 BLOBS = (str(Path(__file__).parent / "blobs.py"),)
 FRAMES = 30

@@ -25,9 +25,9 @@ from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
-from qdtrack_ros.player import Player, header_stamp
+from qdtrack_ros.demo.player import Player, header_stamp
+from qdtrack_ros.demo.recorder import Recorder
 from qdtrack_ros.process import NodeError, NodeProcess
-from qdtrack_ros.recorder import Recorder
 
 BLOBS = (str(Path(__file__).parent / "blobs.py"),)
 COMPRESSED = "sensor_msgs/msg/CompressedImage"

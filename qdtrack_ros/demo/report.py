@@ -13,8 +13,8 @@ from qdtrack_model.data.bags import read_images
 from qdtrack_model.overlay import Trails, draw
 from qdtrack_model.structures import Array, Tracks
 from qdtrack_model.video import VideoWriter
-from qdtrack_ros import report_plots
-from qdtrack_ros.demo_results import DemoResults
+from qdtrack_ros.demo import plots
+from qdtrack_ros.demo.results import DemoResults
 
 _KEY_FRAMES = 6
 _KEY_FRAME_WIDTH = 960
@@ -122,16 +122,16 @@ def _key_frames(frames: list[KeyFrame]) -> str:
 def _plots(results: DemoResults) -> str:
     figures = [
         (
-            report_plots.latency(results),
+            plots.latency(results),
             "Latency of every image. Above the dashed line an image takes longer than the camera's period; "
             "a lost image is marked at the bottom.",
         ),
-        (report_plots.alive(results), "Tracks published for each image, and objects in the ground truth."),
+        (plots.alive(results), "Tracks published for each image, and objects in the ground truth."),
     ]
     if results.material.ground_truth is not None:
         figures.append(
             (
-                report_plots.identities(results),
+                plots.identities(results),
                 "One row for each object of the ground truth, coloured by the track on it (IoU of .5 or more): a "
                 "change of colour is a change of id, grey is an object missed, no mark one that is not there.",
             )

@@ -11,8 +11,8 @@ import numpy as np
 from qdtrack_model.data.mot import MotBoxes, mot_class
 from qdtrack_model.evaluation import Scores, evaluate
 from qdtrack_model.structures import Array
-from qdtrack_ros.demo_material import Material
-from qdtrack_ros.recorder import Received, Recorder
+from qdtrack_ros.demo.material import Material
+from qdtrack_ros.demo.recorder import Received, Recorder
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,12 +21,12 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from qdtrack_model.data.mot import write_mot
-from qdtrack_ros.demo_material import Material, material_from_scene, material_from_video
-from qdtrack_ros.demo_results import DemoResults
-from qdtrack_ros.player import Player
+from qdtrack_ros.demo.material import Material, material_from_scene, material_from_video
+from qdtrack_ros.demo.player import Player
+from qdtrack_ros.demo.recorder import Recorder
+from qdtrack_ros.demo.report import write_overlay_video, write_report
+from qdtrack_ros.demo.results import DemoResults
 from qdtrack_ros.process import NodeError, NodeProcess
-from qdtrack_ros.recorder import Recorder
-from qdtrack_ros.report import write_overlay_video, write_report
 
 NAMESPACE = "/qdtrack_demo"  # keeps the demonstration apart from whatever else runs in the graph
 _SETTINGS = {
@@ -151,7 +151,3 @@ def _progress(sent: int, length: int, received: int, last: bool = False) -> None
     if not sys.stdout.isatty() and not last:
         return
     print(f"\rplaying: {sent}/{length} images sent, {received} back", end="\n" if last else "", flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from qdtrack_model.data.bags import IMAGE_TOPIC, BagFrame, read_ground_truth, read_raw, write_bag
 from qdtrack_model.data.mot import MotBoxes, read_mot
 from qdtrack_model.data.sources import Source, open_source
-from qdtrack_ros.player import Record, header_stamp
+from qdtrack_ros.demo.player import Record, header_stamp
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from qdtrack_model.boxes import box_iou
 from qdtrack_model.data.mot import MotBoxes
 from qdtrack_model.overlay import colour_of
 from qdtrack_model.structures import Array
-from qdtrack_ros.demo_results import DemoResults
+from qdtrack_ros.demo.results import DemoResults
 
 _BLUE, _ORANGE, _GREY, _INK = "#1565c0", "#e65100", "#b9c3ce", "#1b2430"
 _MATCH_IOU = 0.5
