@@ -35,6 +35,7 @@ from qdtrack_ros.labels import ClassSource
 from qdtrack_ros.outputs import OutputOptions
 from qdtrack_ros.services import Services
 from qdtrack_ros.snapshot import Snapshot
+from qdtrack_ros.throttle import Throttle
 from qdtrack_ros.tuning import tune_process
 from qdtrack_ros.worker import Worker
 
@@ -288,8 +289,13 @@ def main(arguments: list[str] | None = None, pipeline_factory: PipelineFactory =
     executor.add_node(node)
     if parameters.value(node, "autostart"):
         node.start()
-    while not stop.is_set():
-        executor.spin_once(timeout_sec=_SIGNAL_CHECK)
+    complaints = Throttle(seconds=5.0)
+    while not stop.is_set() and rclpy.ok():
+        try:
+            executor.spin_once(timeout_sec=_SIGNAL_CHECK)
+        except Exception as error:  # one callback's fault: it must not end the node
+            if complaints.passes(type(error).__name__):
+                node.get_logger().error(f"a callback failed: {reason(error)}")
     # Ctrl-C under a launch file may come twice: the second, on the way out of Python, would look like a crash.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

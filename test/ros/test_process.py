@@ -127,6 +127,37 @@ def test_autostart_and_a_clean_end(tmp_path: Path, ending: signal.Signals) -> No
     assert "Failed to publish" not in text
 
 
+FAULTY = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+from blobs import blob_pipeline
+from qdtrack_ros import node
+node.TrackerNode._watch = lambda self: 1 / 0
+sys.exit(node.main(pipeline_factory=blob_pipeline))
+"""
+
+
+def test_a_fault_in_a_callback_is_told_and_the_node_goes_on(tmp_path: Path) -> None:
+    other = Node("driver")
+    recorder = Recorder(other, "/tracker/tracks")
+    log = tmp_path / "log"
+    with spinning(other), log.open("wb") as output:
+        player = Player(other, {"/camera": ("/image/compressed", COMPRESSED)})
+        command = [sys.executable, "-c", FAULTY, str(Path(__file__).parent)]
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            wait_until(lambda: "a callback failed: ZeroDivisionError: division by zero" in log.read_text(), "the fault")
+            wait_until(lambda: player.connected and recorder.connected, "the node")
+            for _ in player.play(records(10)):
+                pass
+            wait_until(lambda: recorder.received != {}, "tracks")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+    assert log.read_text().count("a callback failed") < 4
+
+
 def test_silence_is_explained_once(tmp_path: Path) -> None:
     log = tmp_path / "log"
     other = Node("driver")
