@@ -43,6 +43,17 @@ def call(purpose: str, function: str, *arguments: Any) -> Any:
     return results[0] if results else None
 
 
+def free(function: str, *arguments: Any) -> None:
+    """Call ``function``, which frees something, and log its failure instead of raising.
+
+    After a fault of the GPU every call fails: the first failure is the one to report, and the rest shall be freed too.
+    """
+    try:
+        call("freeing", function, *arguments)
+    except CudaError as error:
+        log.warning("%s", error)
+
+
 class Buffer:
     """A tensor on the GPU and its twin in pinned host memory, which copies reach without a detour.
 
@@ -58,7 +69,7 @@ class Buffer:
         try:
             self._host = int(call(f"{self.size} bytes of pinned memory for {name}", "cudaMallocHost", self.size))
         except CudaError:
-            call(f"freeing {name}", "cudaFree", self.device)
+            free("cudaFree", self.device)
             raise
         memory = (ctypes.c_uint8 * self.size).from_address(self._host)
         self.array: Array = np.frombuffer(memoryview(memory), dtype).reshape(shape)
@@ -66,8 +77,24 @@ class Buffer:
     def close(self) -> None:
         """Free both; ``array`` must not be touched any more."""
         del self.array
-        call("freeing a buffer", "cudaFree", self.device)
-        call("freeing a buffer", "cudaFreeHost", self._host)
+        free("cudaFree", self.device)
+        free("cudaFreeHost", self._host)
+
+
+class Recording:
+    """A CUDA graph: work that was recorded once and is enqueued again by one call."""
+
+    def __init__(self, graph: Any, stream: Any) -> None:
+        self._executable = call("to prepare the recording", "cudaGraphInstantiate", graph, 0)
+        self._stream = stream
+
+    def replay(self) -> None:
+        """Enqueue all that was recorded."""
+        call("to run a frame", "cudaGraphLaunch", self._executable, self._stream)
+
+    def close(self) -> None:
+        """Free it; what it uses must still be there."""
+        free("cudaGraphExecDestroy", self._executable)
 
 
 class Stream:
@@ -78,7 +105,6 @@ class Stream:
 
         self._cuda = runtime
         self._handle = call("a stream", "cudaStreamCreateWithFlags", runtime.cudaStreamNonBlocking)
-        self._graph: Any = None
 
     @property
     def handle(self) -> int:
@@ -101,36 +127,33 @@ class Stream:
         """Wait until all that was enqueued is done; what went wrong meanwhile is reported here."""
         call("to finish a frame", "cudaStreamSynchronize", self._handle)
 
-    def record(self, enqueue: Callable[[], None]) -> bool:
-        """Record what ``enqueue`` enqueues as a CUDA graph for :meth:`replay`; whether that could be done.
+    def record(self, enqueue: Callable[[], None]) -> Recording | None:
+        """What ``enqueue`` enqueues as a recording, or None, with a warning, where that cannot be recorded.
 
         Nothing is executed. Run ``enqueue`` once before, for what is done at a first time only.
         """
         # Other threads of the process may go on using CUDA meanwhile.
         mode = self._cuda.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
-        call("to record a frame", "cudaStreamBeginCapture", self._handle, mode)
         failure: RuntimeError | None = None
+        graph: Any = None
+        recording: Recording | None = None
         try:
+            call("to record a frame", "cudaStreamBeginCapture", self._handle, mode)
             enqueue()
         except RuntimeError as error:
             failure = error
         try:
             graph = call("to end the recording", "cudaStreamEndCapture", self._handle)
             if failure is None:
-                self._graph = call("to prepare the recording", "cudaGraphInstantiate", graph, 0)
-            call("freeing a recording", "cudaGraphDestroy", graph)
+                recording = Recording(graph, self._handle)
         except CudaError as error:
             failure = failure or error
+        if graph is not None:
+            free("cudaGraphDestroy", graph)
         if failure is not None:
             log.warning("frames are enqueued piece by piece, which is slower: no CUDA graph, %s", failure)
-        return self._graph is not None
-
-    def replay(self) -> None:
-        """Enqueue all that was recorded, in one call."""
-        call("to run a frame", "cudaGraphLaunch", self._graph, self._handle)
+        return recording
 
     def close(self) -> None:
-        """Free the recording and the stream."""
-        if self._graph is not None:
-            call("freeing a recording", "cudaGraphExecDestroy", self._graph)
-        call("freeing a stream", "cudaStreamDestroy", self._handle)
+        """Free the stream."""
+        free("cudaStreamDestroy", self._handle)

@@ -12,7 +12,7 @@ import numpy as np
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes import Options, check_images, gpu, in_batches, to_detections
 from qdtrack_model.runtimes.cuda import Buffer, CudaError, Stream
-from qdtrack_model.runtimes.engine_builder import EngineError, listen
+from qdtrack_model.runtimes.engine_builder import EngineError, create, listen
 from qdtrack_model.runtimes.export import OUTPUTS, write_graph
 from qdtrack_model.structures import Array, Detections
 
@@ -49,61 +49,64 @@ class EngineRuntime:
         try:
             self._stream = Stream()
             resources.callback(self._stream.close)
-            engine, context, kernels = self._open()
-            # Last in, first out: the context goes before the engine it belongs to.
-            self._engine, self._context = engine, context
-            resources.callback(self._forget)
+            self._open()
+            resources.callback(self._forget)  # last in, first out: after the buffers, before the stream
             self._buffers = {name: self._buffer(name, resources) for name in (INPUT, *OUTPUTS)}
             for name, buffer in self._buffers.items():
-                context.set_tensor_address(name, buffer.device)
+                self._context.set_tensor_address(name, buffer.device)
             self._enqueue()  # the first run does what cannot be recorded
             self._stream.synchronize()
         except CudaError as error:
             raise EngineError(f"{self._path}: {error}") from None
-        if kernels is not None:
-            self._keep_kernels(kernels)
+        self._keep_kernels()
         # TensorRT for RTX tells of networks that it cannot run while recording.
-        capturable = getattr(context, "is_stream_capturable", lambda handle: True)
-        self._recorded = bool(capturable(self._stream.handle)) and self._stream.record(self._enqueue)
+        capturable = getattr(self._context, "is_stream_capturable", lambda handle: True)
+        self._recording = self._stream.record(self._enqueue) if capturable(self._stream.handle) else None
+        if self._recording is not None:
+            resources.callback(self._recording.close)
         sizes = sum(buffer.size for buffer in self._buffers.values())
-        self.memory = self._path.stat().st_size + engine.device_memory_size_v2 + sizes
+        self.memory = self._path.stat().st_size + self._engine.device_memory_size_v2 + sizes
 
-    def _open(self) -> tuple[Any, Any, Any]:
-        """The engine, its context and, with TensorRT for RTX, the cache of the kernels finished for this GPU."""
-        self._runtime = self._trt.Runtime(self._messages)
-        engine = self._runtime.deserialize_cuda_engine(self._path.read_bytes())
-        if engine is None:
+    def _open(self) -> None:
+        """Load the engine and make a context to run it in."""
+        self._runtime = create(self._trt, "Runtime", self._messages)
+        self._engine = self._runtime.deserialize_cuda_engine(self._path.read_bytes())
+        if self._engine is None:
             raise EngineError(
                 f"{self._path}: {self.name} {self._trt.__version__} cannot load this engine: "
                 f"{self._messages.first_error()}; delete it to have it built again"
             )
         height, width = self.config.input_size
-        shape = tuple(engine.get_tensor_shape(INPUT))
+        shape = tuple(self._engine.get_tensor_shape(INPUT))
         if shape != (self._batch, height, width, 3):
             raise EngineError(f"{self._path}: takes images {shape}, expected {(self._batch, height, width, 3)}")
-        kernels = None
-        if hasattr(engine, "create_runtime_config") and hasattr(self._trt, "IRuntimeCache"):
-            settings = engine.create_runtime_config()
-            kernels = settings.create_runtime_cache()
-            with contextlib.suppress(OSError):  # there is none before the first run
-                kernels.deserialize(self._kernels_path.read_bytes())
-            settings.set_runtime_cache(kernels)
-            context = engine.create_execution_context(settings)
-        else:
-            context = engine.create_execution_context()
-        if context is None:
+        self._context = self._make_context()
+        if self._context is None:
             raise EngineError(
                 f"{self._path}: {self.name} has no room for it or cannot run it: {self._messages.first_error()}"
             )
-        return engine, context, kernels
+
+    def _make_context(self) -> Any:
+        """A context; with TensorRT for RTX one that keeps the kernels that it finishes for this GPU."""
+        self._settings: Any = None
+        self._kernels: Any = None
+        if not hasattr(self._trt, "IRuntimeCache"):
+            return self._engine.create_execution_context()
+        # Both live as long as the context: nobody says that it keeps them alive.
+        self._settings = self._engine.create_runtime_config()
+        self._kernels = self._settings.create_runtime_cache()
+        with contextlib.suppress(OSError):  # there is none before the first run
+            self._kernels.deserialize(self._kernels_path.read_bytes())
+        self._settings.set_runtime_cache(self._kernels)
+        return self._engine.create_execution_context(self._settings)
 
     @property
     def _kernels_path(self) -> Path:
         return self._path.with_suffix(".kernels")
 
-    def _keep_kernels(self, kernels: Any) -> None:
+    def _keep_kernels(self) -> None:
         """Spare the next start their compilation; TensorRT checks by itself that they fit the GPU and the driver."""
-        made = kernels.serialize()
+        made = self._kernels.serialize() if self._kernels is not None else None
         if made is None:
             return
         content = bytes(memoryview(made))
@@ -126,7 +129,8 @@ class EngineRuntime:
             self._stream.download(self._buffers[name])
 
     def _forget(self) -> None:
-        del self._context, self._engine, self._runtime
+        # Each before what it was made by.
+        del self._context, self._kernels, self._settings, self._engine, self._runtime
 
     def warm_up(self) -> None:
         self.infer(np.zeros((self._batch, *self.config.input_size, 3), np.uint8))
@@ -137,8 +141,8 @@ class EngineRuntime:
         for part in in_batches(images, self._batch):
             np.copyto(self._buffers[INPUT].array, part)
             try:
-                if self._recorded:
-                    self._stream.replay()
+                if self._recording is not None:
+                    self._recording.replay()
                 else:
                     self._enqueue()
                 self._stream.synchronize()

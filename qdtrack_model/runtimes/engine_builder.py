@@ -80,7 +80,12 @@ def keep_engine(
         log.info("graph of %s in %s, exported where it is not yet", checkpoint.path.name, options.precision)
         graph = graph_of(checkpoint, options.precision, options.batch)
         log.info("engine of %s by %s %s", graph.name, trt.__name__, trt.__version__)
-        build_engine(trt, graph, path, capability, progress)
+        try:
+            build_engine(trt, graph, path, capability, progress)
+        except EngineError as error:
+            if options.precision != "int8":
+                raise
+            raise EngineError(f"{error}; was it exported with --symmetric?") from None
 
     return keep(checkpoint.path.stem, ".engine", identity, build)
 
@@ -109,6 +114,18 @@ def listen(trt: Any) -> Any:
     return Messages()
 
 
+def create(trt: Any, kind: str, messages: Any) -> Any:
+    """A ``Builder`` or ``Runtime`` of TensorRT that tells ``messages``.
+
+    Raises:
+        EngineError: there is none to be had here.
+    """
+    try:
+        return getattr(trt, kind)(messages)
+    except TypeError:  # what the bindings make of a null pointer, as where there is no GPU or its driver is too old
+        raise EngineError(f"{trt.__name__} {trt.__version__} cannot start: {messages.first_error()}") from None
+
+
 def build_engine(trt: Any, graph: Path, path: Path, capability: str | None, progress: bool) -> None:
     """Build the engine of ``graph`` (.onnx) and write it to ``path``.
 
@@ -125,10 +142,7 @@ def build_engine(trt: Any, graph: Path, path: Path, capability: str | None, prog
     """
     messages = listen(trt)
     product = trt.__name__
-    try:
-        builder = trt.Builder(messages)
-    except TypeError:  # what the bindings make of "no builder", with classic TensorRT where there is no GPU
-        raise EngineError(f"{product} {trt.__version__} cannot start: {messages.first_error()}") from None
+    builder = create(trt, "Builder", messages)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, messages)
     if not parser.parse_from_file(str(graph)):

@@ -106,6 +106,7 @@ class Driver:
         return self.ok
 
     def cudaGraphExecDestroy(self, graph: Any) -> tuple[Any, ...]:
+        assert self.memory, "freed before the recording that uses it"
         self.objects.remove("instance")
         return self.ok
 
@@ -116,6 +117,16 @@ class Driver:
 
     def cudaGetLastError(self) -> tuple[Any, ...]:
         return self.ok
+
+    def break_down(self, at: str) -> None:
+        """From the next call of ``at`` on every call fails, as it is after an illegal access to memory."""
+
+        def fail(*_: Any) -> tuple[Any, ...]:
+            for name in filter(lambda name: name.startswith("cuda"), vars(Driver)):
+                setattr(self, name, fail)
+            return (self.cudaError_t.cudaErrorIllegalAddress, None)
+
+        setattr(self, at, fail)
 
 
 class Context:
@@ -158,9 +169,10 @@ class Kernels:
 
 
 def package(
-    driver: Driver, engine: bool = True, context: bool = True, shape: Any = None, kernels: Kernels | None = None
-) -> Any:
-    """What is used of ``tensorrt``; ``engine`` and ``context`` say whether they can be made.
+    driver: Driver, start: bool = True, engine: bool = True, context: bool = True, shape: Any = None,
+    kernels: Kernels | None = None,
+) -> Any:  # fmt: skip
+    """What is used of ``tensorrt``; ``start``, ``engine`` and ``context`` say whether what they stand for can be made.
 
     With ``kernels`` it is ``tensorrt_rtx``.
     """
@@ -171,6 +183,9 @@ def package(
     class Runtime:
         def __init__(self, logger: Any) -> None:
             self.logger = logger
+            if not start:
+                logger.log(0, "CUDA initialization failure with error: 35")
+                raise TypeError("pybind11::init(): factory function returned nullptr")
 
         def deserialize_cuda_engine(self, plan: bytes) -> Any:
             if not engine:
@@ -248,6 +263,7 @@ def test_each_image_gets_its_own_detections(
 @pytest.mark.parametrize(
     ("faults", "room", "message"),
     [
+        ({"start": False}, 1 << 30, "tensorrt 10.16 cannot start: CUDA initialization failure with error: 35"),
         (
             {"engine": False},
             1 << 30,
@@ -257,7 +273,7 @@ def test_each_image_gets_its_own_detections(
         ({"context": False}, 1 << 30, "no room for it or cannot run it: .*out of memory: close other programs"),
         ({}, 1000, "the GPU refuses 36864 bytes for images: out of memory .*; close other programs .*smaller batch"),
     ],
-    ids=["other version", "other size", "no room for the context", "no room for buffers"],
+    ids=["old driver", "other version", "other size", "no room for the context", "no room for buffers"],
 )
 def test_what_cannot_be_loaded_is_one_line_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, plan: Path, faults: dict[str, Any], room: int, message: str
@@ -265,7 +281,7 @@ def test_what_cannot_be_loaded_is_one_line_and_leaves_nothing(
     driver = install(monkeypatch, Driver(room))
     with pytest.raises(EngineError, match=message) as caught:
         EngineRuntime(package(driver, **faults), plan, CHECKPOINT, Options("tensorrt", "fp16", batch=2))
-    assert str(plan) in str(caught.value) and "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and (str(plan) in str(caught.value)) == ("start" not in faults)
     assert not driver.memory and not driver.objects
 
 
@@ -278,12 +294,31 @@ def test_kernels_finished_at_the_first_start_are_kept(driver: Driver, plan: Path
     assert plan.with_suffix(".kernels").read_bytes() == b"finished"
 
 
-def test_a_fault_while_running_is_one_line(driver: Driver, plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_while_running_is_one_line_and_closing_still_closes(driver: Driver, plan: Path) -> None:
     runtime = EngineRuntime(package(driver), plan, CHECKPOINT, Options("tensorrt", "fp16", batch=2))
-    failure = (driver.cudaError_t.cudaErrorIllegalAddress,)
-    monkeypatch.setattr(driver, "cudaStreamSynchronize", lambda stream: failure)
+    driver.break_down("cudaStreamSynchronize")
+    for _ in range(2):
+        with pytest.raises(EngineError, match=r"small\.engine: the GPU refuses .*: .*illegal memory access"):
+            runtime.infer(images((1, 2)))
+    runtime.close()
+
+
+def test_a_fault_while_loading_is_told_rather_than_what_fails_after_it(driver: Driver, plan: Path) -> None:
+    driver.break_down("cudaStreamSynchronize")
     with pytest.raises(EngineError, match=r"small\.engine: the GPU refuses to finish a frame: .*illegal memory access"):
-        runtime.infer(images((1, 2)))
+        EngineRuntime(package(driver), plan, CHECKPOINT, Options("tensorrt", "fp16", batch=2))
+
+
+def test_a_recording_that_cannot_begin_is_done_without(
+    driver: Driver, plan: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(driver, "cudaStreamBeginCapture", lambda *_: (driver.cudaError_t.cudaErrorNotSupported,))
+    monkeypatch.setattr(driver, "cudaStreamEndCapture", lambda *_: (driver.cudaError_t.cudaErrorIllegalState, None))
+    runtime = EngineRuntime(package(driver), plan, CHECKPOINT, Options("tensorrt", "fp16", batch=2))
+    assert "no CUDA graph, the GPU refuses to record a frame: operation not supported" in caplog.text
+    assert runtime.infer(images((1, 2)))[0].boxes.tolist() == [[1, 2, 11, 12]]
+    runtime.close()
+    assert not driver.memory and not driver.objects
 
 
 def test_every_call_takes_what_it_is_given() -> None:

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from qdtrack_model import checkpoints, cli, runtimes
 from qdtrack_model.checkpoints import Checkpoint
-from qdtrack_model.config import OneShotConfig
-from qdtrack_model.runtimes import Options, RuntimeUnavailable, gpu, tensorrt, tensorrt_rtx
+from qdtrack_model.runtimes import Options, RuntimeUnavailable, engine_builder, gpu, tensorrt, tensorrt_rtx
 from qdtrack_model.runtimes.cache import read_manifest
 from qdtrack_model.runtimes.engine_builder import EngineError, build_engine, import_package, lacking
 from qdtrack_model.runtimes.export import GraphError, export_onnx, graph_of
+from qdtrack_model.runtimes.quantization import quantize
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-CONFIG = OneShotConfig(input_size=(64, 96), width=0.125, max_detections=20)
 needs_tensorrt_rtx = pytest.mark.skipif(lacking("tensorrt_rtx", "x") is not None, reason=tensorrt_rtx.INSTALL)
 without_gpu = pytest.mark.skipif(gpu.find() is not None, reason="about machines without a GPU")
 
@@ -93,6 +95,55 @@ def test_a_graph_that_tensorrt_cannot_take_is_one_clear_error(checkpoint: Checkp
         assert f"{name}.onnx: tensorrt_rtx {trt.__version__} cannot read this graph: " in text
         assert reason in text and "\n" not in text
         assert not (tmp_path / "out.engine").exists()
+
+
+@needs_tensorrt_rtx
+def test_memory_that_runs_out_while_building_is_one_clear_error(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trt = import_package("tensorrt_rtx")
+
+    class Full(trt.Builder):  # type: ignore[misc, name-defined]
+        def build_serialized_network(self, network: object, config: object) -> None:
+            self.logger.log(trt.ILogger.Severity.ERROR, "Error Code 1: Cuda Runtime (out of memory)\nmore")
+
+    monkeypatch.setattr(trt, "Builder", Full)
+    with pytest.raises(EngineError, match=r"cannot build its engine: .*out of memory.*take a smaller batch") as caught:
+        runtimes.build(checkpoint, Options("tensorrt_rtx", "fp32", batch=3), "8.9")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_engine_of_another_gpu_or_driver_is_never_used(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    package = SimpleNamespace(__name__="tensorrt", __version__="10.16")
+    monkeypatch.setattr(tensorrt, "lacking", lambda *_: None)
+    monkeypatch.setattr(tensorrt, "import_package", lambda _: package)
+    monkeypatch.setattr(engine_builder, "build_engine", lambda trt, graph, path, *_: path.write_text(gpu.find().name))
+    engines = []
+    for found in (gpu.Gpu("Orin", (8, 7), 12060), gpu.Gpu("Orin", (8, 7), 13000), gpu.Gpu("Thor", (11, 0), 13000)):
+        monkeypatch.setattr(gpu, "find", lambda found=found: found)
+        engines.append(runtimes.build(checkpoint, Options("tensorrt"))[0])
+    assert len(set(engines)) == 3
+    for suffix in ("", ".json"):  # as somebody may copy them
+        shutil.copy(f"{engines[0]}{suffix}", f"{engines[2]}{suffix}")
+    assert runtimes.build(checkpoint, Options("tensorrt"))[0].read_text() == "Thor"
+    assert "is built again: it was built for something else: gpu 'Orin' instead of 'Thor', driver 12060" in caplog.text
+
+
+@needs_tensorrt_rtx
+@pytest.mark.parametrize("symmetric", [True, False], ids=["symmetric", "unsigned"])
+def test_int8_takes_a_symmetric_graph(checkpoint: Checkpoint, tmp_path: Path, symmetric: bool) -> None:
+    export_onnx(checkpoint, tmp_path / "exact.onnx")
+    images = np.random.default_rng(0).integers(0, 255, (2, 1, 64, 96, 3), dtype=np.uint8)
+    quantize(tmp_path / "exact.onnx", tmp_path / "int8.onnx", images, symmetric)
+    graph, options = checkpoints.load(tmp_path / "int8.onnx"), Options("tensorrt_rtx")
+    if symmetric:
+        path, settled = runtimes.build(graph, options, "8.9")
+        assert settled.precision == "int8" and path.stat().st_size > 0
+    else:
+        with pytest.raises(EngineError, match=r"cannot read this graph: .*; was it exported with --symmetric\?"):
+            runtimes.build(graph, options, "8.9")
 
 
 def test_int8_needs_a_graph(checkpoint: Checkpoint) -> None:
