@@ -22,7 +22,7 @@ from qdtrack_model.data.mot import MotBoxes, from_tracks, join, read_mot
 from qdtrack_model.data.sources import Frame, SourceError, open_source
 from qdtrack_model.evaluation import EvaluationError, Scores, evaluate
 from qdtrack_model.pipeline import Pipeline, Preprocessor
-from qdtrack_model.runtimes import Options, in_batches
+from qdtrack_model.runtimes import FROM_WEIGHTS, ON_GPU, RUNTIMES, Options, in_batches, module_of
 from qdtrack_model.runtimes.export import FLOATS, export_onnx
 from qdtrack_model.runtimes.quantization import quantize
 from qdtrack_model.structures import Array
@@ -98,7 +98,16 @@ def main(args: argparse.Namespace) -> int:
     size = args.output.stat().st_size / 1e6
     print(f"written: {args.output}, {size:.1f} MB, {args.precision}, {args.batch} x {height} x {width} x 3 uint8 BGR")
     print(f"weights: sha256 {checkpoint.digest}")
+    print(f"runtimes: {_takers(args)}")
     return 0
+
+
+def _takers(args: argparse.Namespace) -> str:
+    """The runtimes that run what was written."""
+    names = [n for n in RUNTIMES if n not in FROM_WEIGHTS and args.precision in module_of(n).PRECISIONS]
+    if args.precision == "int8" and not args.symmetric:
+        return f"{', '.join(n for n in names if n not in ON_GPU)} (TensorRT takes int8 with --symmetric alone)"
+    return ", ".join(names) + ("" if any(n not in ON_GPU for n in names) else " (on a GPU alone)")
 
 
 def _export_int8(checkpoint: Checkpoint, args: argparse.Namespace) -> None:

@@ -48,10 +48,20 @@ def test_a_graph_of_another_size_and_batch(
     assert len(pipeline.process(np.zeros((200, 300, 3), np.uint8), 0.0)) > 0
 
 
-@pytest.mark.parametrize("precision", ["fp16", "bf16"])
-def test_half_precision(weights: Checkpoint, tmp_path: Path, precision: str) -> None:
-    output = tmp_path / "half.onnx"
+@pytest.mark.parametrize(
+    ("precision", "runtimes"),
+    [
+        ("fp32", "onnxruntime, openvino, tensorrt, tensorrt_rtx"),
+        ("bf16", "openvino, tensorrt, tensorrt_rtx"),
+        ("fp16", "tensorrt, tensorrt_rtx (on a GPU alone)"),
+    ],
+)
+def test_it_says_what_runs_the_graph(
+    weights: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str], precision: str, runtimes: str
+) -> None:
+    output = tmp_path / "graph.onnx"
     assert cli.main(["export", str(weights.path), "--output", str(output), "--precision", precision]) == 0
+    assert f"\nruntimes: {runtimes}\n" in capsys.readouterr().out
     graph = checkpoints.load(output).graph
     assert graph is not None and graph.precision == precision
 
@@ -109,7 +119,9 @@ def test_int8_is_written_where_it_tracks_well_enough_alone(
     assert [path.name for path in tmp_path.iterdir()] == [blob_folder.name]
 
     assert cli.main([*command, "--tolerance", "1000"]) == 0
-    assert "against the tracks of fp32" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "against the tracks of fp32" in printed
+    assert "\nruntimes: onnxruntime, openvino (TensorRT takes int8 with --symmetric alone)\n" in printed
     report = json.loads((tmp_path / "int8.onnx.json").read_text())
     assert report["calibration"]["frames"] == [3, 4, 5, 6, 7, 8, 9] and report["tracked_frames"] == [3, 9]
     assert report["fp32"] is None and report["loss"]["MOTA"] > 0 and report["weights"] == weights.digest
@@ -125,6 +137,7 @@ def test_with_ground_truth_both_are_scored(
     assert cli.main([*command, "--calibration", str(blob_folder), "--symmetric", "--tolerance", "1000"]) == 0
     printed = capsys.readouterr().out
     assert "\nfp32 " in printed and "\nint8 " in printed and "gt.txt" in printed
+    assert "\nruntimes: onnxruntime, openvino, tensorrt, tensorrt_rtx\n" in printed
     report = json.loads((tmp_path / "int8.onnx.json").read_text())
     assert report["fp32"]["objects"] == report["int8"]["objects"] == 60 and report["symmetric"]
 
