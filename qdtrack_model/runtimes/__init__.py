@@ -17,6 +17,7 @@ from typing import Protocol, cast
 
 import numpy as np
 
+from qdtrack_model import checkpoints
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.config import ModelConfig
 from qdtrack_model.runtimes import gpu
@@ -154,12 +155,17 @@ def choose(checkpoint: Checkpoint) -> tuple[str, str]:
     """
     found = gpu.find()
     reason = f"GPU {found.name}" if found else "no GPU"
-    for name in ON_GPU if found else ON_CPU:
+    for name in candidates():
         lacking = _unsuitable(name, checkpoint)
         if lacking is None:
             return name, reason if found or checkpoint.graph else _advised(reason)
         reason += f"; not {name}: {lacking}"
     raise RuntimeUnavailable(f"no runtime can run {checkpoint.path.name} here: {reason}")
+
+
+def candidates() -> tuple[str, ...]:
+    """The runtimes that ``auto`` and ``fallback`` look at on this machine, best first; a GPU before the CPU."""
+    return tuple(dict.fromkeys((*ON_GPU, *ON_CPU))) if gpu.find() else ON_CPU
 
 
 def _advised(reason: str) -> str:
@@ -182,8 +188,8 @@ def _unsuitable(name: str, checkpoint: Checkpoint) -> str | None:
 def load(checkpoint: Checkpoint, options: Options | None = None) -> Runtime:
     """Load a network into a runtime.
 
-    With ``options.fallback`` a runtime that cannot be loaded is replaced, with a warning, by the next one of ON_GPU or
-    ON_CPU that can; otherwise its failure is the caller's.
+    With ``options.fallback`` a runtime that cannot be loaded is replaced, with a warning, by the first other one of
+    :func:`candidates` that can; otherwise its failure is the caller's.
 
     Raises:
         ValueError: the runtime has no such precision, or the graph does not suit.
@@ -201,7 +207,7 @@ def load(checkpoint: Checkpoint, options: Options | None = None) -> Runtime:
         if not options.fallback:
             raise
         failure: RuntimeError | MemoryError = error
-    for other in ON_GPU if gpu.find() else ON_CPU:
+    for other in candidates():
         if other != name and _unsuitable(other, checkpoint) is None:
             log.warning("runtime %s cannot be used (%s): falling back to %s", name, failure, other)
             name = other
@@ -248,9 +254,13 @@ def _load(checkpoint: Checkpoint, options: Options) -> Runtime:
     return module.load(checkpoint, options)
 
 
-def default_weights() -> str:
-    """The shipped weights for this machine: a QDTrack needs a GPU to keep up with a camera."""
-    return "street_qdtrack" if gpu.find() else "street"
+def default_weights(runtime: str = "auto") -> str:
+    """The shipped weights for this machine and runtime: a QDTrack needs a GPU to keep up with a camera."""
+    large, small = "street_qdtrack", "street"
+    if gpu.find() is None:
+        return small
+    name = choose(checkpoints.load(large))[0] if runtime == "auto" else runtime
+    return large if name in ON_GPU else small
 
 
 def to_detections(outputs: Sequence[Array], floor: float) -> Detections:

@@ -16,7 +16,8 @@ from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes import Options, RuntimeUnavailable, gpu
 from qdtrack_model.runtimes.cache import Identity, keep
 from qdtrack_model.runtimes.export import deployed, graph_identity, quiet
-from qdtrack_model.runtimes.torch import TorchRuntime
+from qdtrack_model.runtimes.torch import TorchRuntime, plain_faults
+from qdtrack_model.runtimes.torch import missing as torch_missing
 
 if TYPE_CHECKING:
     import torch
@@ -29,18 +30,22 @@ PRECISIONS = ("fp16", "bf16", "fp32") if gpu.find() else ("fp32", "bf16")
 
 def missing() -> str | None:
     """What this runtime lacks here."""
-    if importlib.util.find_spec("torch") is None:
-        return "torch is not installed: pip install torch"
+    absent = torch_missing()
     compiler = os.environ.get("CXX", "g++")
-    if shutil.which(compiler) is None:
-        return f"no C++ compiler ({compiler}): apt install g++, or name yours in CXX"
-    if gpu.find():
-        import torch
+    if absent is None and shutil.which(compiler) is None:
+        absent = f"no C++ compiler ({compiler}): apt install g++, or name yours in CXX"
+    if absent is None and gpu.find():
+        absent = _missing_for_gpu()
+    return absent
 
-        if not torch.cuda.is_available():
-            return f"torch {torch.__version__} cannot use the GPU: install a torch made for CUDA"
-        if importlib.util.find_spec("triton") is None:
-            return "triton is not installed, which torch compiles for the GPU with: pip install triton"
+
+def _missing_for_gpu() -> str | None:
+    if importlib.util.find_spec("triton") is None:
+        return "triton is not installed, which torch compiles for the GPU with: pip install triton"
+    from torch.utils.cpp_extension import CUDA_HOME  # as torch looks for it when it compiles
+
+    if CUDA_HOME is None or not Path(CUDA_HOME, "include", "cuda.h").exists():
+        return "no CUDA toolkit, whose headers torch compiles with: install it, or name its folder in CUDA_HOME"
     return None
 
 
@@ -100,18 +105,9 @@ def _compile(checkpoint: Checkpoint, precision: str, batch: int, path: Path) -> 
     images = torch.zeros((batch, *checkpoint.config.input_size, 3), dtype=torch.uint8, device=device)
     # Otherwise the number of threads of the machine that compiles is a constant of the program.
     settings = {"cpp.dynamic_threads": True}
-    try:
-        with quiet(), torch.no_grad():
-            program = torch.export.export(network, (images,))
-            aoti_compile_and_package(program, package_path=str(path), inductor_configs=settings)
-    except RuntimeError as error:  # of compilers, linkers and torch itself
-        if "out of memory" in str(error):
-            raise  # named where the runtime is loaded
-        raise RuntimeUnavailable(f"aotinductor cannot compile {checkpoint.path.name}: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    with quiet(), torch.no_grad(), plain_faults(f"aotinductor cannot compile {checkpoint.path.name}"):
+        program = torch.export.export(network, (images,))
+        aoti_compile_and_package(program, package_path=str(path), inductor_configs=settings)
 
 
 @dataclass(frozen=True)
@@ -154,15 +150,16 @@ class AotInductorRuntime(TorchRuntime):
     def _capture(self, model: Callable[[Tensor], Sequence[Tensor]]) -> Callable[[], Sequence[Tensor]]:
         """Copies and network recorded once: a replay is one launch instead of one for each of hundreds of kernels."""
         torch = self._torch
-        images = torch.zeros_like(self._host, device=self._device)
         stream = torch.cuda.Stream()
         with torch.inference_mode(), torch.cuda.stream(stream):
+            images = torch.zeros_like(self._host, device=self._device)
             for _ in range(3):  # kernels are loaded and chosen at the first calls, which cannot be recorded
                 outputs = model(images)
             hosts = [torch.empty(x.shape, dtype=x.dtype, pin_memory=True) for x in outputs]
             stream.synchronize()
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, stream=stream):
+            # Other threads of the process may go on using CUDA meanwhile.
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
                 images.copy_(self._host, non_blocking=True)
                 for host, output in zip(hosts, model(images), strict=True):
                     host.copy_(output, non_blocking=True)

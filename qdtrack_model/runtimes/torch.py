@@ -14,6 +14,7 @@ from qdtrack_model.runtimes import (
     Options,
     RuntimeUnavailable,
     check_images,
+    gpu,
     in_batches,
     resident_memory,
     to_detections,
@@ -33,14 +34,40 @@ def missing() -> str | None:
     """What this runtime lacks here."""
     if importlib.util.find_spec("torch") is None:
         return "torch is not installed: pip install torch"
+    if gpu.find():
+        import torch
+
+        if not torch.cuda.is_available():
+            return f"torch {torch.__version__} cannot use the GPU: install a torch made for CUDA"
     return None
+
+
+@contextlib.contextmanager
+def plain_faults(task: str) -> Iterator[None]:
+    """Make one line, that begins with ``task``, of what torch, its compilers and CUDA raise.
+
+    Raises:
+        RuntimeUnavailable: instead of theirs; the GPU's lack of memory comes with advice.
+    """
+    try:
+        yield
+    except (RuntimeError, AssertionError) as error:
+        if type(error).__module__.startswith("qdtrack_model"):
+            raise
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        if "out of memory" in str(error):  # torch's own OutOfMemoryError, and what CUDA tells compiled code
+            reason = (
+                "the GPU's memory is too small; take a smaller batch or input, half precision, or end other programs "
+                "that use the GPU"
+            )
+        raise RuntimeUnavailable(f"{task}: {reason}") from error
 
 
 class TorchRuntime:
     """The network as it is, on the GPU where there is one.
 
     Raises:
-        RuntimeUnavailable: the GPU has too little memory.
+        RuntimeUnavailable: it cannot be run here; the GPU may have too little memory.
     """
 
     name = "torch"
@@ -50,7 +77,6 @@ class TorchRuntime:
 
         self.config = checkpoint.config
         self._torch, self._batch = torch, options.batch
-        self._precision = options.precision
         cuda = torch.cuda.is_available()
         self._device = torch.device("cuda" if cuda else "cpu")
         place = torch.cuda.get_device_name(0) if cuda else f"cpu, {options.cores} threads"
@@ -63,8 +89,9 @@ class TorchRuntime:
         self._before = self._used()
         # Only from page-locked memory does the GPU fetch images by itself.
         size = (self._batch, *self.config.input_size, 3)
+        self._task = f"{self.name}, {'x'.join(map(str, size))} in {options.precision}"
         self._host = torch.zeros(size, dtype=torch.uint8, pin_memory=cuda)
-        with self._enough_memory():
+        with plain_faults(self._task):
             self._call = self._prepare(checkpoint, options)
         self.memory = 0
 
@@ -80,20 +107,6 @@ class TorchRuntime:
         free, total = self._torch.cuda.mem_get_info()
         return total - free
 
-    @contextlib.contextmanager
-    def _enough_memory(self) -> Iterator[None]:
-        """Gives the GPU's lack of memory a name."""
-        try:
-            yield
-        except RuntimeError as error:  # torch's own OutOfMemoryError, and what CUDA tells compiled code
-            if "out of memory" not in str(error):
-                raise
-            height, width = self.config.input_size
-            raise RuntimeUnavailable(
-                f"{self.name}: the GPU's memory is too small for {self._batch} x {height}x{width} in "
-                f"{self._precision}; take a smaller batch or input, fp16, or end other programs on the GPU"
-            ) from None
-
     def warm_up(self) -> None:
         self.infer(np.zeros((self._batch, *self.config.input_size, 3), np.uint8))
         self.memory = max(0, self._used() - self._before)
@@ -103,7 +116,7 @@ class TorchRuntime:
         rows: list[Any] = []
         for part in in_batches(images, self._batch):
             self._host.numpy()[...] = part
-            with self._torch.inference_mode(), self._enough_memory():
+            with self._torch.inference_mode(), plain_faults(self._task):
                 outputs = [output.numpy() for output in self._call()]
             rows += [to_detections(row, self.config.score_floor) for row in zip(*outputs, strict=True)]
         return rows[: len(images)]

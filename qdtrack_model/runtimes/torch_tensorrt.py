@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from qdtrack_model.checkpoints import Checkpoint
-from qdtrack_model.runtimes import Options, RuntimeUnavailable, check_images, gpu, in_batches, to_detections
+from qdtrack_model.runtimes import Options, RuntimeUnavailable, gpu
 from qdtrack_model.runtimes.cache import keep
-from qdtrack_model.runtimes.engine_builder import EngineError, import_package, lacking
+from qdtrack_model.runtimes.engine_builder import import_package, lacking
 from qdtrack_model.runtimes.export import deployed, graph_identity
-from qdtrack_model.structures import Array, Detections
+from qdtrack_model.runtimes.torch import TorchRuntime, plain_faults
+from qdtrack_model.runtimes.torch import missing as torch_missing
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +26,7 @@ INSTALL = "Torch-TensorRT is not installed: pip install torch-tensorrt, of the v
 
 def missing() -> str | None:
     """What this runtime lacks here."""
-    absent = lacking("torch_tensorrt", INSTALL)
+    absent = lacking("torch_tensorrt", INSTALL) or torch_missing()
     if absent is None and gpu.find() is None:
         absent = "Torch-TensorRT needs an NVIDIA GPU and its driver, and there is none here"
     return absent
@@ -52,71 +55,37 @@ def _compile(checkpoint: Checkpoint, options: Options, path: Path) -> None:
     import torch
 
     log.info("compiling %s with Torch-TensorRT %s", checkpoint.path.name, compiler.__version__)
-    images = torch.zeros((options.batch, *checkpoint.config.input_size, 3), dtype=torch.uint8, device="cuda")
-    try:
+    with plain_faults(f"Torch-TensorRT cannot compile {checkpoint.path.name}"):
+        images = torch.zeros((options.batch, *checkpoint.config.input_size, 3), dtype=torch.uint8, device="cuda")
         program = torch.export.export(deployed(checkpoint, options.precision).cuda(), (images,))
         # One engine or an error: pieces left to torch would be copied to and fro without a word.
         module = compiler.dynamo.compile(
             program, inputs=[images], require_full_compilation=True, min_block_size=1, disable_tf32=True
         )
         compiler.save(module, str(path), output_format="exported_program", inputs=[images])
-    except RuntimeError as error:
-        raise _plain(f"{checkpoint.path}: Torch-TensorRT cannot compile it", error) from None
 
 
-def _plain(what: str, error: RuntimeError) -> EngineError:
-    return EngineError(f"{what}: {type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
-
-
-class TorchTensorRt:
+class TorchTensorRtRuntime(TorchRuntime):
     """The compiled network on the first GPU, as one CUDA graph.
 
     Raises:
-        EngineError: it cannot be compiled, loaded or run here; memory may be short.
+        CacheError: the compiled network cannot be kept.
+        RuntimeUnavailable: it cannot be compiled, loaded or run here; memory may be short.
     """
 
     name = "torch_tensorrt"
 
-    def __init__(self, checkpoint: Checkpoint, options: Options) -> None:
-        self._path = build(checkpoint, options)
-        compiler = import_package("torch_tensorrt")
-        import torch
+    def _prepare(self, checkpoint: Checkpoint, options: Options) -> Callable[[], Sequence[Tensor]]:
+        package = build(checkpoint, options)
+        import_package("torch_tensorrt").runtime.set_cudagraphs_mode(True)
+        module = self._torch.export.load(package).module()
+        images = self._torch.zeros_like(self._host, device=self._device)
 
-        self.config = checkpoint.config
-        self.device = f"{torch.cuda.get_device_name(0)}, {options.precision}"
-        self._torch, self._batch = torch, options.batch
-        self._free = torch.cuda.mem_get_info()[0]
-        compiler.runtime.set_cudagraphs_mode(True)
-        try:
-            self._module: Any = torch.export.load(self._path).module()
-            shape = (options.batch, *self.config.input_size, 3)
-            self._host = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
-            self._images = torch.empty(shape, dtype=torch.uint8, device="cuda")
-        except RuntimeError as error:
-            raise _plain(f"{self._path}: Torch-TensorRT cannot load it", error) from None
-        self.memory = 0
+        def run() -> list[Tensor]:
+            images.copy_(self._host, non_blocking=True)
+            return [output.cpu() for output in module(images)]
 
-    def warm_up(self) -> None:
-        self.infer(np.zeros((self._batch, *self.config.input_size, 3), np.uint8))
-        self.memory = max(0, self._free - self._torch.cuda.mem_get_info()[0])
-
-    def infer(self, images: Array) -> list[Detections]:
-        check_images(images, self.config)
-        rows: list[Any] = []
-        for part in in_batches(images, self._batch):
-            self._host.copy_(self._torch.from_numpy(part))
-            try:
-                with self._torch.inference_mode():
-                    self._images.copy_(self._host, non_blocking=True)
-                    outputs = [output.cpu().numpy() for output in self._module(self._images)]
-            except RuntimeError as error:
-                raise _plain(f"{self._path}: Torch-TensorRT cannot run it", error) from None
-            rows += zip(*outputs, strict=True)
-        return [to_detections(row, self.config.score_floor) for row in rows[: len(images)]]
-
-    def close(self) -> None:
-        del self._module, self._images, self._host
-        self._torch.cuda.empty_cache()
+        return run
 
 
-load = TorchTensorRt
+load = TorchTensorRtRuntime

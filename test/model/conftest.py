@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import colorsys
+import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -22,6 +25,23 @@ def clips() -> Path:
     if not CLIPS.is_dir():
         pytest.skip(f"the real clips are not at {CLIPS}")
     return CLIPS
+
+
+@pytest.fixture(scope="session")
+def benchmark() -> Callable[[str], ModuleType]:
+    """A function that gives ``benchmarks/NAME.py`` as a module."""
+
+    def load(name: str) -> ModuleType:
+        path = Path(__file__).resolve().parents[2] / "benchmarks" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(f"benchmark_{name}", path)
+        assert spec and spec.loader
+        before = list(sys.path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.path[:] = before
+        return module
+
+    return load
 
 
 class BlobRuntime:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -25,21 +24,14 @@ MODEL = QDTrackConfig(
 
 
 @pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
+def measuring(benchmark: Callable[[str], ModuleType]) -> ModuleType:
     """``benchmarks/runtimes.py``."""
-    path = Path(__file__).parents[3] / "benchmarks" / "runtimes.py"
-    spec = importlib.util.spec_from_file_location("benchmark_runtimes", path)
-    assert spec and spec.loader
-    before = list(sys.path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    sys.path[:] = before
-    return module
+    return benchmark("runtimes")
 
 
 @pytest.mark.slow
 def test_one_run_writes_both_files(
-    benchmark: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    measuring: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("QDTRACK_CACHE", str(tmp_path / "cache"))
     torch.manual_seed(0)
@@ -47,7 +39,7 @@ def test_one_run_writes_both_files(
     checkpoints.save(weights, build(MODEL), MODEL, QuasiDenseConfig(), {})
     command = ["--models", str(weights), "--runtimes", "torch", "onnxruntime", "onnxruntime:fp16", "--threads", "1"]
     files = ["--markdown", str(tmp_path / "table.md"), "--json", str(tmp_path / "figures.json")]
-    assert benchmark.main([*command, "--rounds", "2", "--size", "32x64", "--batch", "2", "--numerics", *files]) == 0
+    assert measuring.main([*command, "--rounds", "2", "--size", "32x64", "--batch", "2", "--numerics", *files]) == 0
 
     report = json.loads((tmp_path / "figures.json").read_text())
     assert report["peak"].keys() == {"fp32", "copy"}
@@ -76,25 +68,25 @@ def test_one_run_writes_both_files(
     assert f"left out: {weights}, onnxruntime fp16: precision: onnxruntime has no fp16" in printed
 
 
-def test_deviation_is_over_matched_detections_alone(benchmark: ModuleType) -> None:
+def test_deviation_is_over_matched_detections_alone(measuring: ModuleType) -> None:
     def detections(boxes: list[list[float]], scores: list[float], labels: list[int]) -> Detections:
         return Detections(np.array(boxes), np.array(scores), np.array(labels), np.empty((len(boxes), 0)))
 
     expected = detections([[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]], [0.9, 0.8, 0.7], [0, 0, 1])
     found = detections([[20, 0, 31, 10], [0, 0, 10, 10.5], [40, 0, 50, 10]], [0.78, 0.9, 0.7], [0, 0, 0])
-    deviation = benchmark.deviation([found], [expected])
+    deviation = measuring.deviation([found], [expected])
     assert deviation["matched"] == "2 of 3"
     assert deviation["box_error"] == 1.0
     assert deviation["score_error"] == pytest.approx(0.02, abs=1e-6)
     none = detections([], [], [])
-    assert benchmark.deviation([none], [expected])["matched"] == "0 of 3"
+    assert measuring.deviation([none], [expected])["matched"] == "0 of 3"
 
 
-def test_the_work_of_a_network_is_that_of_its_layers(benchmark: ModuleType, tmp_path: Path) -> None:
+def test_the_work_of_a_network_is_that_of_its_layers(measuring: ModuleType, tmp_path: Path) -> None:
     config = OneShotConfig(input_size=(32, 64), width=0.125, max_detections=10)
     checkpoints.save(tmp_path / "small.safetensors", build(config), config, QuasiDenseConfig(), {})
     checkpoint = checkpoints.load(tmp_path / "small.safetensors")
-    one, four = (benchmark.work_of(checkpoint, np.zeros((b, 32, 64, 3), np.uint8)) for b in (1, 4))
+    one, four = (measuring.work_of(checkpoint, np.zeros((b, 32, 64, 3), np.uint8)) for b in (1, 4))
     assert four[0] == pytest.approx(4 * one[0], rel=0.01)
     assert one[1] > sum(x.numel() for x in checkpoint.network().parameters() if x.ndim == 4)
     assert one[1] < four[1] < 4 * one[1]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -109,13 +110,22 @@ def test_a_full_disk_is_named() -> None:
         keep("street", ".engine", IDENTITY, fill)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder_still_serves_what_was_built(folder: Path) -> None:
-    path = keep("street", ".engine", IDENTITY, write)
-    folder.chmod(0o555)
-    try:
-        assert keep("street", ".engine", IDENTITY, unwanted) == path
-        with pytest.raises(CacheError):
-            keep("other", ".engine", IDENTITY, write)
-    finally:
-        folder.chmod(0o755)
+def use_read_only(path: Path) -> None:
+    if os.geteuid() == 0:
+        os.setuid(65534)  # root may write everywhere
+    assert keep("street", ".engine", IDENTITY, unwanted) == path
+    with pytest.raises(CacheError, match=r"Permission denied.*set QDTRACK_CACHE to a folder that can be written"):
+        keep("other", ".engine", IDENTITY, write)
+
+
+def test_a_read_only_folder_still_serves_what_was_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory() as parent:  # pytest's own folders cannot be entered by other users
+        Path(parent).chmod(0o755)
+        monkeypatch.setenv("QDTRACK_CACHE", f"{parent}/cache")
+        path = keep("street", ".engine", IDENTITY, write)
+        path.parent.chmod(0o555)
+        process = multiprocessing.get_context("fork").Process(target=use_read_only, args=(path,))
+        process.start()
+        process.join(60)
+        path.parent.chmod(0o755)
+    assert process.exitcode == 0

@@ -10,13 +10,12 @@ import pytest
 
 from qdtrack_model import checkpoints, runtimes
 from qdtrack_model.checkpoints import Checkpoint, CheckpointError
-from qdtrack_model.config import OneShotConfig
 from qdtrack_model.data.synthetic import Scene, SceneConfig
 from qdtrack_model.pipeline import Preprocessor
 from qdtrack_model.runtimes import Options
 from qdtrack_model.runtimes.export import GraphError, export_onnx, graph_of
 
-CONFIG = OneShotConfig(input_size=(64, 96), width=0.125, max_detections=20, score_floor=0.0)
+from .comparison import assert_same
 
 
 def test_a_graph_carries_what_the_weights_say(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -72,11 +71,7 @@ def test_the_graph_of_shipped_weights_equals_eager_on_a_street(name: str) -> Non
     runs = [runtimes.load(shipped, Options(runtime, threads=1)) for runtime in ("torch", "onnxruntime")]
     expected, found = (run.infer(image)[0] for run in runs)
     assert len(expected) > (0 if name == "plaza" else 10)  # plaza knows people from above
-    assert len(found) == len(expected)
-    np.testing.assert_array_equal(found.labels, expected.labels)
-    np.testing.assert_allclose(found.boxes, expected.boxes, atol=0.02)
-    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
-    np.testing.assert_allclose(found.embeddings, expected.embeddings, rtol=1e-3, atol=1e-3)
+    assert_same(found, expected)
 
 
 @pytest.mark.parametrize(

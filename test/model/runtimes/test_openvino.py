@@ -1,4 +1,4 @@
-"""OpenVINO: equal to eager torch in float32; in bfloat16 the same confident detections, boxes and appearance."""
+"""OpenVINO in bfloat16: the same confident detections, boxes and appearance."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 
 from qdtrack_model import checkpoints, runtimes
 from qdtrack_model.boxes import box_iou
-from qdtrack_model.config import OneShotConfig
 from qdtrack_model.data.synthetic import Scene, SceneConfig
 from qdtrack_model.pipeline import Preprocessor
 from qdtrack_model.runtimes import Options
@@ -20,30 +19,10 @@ from qdtrack_model.structures import Array
 
 openvino = pytest.importorskip("openvino", reason="openvino is not installed: pip install 'qdtrack[openvino]'")
 
-CONFIG = OneShotConfig(input_size=(64, 96), width=0.125, max_detections=20, score_floor=0.0)
-IMAGES = np.random.default_rng(0).integers(0, 255, (3, 64, 96, 3), dtype=np.uint8)
 # Processors without bfloat16 refuse it, as test_a_processor_without_bfloat16_is_told says.
 needs_bfloat16 = pytest.mark.skipif(
     "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"), reason="a CPU without bfloat16"
 )
-
-
-@pytest.mark.parametrize("batch", [1, 2], ids="batch {}".format)
-def test_fp32_equals_torch(checkpoint: checkpoints.Checkpoint, batch: int) -> None:
-    results = []
-    for options in (Options("openvino", threads=1, batch=batch), Options("torch", threads=1)):
-        runtime = runtimes.load(checkpoint, options)
-        runtime.warm_up()
-        results.append(runtime.infer(IMAGES))
-        runtime.close()
-    assert len(results[0]) == len(results[1]) == 3
-    for first, second in zip(*results, strict=True):
-        # Untrained scores nearly tie, so the order is free, and which is the last of the twenty.
-        rows, columns = np.nonzero(np.abs(first.boxes[:, None] - second.boxes).max(axis=2) < 0.01)
-        assert len(set(rows)) >= 18
-        np.testing.assert_allclose(first.scores[rows], second.scores[columns], atol=1e-5)
-        np.testing.assert_array_equal(first.labels[rows], second.labels[columns])
-        np.testing.assert_allclose(first.embeddings[rows], second.embeddings[columns], atol=1e-4)
 
 
 def street_frame(input_size: tuple[int, int]) -> Array:

@@ -7,35 +7,34 @@ import numpy as np
 import pytest
 
 from qdtrack_model import checkpoints, runtimes
-from qdtrack_model.config import OneShotConfig
+from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes import Options, RuntimeUnavailable
 from qdtrack_model.runtimes.export import GraphError, export_onnx
 
-CONFIG = OneShotConfig(input_size=(64, 96), width=0.125, max_detections=20, score_floor=0.0)
+from .comparison import assert_same
+
+GPU = runtimes.gpu.Gpu("NVIDIA Any", (8, 9), 13000)
 IMAGES = np.random.default_rng(0).integers(0, 255, (3, 64, 96, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("batch", [1, 2], ids="batch {}".format)
-def test_onnxruntime_equals_torch(checkpoint: checkpoints.Checkpoint, batch: int) -> None:
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_fp32_on_the_cpu_equals_torch(checkpoint: Checkpoint, runtime: str, batch: int) -> None:
+    if (missing := runtimes.module_of(runtime).missing()) is not None:
+        pytest.skip(missing)
     results = []
-    for options in (Options("onnxruntime", threads=1, batch=batch), Options("torch", threads=1)):
-        runtime = runtimes.load(checkpoint, options)
-        runtime.warm_up()
-        results.append(runtime.infer(IMAGES))
-        runtime.close()
+    for options in (Options(runtime, threads=1, batch=batch), Options("torch", threads=1)):
+        loaded = runtimes.load(checkpoint, options)
+        loaded.warm_up()
+        results.append(loaded.infer(IMAGES))
+        loaded.close()
     assert len(results[0]) == len(results[1]) == 3
-    for first, second in zip(*results, strict=True):
-        assert len(first) == len(second) == 20
-        # Untrained scores nearly tie, so the order is free, and which is the last of the twenty.
-        distances = np.abs(first.boxes[:, None] - second.boxes).max(axis=2)
-        rows, columns = np.nonzero(distances < 0.01)
-        assert len(set(rows)) >= 18
-        np.testing.assert_allclose(first.scores[rows], second.scores[columns], atol=1e-5)
-        np.testing.assert_array_equal(first.labels[rows], second.labels[columns])
-        np.testing.assert_allclose(first.embeddings[rows], second.embeddings[columns], atol=1e-4)
+    for found, expected in zip(*results, strict=True):
+        # Untrained scores nearly tie: which is the last of the twenty is left open.
+        assert_same(found, expected, share=0.9, pixels=0.01, score=1e-5, embedding=1e-4)
 
 
-def test_the_graph_is_exported_once(checkpoint: checkpoints.Checkpoint, cache: Path) -> None:
+def test_the_graph_is_exported_once(checkpoint: Checkpoint, cache: Path) -> None:
     options = Options("onnxruntime", threads=1)
     runtimes.load(checkpoint, options).close()
     before = {graph: graph.stat().st_mtime_ns for graph in cache.glob("*.onnx")}
@@ -43,7 +42,7 @@ def test_the_graph_is_exported_once(checkpoint: checkpoints.Checkpoint, cache: P
     assert before == {graph: graph.stat().st_mtime_ns for graph in cache.glob("*.onnx")} != {}
 
 
-def test_a_graph_that_onnxruntime_cannot_load_is_named(checkpoint: checkpoints.Checkpoint, tmp_path: Path) -> None:
+def test_a_graph_that_onnxruntime_cannot_load_is_named(checkpoint: Checkpoint, tmp_path: Path) -> None:
     # Well described, but with an operation that nobody knows.
     import onnx
 
@@ -58,7 +57,7 @@ def test_a_graph_that_onnxruntime_cannot_load_is_named(checkpoint: checkpoints.C
 @pytest.mark.parametrize(
     "images", [np.zeros((1, 64, 95, 3), np.uint8), np.zeros((64, 96, 3), np.uint8), np.zeros((1, 64, 96, 3))]
 )
-def test_images_of_another_shape_or_type_are_refused(checkpoint: checkpoints.Checkpoint, images: np.ndarray) -> None:
+def test_images_of_another_shape_or_type_are_refused(checkpoint: Checkpoint, images: np.ndarray) -> None:
     runtime = runtimes.load(checkpoint, Options("torch", threads=1))
     with pytest.raises(ValueError, match=r"expected uint8 \(batch, 64, 96, 3\)"):
         runtime.infer(images)
@@ -78,17 +77,17 @@ def test_bad_options_are_named(values: dict[str, object], message: str) -> None:
         Options(**values)  # type: ignore[arg-type]
 
 
-def test_a_precision_that_a_runtime_does_not_have_is_named(checkpoint: checkpoints.Checkpoint) -> None:
+def test_a_precision_that_a_runtime_does_not_have_is_named(checkpoint: Checkpoint) -> None:
     with pytest.raises(ValueError, match="onnxruntime has no fp16, expected auto or one of fp32"):
         runtimes.load(checkpoint, Options("onnxruntime", "fp16"))
 
 
-def test_auto_runs_here(checkpoint: checkpoints.Checkpoint) -> None:
+def test_auto_runs_here(checkpoint: Checkpoint) -> None:
     assert runtimes.load(checkpoint, Options(threads=1)).name == runtimes.choose(checkpoint)[0]
 
 
 def test_auto_says_what_it_took_and_why(
-    checkpoint: checkpoints.Checkpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(runtimes.gpu, "find", lambda: None)
     monkeypatch.setattr(runtimes.module_of("onnxruntime"), "missing", lambda: "onnxruntime is not installed: pip ...")
@@ -98,7 +97,7 @@ def test_auto_says_what_it_took_and_why(
 
 
 def test_what_is_missing_ends_the_loading_unless_told_otherwise(
-    checkpoint: checkpoints.Checkpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(runtimes.gpu, "find", lambda: None)
     monkeypatch.setattr(runtimes.module_of("onnxruntime"), "missing", lambda: "onnxruntime is not installed")
@@ -108,18 +107,39 @@ def test_what_is_missing_ends_the_loading_unless_told_otherwise(
     assert "onnxruntime cannot be used (onnxruntime is not installed): falling back to torch" in caplog.text
 
 
+def test_a_gpu_that_nothing_here_can_use_leaves_the_cpu_and_says_what_it_would_need(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runtimes.gpu, "find", lambda: GPU)
+    for name in runtimes.ON_GPU:
+        monkeypatch.setattr(runtimes.module_of(name), "missing", lambda name=name: f"no {name}")
+    with caplog.at_level(logging.INFO):
+        assert runtimes.load(checkpoint, Options(threads=1)).name == "onnxruntime"
+    assert "runtime onnxruntime: GPU NVIDIA Any; not tensorrt: no tensorrt; not tensorrt_rtx: no " in caplog.text
+    assert runtimes.default_weights() == "street"
+    with pytest.raises(RuntimeUnavailable, match="no torch"):
+        runtimes.load(checkpoint, Options("torch"))
+
+
 @pytest.mark.parametrize(
-    ("found", "expected"), [(None, "street"), (runtimes.gpu.Gpu("NVIDIA Any", (8, 9), 13000), "street_qdtrack")]
+    ("found", "runtime", "expected"),
+    [
+        (None, "auto", "street"),
+        (GPU, "auto", "street_qdtrack"),
+        (GPU, "tensorrt", "street_qdtrack"),
+        (GPU, "onnxruntime", "street"),
+    ],
 )
-def test_the_default_weights_suit_the_machine(
-    found: runtimes.gpu.Gpu | None, expected: str, monkeypatch: pytest.MonkeyPatch
+def test_the_default_weights_suit_machine_and_runtime(
+    found: runtimes.gpu.Gpu | None, runtime: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runtimes.gpu, "find", lambda: found)
-    assert runtimes.default_weights() == expected
+    monkeypatch.setattr(runtimes.module_of("tensorrt"), "missing", lambda: None)
+    assert runtimes.default_weights(runtime) == expected
     assert expected in checkpoints.SHIPPED
 
 
-def test_memory_is_told_after_warm_up(checkpoint: checkpoints.Checkpoint) -> None:
+def test_memory_is_told_after_warm_up(checkpoint: Checkpoint) -> None:
     runtime = runtimes.load(checkpoint, Options("torch", threads=1))
     runtime.warm_up()
     assert runtime.memory >= 0

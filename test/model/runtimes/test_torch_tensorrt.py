@@ -9,6 +9,7 @@ import dataclasses
 import json
 import operator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from qdtrack_model import checkpoints, runtimes
 from qdtrack_model.config import ModelConfig, OneShotConfig, QuasiDenseConfig
 from qdtrack_model.networks import build
 from qdtrack_model.presets import read_preset
-from qdtrack_model.runtimes import Options, RuntimeUnavailable
+from qdtrack_model.runtimes import Options, RuntimeUnavailable, gpu, torch_tensorrt
 from qdtrack_model.runtimes.engine_builder import lacking
 from qdtrack_model.runtimes.export import deployed
 
@@ -30,6 +31,7 @@ PASSES = {"aten.max_pool2d_with_indices.default", "aten._assert_tensor_metadata.
 NETWORKS = {
     "one-shot": OneShotConfig(input_size=(64, 96), width=0.125, max_detections=20),
     "light": dataclasses.replace(read_preset("light").model, input_size=(96, 160)),
+    **{name: dataclasses.replace(checkpoints.load(name).config, input_size=(96, 160)) for name in checkpoints.SHIPPED},
 }
 
 
@@ -79,3 +81,23 @@ def test_it_says_how_it_is_installed(tmp_path: Path) -> None:
             RuntimeUnavailable, match="not installed: pip install torch-tensorrt, of the version of torch"
         ):
             attempt(checkpoints.load(tmp_path / "small.safetensors"), Options("torch_tensorrt"))
+
+
+def test_what_it_cannot_compile_is_one_clear_error(
+    checkpoint: checkpoints.Checkpoint, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a stand-in for the package; without a GPU torch itself refuses by an AssertionError, as the package does."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("require_full_compilation=True was specified, but model is not fully supported\nmore")
+
+    package = SimpleNamespace(__version__="2.13.0", dynamo=SimpleNamespace(compile=refuse))
+    monkeypatch.setattr(torch_tensorrt, "import_package", lambda name: package)
+    monkeypatch.setattr(torch_tensorrt, "missing", lambda: None)
+    monkeypatch.setattr(gpu, "find", lambda: gpu.Gpu("H200", (9, 0), 13000))
+    with pytest.raises(RuntimeUnavailable, match=r"^Torch-TensorRT cannot compile small\.safetensors: .") as caught:
+        runtimes.build(checkpoint, Options("torch_tensorrt", batch=2))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"got 8\.9, Torch-TensorRT builds for the GPU here, 9\.0"):
+        runtimes.build(checkpoint, Options("torch_tensorrt"), "8.9")
+    assert not list(cache.glob("*.pt2"))

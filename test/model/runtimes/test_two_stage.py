@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import onnx
 import pytest
-import torch
 
 from qdtrack_model import checkpoints, cli, runtimes
 from qdtrack_model.config import QDTrackConfig
-from qdtrack_model.networks import QDTrack
 from qdtrack_model.pipeline import Pipeline
-from qdtrack_model.presets import preset_files, read_preset
+from qdtrack_model.presets import preset_files
 from qdtrack_model.runtimes.export import graph_of
+
+from .comparison import assert_same
 
 # What TensorRT refuses, or runs outside its engine: shapes that depend on data, control flow, the detector operations.
 REFUSED = {"NonZero", "NonMaxSuppression", "Compress", "RoiAlign", "Loop", "If", "Scan", "Unique"}
@@ -25,37 +26,22 @@ REFUSED = {"NonZero", "NonMaxSuppression", "Compress", "RoiAlign", "Loop", "If",
     scope="module",
     params=[pytest.param(name, marks=[] if name == "light" else pytest.mark.slow) for name in preset_files()],
 )
-def weights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seeded weights of a preset for small images: features of unit size, and heads that tell detections apart."""
-    preset = read_preset(request.param)
-    config = dataclasses.replace(preset.model, input_size=(96, 160))
-    torch.manual_seed(0)
-    network = QDTrack(config).eval()
-    with torch.no_grad():
-        levels = network.pyramid(torch.randint(0, 256, (1, *config.input_size, 3), dtype=torch.uint8))
-        for block, level in zip(network.neck.fpn_convs, levels, strict=False):
-            block.get_submodule("conv").weight /= level.std()
-        for layer in (network.rpn_head.rpn_cls, network.roi_head.bbox_head.fc_cls):
-            torch.nn.init.normal_(layer.weight, std=0.1)
-    path = tmp_path_factory.mktemp("weights") / f"{request.param}.safetensors"
-    checkpoints.save(path, network, config, preset.tracker, {})
-    return path
+def weights(
+    request: pytest.FixtureRequest, benchmark: Callable[[str], ModuleType], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Seeded weights of a preset for small images."""
+    return benchmark("models").seeded(request.param, tmp_path_factory.mktemp("weights"), (96, 160)).path
 
 
 def test_all_runtimes_find_and_track_the_same(weights: Path) -> None:
     pipelines = [Pipeline.load(weights, runtimes.Options(name, threads=1)) for name in ("torch", "onnxruntime")]
     image = np.random.default_rng(0).integers(0, 256, (96, 160, 3), dtype=np.uint8)
-    expected, *others = (pipeline.runtime.infer(image[None])[0] for pipeline in pipelines)
+    expected, found = (pipeline.runtime.infer(image[None])[0] for pipeline in pipelines)
     assert len(expected) > 20
-    for found in others:
-        np.testing.assert_array_equal(found.labels, expected.labels)
-        np.testing.assert_allclose(found.boxes, expected.boxes, atol=0.02)
-        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
-        np.testing.assert_allclose(found.embeddings, expected.embeddings, rtol=1e-3, atol=1e-3)
-    first, *rest = ([p.process(image, time / 10) for time in range(2)] for p in pipelines)
+    assert_same(found, expected)
+    first, second = ([p.process(image, time / 10) for time in range(2)] for p in pipelines)
     assert len(first[0]) > 0
-    for tracks in rest:
-        assert [t.ids.tolist() for t in tracks] == [t.ids.tolist() for t in first]
+    assert [t.ids.tolist() for t in second] == [t.ids.tolist() for t in first]
 
 
 def test_the_graph_is_static_and_of_plain_operations(weights: Path) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,14 +37,9 @@ pairs: {crop_size: [64, 64], reference_range: 2}
 
 
 @pytest.fixture(scope="module")
-def ablation() -> ModuleType:
+def ablation(benchmark: Callable[[str], ModuleType]) -> ModuleType:
     """``benchmarks/ablation.py``."""
-    path = Path(__file__).parents[3] / "benchmarks" / "ablation.py"
-    spec = importlib.util.spec_from_file_location("ablation", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return benchmark("ablation")
 
 
 @pytest.fixture
