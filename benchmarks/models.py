@@ -21,17 +21,13 @@ from qdtrack_model.runtimes.export import deployed
 from qdtrack_model.structures import Array, Detections
 
 
-def seeded(name: str, folder: Path, size: tuple[int, int] | None, sampling: int | None = None) -> Checkpoint:
+def seeded(name: str, folder: Path, **changes: Any) -> Checkpoint:
     """Weights of a QDTrack preset with features of unit size, so that boxes and scores are of ordinary sizes.
 
-    ``size`` (height, width) and ``sampling`` (see ``roi_align``) replace the preset's.
+    ``changes`` replace values of the preset's network, such as ``input_size``.
     """
     preset = read_preset(name)
-    config = dataclasses.replace(
-        preset.model,
-        input_size=size or preset.model.input_size,
-        sampling=preset.model.sampling if sampling is None else sampling,
-    )
+    config = dataclasses.replace(preset.model, **changes)
     torch.manual_seed(0)
     network = QDTrack(config).eval()
     with torch.no_grad():
@@ -46,9 +42,10 @@ def seeded(name: str, folder: Path, size: tuple[int, int] | None, sampling: int 
 
 
 def open_model(name: str, folder: Path, size: tuple[int, int] | None, sampling: int | None = None) -> Checkpoint:
-    """Shipped weights by name, a file, or a preset by name, whose ``sampling`` can be replaced; ``size``: anybody's."""
+    """Shipped weights by name, a file, or a preset by name, for images of ``size``; ``sampling`` is for presets."""
     if name not in checkpoints.SHIPPED and not Path(name).is_file():
-        return seeded(name, folder, size, sampling)
+        changes = {"input_size": size, "sampling": sampling}
+        return seeded(name, folder, **{key: value for key, value in changes.items() if value is not None})
     return resized(checkpoints.load(name), size)
 
 

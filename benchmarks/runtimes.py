@@ -2,7 +2,7 @@
 
     python benchmarks/runtimes.py [--models street light mot17] [--runtimes onnxruntime openvino:bf16 torch]
                                   [--threads 2] [--rounds 20] [--batch 1] [--size 480x800] [--sampling 2]
-                                  [--numerics] [--markdown FILE] [--json FILE]
+                                  [--numerics] [--profile] [--markdown FILE] [--json FILE]
 
 A model is the name of shipped weights, a file, or a preset, whose weights are seeded then: speed does not depend on
 what a network has learned. Every runtime works in a process of its own, and they take turns, so that a change in the
@@ -28,8 +28,10 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
+from costs import costs_of
 from floor import peaks, work_of
 from models import deviation, exact, open_model, resized, street_images
+from tables import markdown
 
 from qdtrack_model import checkpoints, runtimes
 from qdtrack_model.checkpoints import Checkpoint
@@ -37,22 +39,7 @@ from qdtrack_model.config import QDTrackConfig
 from qdtrack_model.runtimes import gpu
 from qdtrack_model.structures import Detections
 
-COLUMNS = {  # key of a row -> heading and format
-    "runtime": ("runtime", "{}"),
-    "precision": ("precision", "{}"),
-    "p50_ms": ("ms p50", "{:.1f}"),
-    "p95_ms": ("p95", "{:.1f}"),
-    "images_per_second": ("images/s", "{:.1f}"),
-    "memory_mb": ("MB", "{:.0f}"),
-    "first_frame_s": ("first frame s", "{:.1f}"),
-    "vs_torch": ("vs torch", "{:.2f}x"),
-    "vs_torchvision": ("vs torchvision", "{:.2f}x"),
-    "floor_ms": ("floor ms", "{:.2f}"),
-    "floor_share": ("of floor", "{:.0%}"),
-    "matched": ("matched", "{}"),
-    "box_error": ("box error px", "{:.3f}"),
-    "score_error": ("score error", "{:.1e}"),
-}
+BURST = 10  # calls of a turn on a GPU, after one that wakes it up
 
 
 class Worker:
@@ -70,21 +57,22 @@ class Worker:
         line = self._process.stdout.readline()
         return json.loads(line) if line else {"error": "its process ended without a word, see above"}
 
-    def turn(self) -> None:
+    def ask(self, what: str) -> Any:
+        """Have it do ``seconds`` or ``costs``; see :func:`work`."""
         assert self._process.stdin
-        self._process.stdin.write("\n")
+        self._process.stdin.write(f"{what}\n")
         self._process.stdin.flush()
         answer = self._answer()
         if "error" in answer:
             raise SystemExit(f"{self.job['model']}, {self.job['runtime']} {self.job['precision']}: {answer['error']}")
-        self.seconds.append(answer["seconds"])
+        return answer[what]
 
     def close(self) -> None:
         self._process.communicate()
 
 
 def work(job: dict[str, Any]) -> None:
-    """The other side of :class:`Worker`: facts first, then one inference for each line read."""
+    """The other side of :class:`Worker`: facts first, then the times of some calls, or their costs, for each line."""
     channel = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print must not get in between
     try:
@@ -93,10 +81,20 @@ def work(job: dict[str, Any]) -> None:
         print(json.dumps({"error": str(error).splitlines()[0]}), file=channel)
         return
     print(json.dumps(facts), file=channel)
-    for _ in sys.stdin:
+    tasks = {"seconds": lambda: seconds_of(call), "costs": lambda: costs_of(call)}
+    for line in sys.stdin:
+        what = line.strip()
+        print(json.dumps({what: tasks[what]()}), file=channel)
+
+
+def seconds_of(call: Callable[[], object]) -> list[float]:
+    """What calls took: one, or on a GPU several in a row, since it slows down while it waits for its turn."""
+    seconds = []
+    for _ in range(1 + BURST if gpu.find() else 1):
         start = time.perf_counter()
         call()
-        print(json.dumps({"seconds": time.perf_counter() - start}), file=channel)
+        seconds.append(time.perf_counter() - start)
+    return seconds[1:] or seconds
 
 
 def _load(job: dict[str, Any]) -> tuple[Callable[[], object], dict[str, Any]]:
@@ -172,18 +170,20 @@ def row_of(
     """The line of the table of one runtime and model."""
     job = worker.job
     median, late = np.percentile(worker.seconds, [50, 95]) * 1e3
-    medians = {
-        other.job["runtime"]: float(np.median(other.seconds)) * 1e3
-        for other in reversed(workers)  # of several precisions the first counts
-        if other.job["size"] == job["size"] and other.job["model"] in (job["model"], "Faster R-CNN")
-    }
     row: dict[str, Any] = {key: job[key] for key in ("model", "size", "batch", "runtime", "precision")}
     row |= {"p50_ms": median, "p95_ms": late, "images_per_second": 1e3 * job["batch"] / median}
     row |= {key: worker.facts[key] for key in ("device", "memory_mb", "first_frame_s") if key in worker.facts}
-    for other in ("torch", "torchvision"):
-        if other in medians:
-            row[f"vs_{other}"] = medians[other] / median
-    if work and job["precision"] in peak:
+    for name in ("torch", "torchvision"):
+        others = [
+            other for other in workers
+            if other.job["runtime"] == name and other.job["size"] == job["size"]
+            and other.job["model"] in (job["model"], "Faster R-CNN")
+        ]  # fmt: skip
+        # In the same precision where there is one, in the first otherwise.
+        others.sort(key=lambda other: other.job["precision"] != job["precision"])
+        if others:
+            row[f"vs_{name}"] = float(np.median(others[0].seconds)) * 1e3 / median
+    if work and job["precision"] in peak and on_gpu(job["runtime"]) == torch.cuda.is_available():
         operations, values = work
         moved = values * (4 if job["precision"] == "fp32" else 2)
         floor = 1e3 * max(operations / peak[job["precision"]], moved / peak["copy"])
@@ -191,30 +191,15 @@ def row_of(
     return row
 
 
+def on_gpu(runtime: str) -> bool:
+    """Whether a runtime computes on a GPU here; peaks are measured where torch computes."""
+    return gpu.find() is not None and runtime in (*runtimes.ON_GPU, "torchvision")
+
+
 def machine(threads: int) -> str:
     """What this was measured on."""
     found = gpu.find()
     return f"{found.name if found else f'CPU, {threads} threads'}, torch {torch.__version__}"
-
-
-def markdown(report: dict[str, Any]) -> str:
-    """The report as text."""
-    peak = ", ".join(f"{value / 1e9:.0f} GFLOP/s {name}" for name, value in report["peak"].items() if name != "copy")
-    lines = [
-        f"{report['machine']}, {report['rounds']} rounds; peak {peak}, copy {report['peak']['copy'] / 1e9:.1f} GB/s"
-    ]
-    lines += report["notes"]
-    models = dict.fromkeys((row["model"], *row["size"], row["batch"]) for row in report["rows"])
-    for model, height, width, batch in models:
-        rows = [r for r in report["rows"] if (r["model"], *r["size"], r["batch"]) == (model, height, width, batch)]
-        columns = {key: column for key, column in COLUMNS.items() if any(key in row for row in rows)}
-        lines += ["", f"**{model}**, {height}x{width}, batch {batch}", ""]
-        lines += ["| " + " | ".join(heading for heading, _ in columns.values()) + " |"]
-        lines += ["|" + " --- |" * len(columns)]
-        for row in rows:
-            cells = [form.format(row[key]) if key in row else "" for key, (_, form) in columns.items()]
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
 
 
 def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -243,13 +228,13 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     for step in range(args.rounds + 1):
         for worker in workers:
             time.sleep(0.02)  # the threads of the last one still spin for a moment
-            worker.turn()
-            if step == 0:
-                worker.seconds.clear()
+            seconds = worker.ask("seconds")
+            worker.seconds += seconds if step > 0 else []
     rows = []
     for worker in workers:
+        costs = {"costs": worker.ask("costs")} if args.profile else {}
         worker.close()
-        row = row_of(worker, workers, work.get(worker.job["model"]), peak)
+        row = costs | row_of(worker, workers, work.get(worker.job["model"]), peak)
         if worker.job["model"] in references:
             found = [Detections(*one, np.empty((len(one[0]), 0))) for one in worker.facts["found"]]
             row |= deviation(found, references[worker.job["model"]])
@@ -275,6 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sampling", type=int, help="of presets' RoIAlign, 0 adaptive [theirs]; torchvision's is 2")
     parser.add_argument("--size", type=size_of, metavar="HEIGHTxWIDTH", help="instead of the models' own input sizes")
     parser.add_argument("--numerics", action="store_true", help="compare detections with the network in float64")
+    parser.add_argument("--profile", action="store_true", help="say what the time of each goes into")
     parser.add_argument("--markdown", type=Path, help="write the tables to this file")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--worker", type=json.loads, help=argparse.SUPPRESS)

@@ -1,11 +1,11 @@
-"""``benchmarks/runtimes.py`` on a tiny network of random weights: what it writes, not how fast."""
+"""``benchmarks/runtimes.py`` on a tiny network: what it writes, not how fast."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -30,16 +30,14 @@ def measuring(benchmark: Callable[[str], ModuleType]) -> ModuleType:
 
 
 @pytest.mark.slow
-def test_one_run_writes_both_files(
-    measuring: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("QDTRACK_CACHE", str(tmp_path / "cache"))
+def test_one_run_writes_both_files(measuring: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(0)
     weights = tmp_path / "tiny.safetensors"
     checkpoints.save(weights, build(MODEL), MODEL, QuasiDenseConfig(), {})
     command = ["--models", str(weights), "--runtimes", "torch", "onnxruntime", "onnxruntime:fp16", "--threads", "1"]
+    command += ["--rounds", "2", "--size", "32x64", "--batch", "2", "--numerics", "--profile"]
     files = ["--markdown", str(tmp_path / "table.md"), "--json", str(tmp_path / "figures.json")]
-    assert measuring.main([*command, "--rounds", "2", "--size", "32x64", "--batch", "2", "--numerics", *files]) == 0
+    assert measuring.main([*command, *files]) == 0
 
     report = json.loads((tmp_path / "figures.json").read_text())
     assert report["peak"].keys() == {"fp32", "copy"}
@@ -57,12 +55,18 @@ def test_one_run_writes_both_files(
         assert matched == expected
         assert row["box_error"] < 0.01
         assert row["score_error"] < 1e-4
+    # The profiler sees torch alone on a CPU.
+    costs = torch_row["costs"]
+    assert any("convolution" in cost["name"] for cost in costs) and costs[-1]["name"] == "not seen"
+    assert sum(cost["share"] for cost in costs) == pytest.approx(1, abs=0.01)
+    assert onnx_row["costs"] == []
 
     table = (tmp_path / "table.md").read_text()
     assert f"**{weights}**, 32x64, batch 2" in table
     lines = [line for line in table.splitlines() if line.startswith("|")]
-    assert len(lines) == 4
-    assert len({line.count("|") for line in lines}) == 1
+    assert len(lines) == 4 + 2 + len(costs)
+    assert len({line.count("|") for line in lines}) == 2
+    assert f"{weights} by torch fp32:" in table
     printed = capsys.readouterr().out
     assert table in printed
     assert f"left out: {weights}, onnxruntime fp16: precision: onnxruntime has no fp16" in printed
@@ -90,3 +94,25 @@ def test_the_work_of_a_network_is_that_of_its_layers(measuring: ModuleType, tmp_
     assert four[0] == pytest.approx(4 * one[0], rel=0.01)
     assert one[1] > sum(x.numel() for x in checkpoint.network().parameters() if x.ndim == 4)
     assert one[1] < four[1] < 4 * one[1]
+
+
+@pytest.mark.parametrize(("gpu", "calls"), [(None, 1), ("H200", 10)])
+def test_a_gpu_is_measured_awake(
+    measuring: ModuleType, monkeypatch: pytest.MonkeyPatch, gpu: str | None, calls: int
+) -> None:
+    made = []
+    monkeypatch.setattr(measuring.gpu, "find", lambda: gpu)
+    assert len(measuring.seconds_of(lambda: made.append(1))) == calls
+    assert len(made) == calls + (gpu is not None)
+
+
+def test_ratios_are_of_one_precision_where_they_can_be(measuring: ModuleType) -> None:
+    def worker(runtime: str, precision: str, seconds: float) -> SimpleNamespace:
+        job = {"model": "mot17", "runtime": runtime, "precision": precision, "size": [64, 96], "batch": 1}
+        return SimpleNamespace(job=job, seconds=[seconds], facts={})
+
+    workers = [worker("torch", "fp32", 0.8), worker("torch", "fp16", 0.4), worker("aotinductor", "fp16", 0.1)]
+    workers.append(worker("openvino", "bf16", 0.2))
+    rows = [measuring.row_of(one, workers, (10**9, 10**6), {"fp32": 10**12, "copy": 10**9}) for one in workers]
+    assert [row["vs_torch"] for row in rows] == [pytest.approx(ratio) for ratio in (1, 1, 4, 4)]
+    assert [row.get("floor_ms") for row in rows] == [pytest.approx(4), None, None, None]
