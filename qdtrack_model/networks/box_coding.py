@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from qdtrack_model.networks.constants import constant
+
 LARGEST_STEP = math.log(1000 / 16)  # of the logarithm of width and height, so that exp() stays finite
 # A box's fate is settled after as many steps as its chain of "suppressed by a suppressed one" is long. Crowded random
 # boxes needed 9 at most; an exported graph, which cannot stop when nothing changes any more, always does so many.
@@ -21,7 +23,7 @@ def encode_deltas(boxes: Tensor, targets: Tensor, deviations: Sequence[float]) -
     """The deltas (..., 4) that move ``boxes`` onto ``targets``: centre shift over size, log of the size ratio."""
     size, target_size = boxes[..., 2:] - boxes[..., :2], targets[..., 2:] - targets[..., :2]
     shift = (targets[..., :2] + targets[..., 2:] - boxes[..., :2] - boxes[..., 2:]) / 2 / size
-    return torch.cat([shift, (target_size / size).log()], dim=-1) / boxes.new_tensor(deviations)
+    return torch.cat([shift, (target_size / size).log()], dim=-1) / constant(deviations, boxes.device, boxes.dtype)
 
 
 def decode_deltas(
@@ -35,14 +37,14 @@ def decode_deltas(
         deviations: the four numbers that deltas are multiplied with.
         clip: (height, width) of the image to clip to, or None.
     """
-    deltas = deltas * deltas.new_tensor(deviations)
+    deltas = deltas * constant(deviations, deltas.device, deltas.dtype)
     size = boxes[..., 2:] - boxes[..., :2]
     centre = (boxes[..., :2] + boxes[..., 2:]) * 0.5 + size * deltas[..., :2]
     half = size * deltas[..., 2:].clamp(-LARGEST_STEP, LARGEST_STEP).exp() * 0.5
     moved = torch.cat([centre - half, centre + half], dim=-1)
     if clip is None:
         return moved
-    limits = moved.new_tensor([clip[1], clip[0], clip[1], clip[0]])
+    limits = constant([clip[1], clip[0], clip[1], clip[0]], moved.device, moved.dtype)
     return torch.minimum(moved.clamp(min=0), limits)
 
 

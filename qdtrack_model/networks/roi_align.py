@@ -15,6 +15,8 @@ import math
 import torch
 from torch import Tensor
 
+from qdtrack_model.networks.constants import constant
+
 BINS = 7
 FINEST = 56  # boxes of this size (square root of the area) and up to twice as much are read from the finest level
 LEVEL_SIDE = 28  # the longest side, in cells of its level, of a square box below the coarsest level
@@ -62,9 +64,10 @@ def roi_align(pyramid: list[Tensor], boxes: Tensor, sampling: int = 0) -> Tensor
     # Coordinates in half precision are off by whole cells: they stay in float32.
     boxes = boxes.float()
     level = choose_level(boxes, len(pyramid))
-    sizes = torch.tensor(shapes, device=boxes.device)
+    sizes = constant([side for shape in shapes for side in shape], boxes.device, torch.int64).reshape(-1, 2)
     areas = [h * w for h, w in shapes]
-    first_cell = first_cell + torch.tensor([sum(areas[:i]) for i in range(len(areas))], device=boxes.device)[level]
+    begins = constant([sum(areas[:i]) for i in range(len(areas))], boxes.device, torch.int64)
+    first_cell = first_cell + begins[level]
     scaled = boxes * (0.25 * 0.5 ** level.float())[..., None] - 0.5
 
     first_cell, extent, regions = first_cell.reshape(-1), sizes[level].reshape(-1, 2), scaled.reshape(-1, 4)

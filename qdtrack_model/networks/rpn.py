@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qdtrack_model.networks.box_coding import decode_deltas, suppress, take
+from qdtrack_model.networks.constants import constant
 from qdtrack_model.networks.fpn import STRIDES
 
 SCALE = 8  # anchor size in strides
@@ -21,7 +22,7 @@ def level_anchors(height: int, width: int, stride: int, device: torch.device | N
 
     They are centred on the cells' top-left corners, not on the cells.
     """
-    roots = torch.tensor(RATIOS, device=device).sqrt()
+    roots = constant(RATIOS, device).sqrt()
     half = torch.stack([1 / roots, roots], dim=1) * (stride * SCALE / 2)  # (3, 2) half width, half height
     shape = torch.cat([-half, half], dim=1)
     y, x = torch.meshgrid(

@@ -45,17 +45,28 @@ def name_of(target: Any) -> str:
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
-def lowered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> torch.export.ExportedProgram:
-    """The exported program, decomposed as ``torch_tensorrt.dynamo.compile`` does."""
+def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> torch.export.ExportedProgram:
+    """The exported program of a network in half precision."""
     config: ModelConfig = NETWORKS[request.param]
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     checkpoints.save(path, build(config), config, QuasiDenseConfig(), {})
     images = torch.zeros((1, *config.input_size, 3), dtype=torch.uint8)
-    program = torch.export.export(deployed(checkpoints.load(path), "fp16"), (images,))
+    return torch.export.export(deployed(checkpoints.load(path), "fp16"), (images,))
+
+
+@pytest.fixture(scope="module")
+def lowered(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    """The same, decomposed as ``torch_tensorrt.dynamo.compile`` does."""
     kept = {operation(name) for name in LIST["kept"]}
     composed = (op for op in _collect_all_valid_cia_ops_for_aten_namespace() if op not in kept)
     table = get_decompositions([operation(name) for name in LIST["decomposed"]])
     return program.run_decompositions({**table, **{op: _get_decomp_for_cia(op) for op in composed}})
+
+
+def test_nothing_waits_in_host_memory(program: torch.export.ExportedProgram) -> None:
+    # Constants that torch.tensor makes would be copied to the GPU in every frame, which no CUDA graph can record.
+    assert {name for name in program.constants if "lifted_tensor" in name} == set()
+    assert not [node for node in program.graph.nodes if "lift_fresh" in name_of(node.target)]
 
 
 def test_every_operation_is_converted(lowered: torch.export.ExportedProgram) -> None:
