@@ -42,11 +42,19 @@ def seeded(name: str, folder: Path, **changes: Any) -> Checkpoint:
 
 
 def open_model(name: str, folder: Path, size: tuple[int, int] | None, sampling: int | None = None) -> Checkpoint:
-    """Shipped weights by name, a file, or a preset by name, for images of ``size``; ``sampling`` is for presets."""
+    """Shipped weights by name, a file, or a preset by name.
+
+    Args:
+        name: of weights or of a preset, or path of weights or of an exported graph.
+        folder: where weights of a preset are written.
+        size: (height, width) of the images, except for a graph, which has its own.
+        sampling: of a preset's RoIAlign.
+    """
     if name not in checkpoints.SHIPPED and not Path(name).is_file():
         changes = {"input_size": size, "sampling": sampling}
         return seeded(name, folder, **{key: value for key, value in changes.items() if value is not None})
-    return resized(checkpoints.load(name), size)
+    checkpoint = checkpoints.load(name)
+    return resized(checkpoint, size if checkpoint.graph is None else None)
 
 
 def resized(checkpoint: Checkpoint, size: tuple[int, int] | None) -> Checkpoint:

@@ -4,9 +4,9 @@
                                   [--threads 2] [--rounds 20] [--batch 1] [--size 480x800] [--sampling 2]
                                   [--numerics] [--profile] [--markdown FILE] [--json FILE]
 
-A model is the name of shipped weights, a file, or a preset, whose weights are seeded then: speed does not depend on
-what a network has learned. Every runtime works in a process of its own, and they take turns, so that a change in the
-machine's speed meets all alike. The same command measures a GPU.
+A model is the name of shipped weights, a file of weights, an exported graph, or a preset, whose weights are seeded
+then: speed does not depend on what a network has learned. Every runtime works in a process of its own, and they take
+turns, so that a change in the machine's speed meets all alike. The same command measures a GPU.
 """
 
 from __future__ import annotations
@@ -156,12 +156,16 @@ def started(job: dict[str, Any], checkpoint: Checkpoint) -> Worker | None:
     return None
 
 
-def wanted(names: Sequence[str] | None) -> list[tuple[str, str]]:
-    """Runtimes and precisions: those named, as NAME or NAME:PRECISION, or all that can run here."""
+def wanted(names: Sequence[str] | None, checkpoint: Checkpoint) -> list[tuple[str, str]]:
+    """Runtimes and precisions: those named, as NAME or NAME:PRECISION, or all that can run here.
+
+    The precision is by default that of the file where it is a graph, otherwise the runtime's own choice.
+    """
     if names is None:
         names = [name for name in runtimes.RUNTIMES if runtimes.module_of(name).missing() is None]
-    pairs = [(name, precision or "auto") for name, _, precision in (text.partition(":") for text in names)]
-    return [(n, runtimes.module_of(n).PRECISIONS[0] if p == "auto" else p) for n, p in pairs]
+    pairs = [(name, precision) for name, _, precision in (text.partition(":") for text in names)]
+    own = checkpoint.graph.precision if checkpoint.graph else None
+    return [(name, precision or own or runtimes.module_of(name).PRECISIONS[0]) for name, precision in pairs]
 
 
 def row_of(
@@ -207,18 +211,19 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     torch.set_num_threads(args.threads)
     lacks = torchvision_lacks()
     notes = [f"torchvision's Faster R-CNN takes no part: {lacks}"] if lacks else []
-    pairs = wanted(args.runtimes)
     workers: list[Worker] = []
     work: dict[str, tuple[int, int]] = {}
     references: dict[str, list[Detections]] = {}
     for model in args.models:
         checkpoint = open_model(model, folder, args.size, args.sampling)
         images = street_images(checkpoint, args.batch)
-        work[model] = work_of(checkpoint, images)
-        if args.numerics:
+        if checkpoint.graph is None:
+            work[model] = work_of(checkpoint, images)
+        if checkpoint.graph is None and args.numerics:
             references[model] = exact(checkpoint, images)
         job = {"path": str(checkpoint.path), "size": list(checkpoint.config.input_size)}
         job |= {"batch": args.batch, "threads": args.threads}
+        pairs = wanted(args.runtimes, checkpoint)
         jobs = [{**job, "model": model, "runtime": runtime, "precision": precision} for runtime, precision in pairs]
         known = any((w.job["runtime"], w.job["size"]) == ("torchvision", job["size"]) for w in workers)
         if isinstance(checkpoint.config, QDTrackConfig) and not lacks and not known:
