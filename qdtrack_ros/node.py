@@ -126,7 +126,7 @@ class TrackerNode(LifecycleNode):
         """Load the weights, warm the network up and create the publishers."""
         try:
             weights = parameters.value(self, "weights")
-            weights = default_weights() if weights == "auto" else weights
+            weights = default_weights(parameters.value(self, "runtime")) if weights == "auto" else weights
             self._pipeline = pipeline = self._load_pipeline(weights)
             architecture = architecture_of(pipeline.runtime.config)
             self._source = self._source.followed_by(pipeline.classes, architecture, weights)

@@ -106,7 +106,7 @@ _GENERAL = (
     Specification(
         "weights", str, "auto",
         "What to load: weights shipped with qdtrack by name, or the path of weights or of an exported graph; auto is"
-        " street_qdtrack where there is an NVIDIA GPU, street elsewhere.",
+        " street_qdtrack where the network runs on a GPU, street elsewhere.",
         "unconfigured",
     ),
     Specification(

@@ -16,8 +16,9 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 from qdtrack_model import checkpoints
-from qdtrack_model.config import TRACKERS, ConfigError, OneShotConfig, TaoConfig
+from qdtrack_model.config import TRACKERS, ConfigError, OneShotConfig, QuasiDenseConfig, TaoConfig
 from qdtrack_model.networks import build
+from qdtrack_model.runtimes import gpu
 from qdtrack_ros import parameters
 from qdtrack_ros.node import TrackerNode
 
@@ -107,6 +108,24 @@ def test_the_tao_tracker_comes_with_its_weights_and_refuses_what_it_does_not_kno
         assert made.trigger_configure() == done
         made.close()
         made.destroy_node()
+
+
+@pytest.mark.parametrize(("fallback", "done"), [(False, ERROR), (True, SUCCESS)])
+def test_another_runtime_is_taken_only_when_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fallback: bool, done: TransitionCallbackReturn
+) -> None:
+    monkeypatch.setattr(gpu, "find", lambda: None)
+    monkeypatch.setenv("QDTRACK_CACHE", str(tmp_path))
+    config = OneShotConfig(input_size=(64, 96), width=0.125, head_width=16, embedding_size=8)
+    checkpoints.save(tmp_path / "small.safetensors", build(config), config, QuasiDenseConfig(), {})
+    given = {"weights": str(tmp_path / "small.safetensors"), "runtime": "tensorrt", "autostart": False}
+    overrides = [Parameter(name, value=value) for name, value in (given | {"fallback": fallback}).items()]
+    made = TrackerNode(parameter_overrides=overrides)
+    assert made.trigger_configure() == done
+    if fallback:
+        assert made._pipeline is not None and made._pipeline.runtime.name == "onnxruntime"
+    made.close()
+    made.destroy_node()
 
 
 def test_settings_read_at_configure_are_refused_afterwards(node: TrackerNode) -> None:
