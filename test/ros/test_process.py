@@ -108,12 +108,13 @@ def shared_memory(process: int) -> set[Path]:
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_autostart_and_a_clean_end(tmp_path: Path, ending: signal.Signals) -> None:
     log = tmp_path / "log"
+    others = shared_memory(os.getpid())  # which the node reads, too
     with log.open("wb") as output:
         process = subprocess.Popen([sys.executable, *BLOBS], stdout=output, stderr=subprocess.STDOUT)
         try:
             wait_until(lambda: "active: waiting for images on /image or /image/compressed" in log.read_text(), "start")
             time.sleep(0.2)
-            shared = shared_memory(process.pid) - shared_memory(os.getpid())  # it reads those of others, too
+            shared = shared_memory(process.pid) - others
             assert shared or "fastrtps" not in get_rmw_implementation_identifier()
             # Again and again: launch may pass Ctrl-C on to processes that have it from the terminal already.
             wait_until(lambda: process.poll() is not None or process.send_signal(ending), "the end")
@@ -148,9 +149,13 @@ def test_a_fault_in_a_callback_is_told_and_the_node_goes_on(tmp_path: Path) -> N
         try:
             wait_until(lambda: "a callback failed: ZeroDivisionError: division by zero" in log.read_text(), "the fault")
             wait_until(lambda: player.connected and recorder.connected, "the node")
-            for _ in player.play(records(10)):
-                pass
-            wait_until(lambda: recorder.received != {}, "tracks")
+
+            def tracked() -> bool:  # not at once: the two ends of a connection find each other one after the other
+                for _ in player.play(records(10)):
+                    pass
+                return recorder.received != {}
+
+            wait_until(tracked, "tracks")
             process.send_signal(signal.SIGINT)
             assert process.wait(10) == 0
         finally:
