@@ -24,7 +24,8 @@ def describe_silence(node: Node, camera: Camera) -> str:
             kinds = sorted({p.qos_profile.reliability.name.lower() for p in publishers})
             findings.append(f"{topic} has {len(publishers)} publisher(s), {' and '.join(kinds)}, and nothing came")
     findings += [f"incompatible QoS, {text}" for text in camera.incompatible()]
-    others = _image_topics(node) - {*camera.topics.values(), camera.depth.topic if camera.depth is not None else ""}
+    own = {*camera.topics.values(), camera.depth.topic if camera.depth is not None else ""}
+    others = _image_topics(node) - own - {subscription.topic_name for subscription in node.subscriptions}
     if others:
         findings.append(f"image topics seen: {', '.join(sorted(others))} (remap with -r {camera.prefix}image:=TOPIC)")
     return "; ".join(findings)
@@ -38,5 +39,7 @@ def _image_topics(node: Node) -> set[str]:
     wanted = {_type_name(kind) for kind in IMAGE_TOPICS.values()}
     own = f"{node.get_fully_qualified_name()}/"
     return {
-        topic for topic, types in node.get_topic_names_and_types() if wanted & set(types) and not topic.startswith(own)
+        topic
+        for topic, types in node.get_topic_names_and_types()
+        if wanted & set(types) and not topic.startswith(own) and node.count_publishers(topic) > 0
     }

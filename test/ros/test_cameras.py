@@ -103,6 +103,23 @@ def test_one_camera_s_jump_back_and_silence_leave_the_others_alone(bench: Bench)
     assert bench.send("front", walk(4), header("front", 54 + 5)).tracks[0].age == pytest.approx(9 * 0.04)
 
 
+@pytest.mark.parametrize("bench", [{"silence_warning": 2.0}], indirect=True)
+def test_a_silent_camera_is_not_advised_to_take_the_topic_of_another(
+    bench: Bench, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bench.other.create_publisher(Image, "rear_camera/image_raw", 1)
+    bench.start()
+    said = ""
+
+    def explained() -> bool:
+        nonlocal said
+        said += capfd.readouterr().err
+        return "left: no image for" in said
+
+    wait_until(explained, "the warning")
+    assert "image topics seen: /rear_camera/image_raw (remap with -r left/image:=TOPIC)" in said
+
+
 @pytest.mark.parametrize("bench", [{"batch": 3}], indirect=True)
 def test_a_broken_image_spoils_nothing_of_its_batch(bench: Bench) -> None:
     bench.start()
