@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+import pytest
 from rclpy.executors import ExternalShutdownException, ShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
@@ -39,3 +40,16 @@ def wait_until(condition: Callable[[], bool], what: str, timeout: float = 15.0) 
     while not condition():
         assert time.monotonic() < end, f"waited {timeout} s in vain for {what}"
         time.sleep(0.01)
+
+
+def wait_for_words(capfd: pytest.CaptureFixture[str], words: str) -> str:
+    """What a node of this process has logged, once ``words`` are in it."""
+    said = ""
+
+    def heard() -> bool:
+        nonlocal said
+        said += capfd.readouterr().err
+        return words in said
+
+    wait_until(heard, words)
+    return said

@@ -11,7 +11,7 @@ pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces 
 
 from blobs import blob_pipeline, picture
 from builtin_interfaces.msg import Time
-from graph import spinning, wait_until
+from graph import spinning, wait_for_words, wait_until
 from qdtrack.msg import TrackedDetectionArray
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
@@ -109,14 +109,7 @@ def test_a_silent_camera_is_not_advised_to_take_the_topic_of_another(
 ) -> None:
     bench.other.create_publisher(Image, "rear_camera/image_raw", 1)
     bench.start()
-    said = ""
-
-    def explained() -> bool:
-        nonlocal said
-        said += capfd.readouterr().err
-        return "left: no image for" in said
-
-    wait_until(explained, "the warning")
+    said = wait_for_words(capfd, "left: no image for")
     assert "image topics seen: /rear_camera/image_raw (remap with -r left/image:=TOPIC)" in said
 
 

@@ -15,7 +15,7 @@ pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces 
 
 from blobs import blob_pipeline, picture
 from builtin_interfaces.msg import Time
-from graph import spinning, wait_until
+from graph import spinning, wait_for_words, wait_until
 from qdtrack.msg import TrackedDetectionArray
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
@@ -180,14 +180,7 @@ RELIABLE = {"qos_overrides./image.subscription.reliability": "reliable", "silenc
 @pytest.mark.parametrize("bench", [RELIABLE], indirect=True)
 def test_a_publisher_that_cannot_be_connected_to_is_explained(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
     bench.node.start()
-    said = ""
-
-    def explained() -> bool:
-        nonlocal said
-        said += capfd.readouterr().err
-        return "no image for" in said
-
-    wait_until(explained, "the warning")
+    said = wait_for_words(capfd, "no image for")
     assert "incompatible QoS, /image: Best effort publisher and reliable subscription" in said
 
 
