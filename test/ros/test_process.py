@@ -168,8 +168,8 @@ def test_silence_is_explained_once(tmp_path: Path) -> None:
     other = Node("driver")
     other.create_publisher(CompressedImage, "/front/image_color/compressed", 1)
     other.create_publisher(CompressedImage, "/image", 1)  # the wrong type
-    # Three seconds: the node must have discovered the publishers before it says what it sees.
-    command = [sys.executable, *BLOBS, "--ros-args", "-p", "silence_warning:=3.0"]
+    # Long enough to have discovered the publishers: participants that missed each other try again every three seconds.
+    command = [sys.executable, *BLOBS, "--ros-args", "-p", "silence_warning:=7.0"]
     with spinning(other), log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         try:
