@@ -14,8 +14,9 @@ def tune_process() -> None:
     """Keep the memory that images leave behind, and OpenCV to the thread that calls it.
 
     By default glibc gives every image's memory back to the system, which then clears 6 MB for the next: with page
-    faults that is as much work as decoding a JPEG (`benchmarks/node.py` shows it). What is kept is bounded. OpenCV's
-    own threads gain nothing on what is asked of them here, and would wait actively on cores that the network uses.
+    faults that is as much work as decoding a JPEG (`benchmarks/node.py` without this call). What is kept is bounded.
+    OpenCV's own threads gain nothing on what is asked of them here, and would wait actively on cores that the network
+    uses.
     """
     cv2.setNumThreads(1)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

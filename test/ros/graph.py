@@ -6,10 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Protocol, TypeVar
 
 import pytest
 from rclpy.executors import ExternalShutdownException, ShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+
+from qdtrack_ros.node import TrackerNode
 
 
 @contextmanager
@@ -32,6 +35,24 @@ def spinning(*nodes: Node) -> Iterator[None]:
         thread.join(2.0)
         for node in nodes:
             node.destroy_node()
+
+
+class Bench(Protocol):
+    """A node under test, and the one that stands for all around it."""
+
+    node: TrackerNode
+    other: Node
+
+
+B = TypeVar("B", bound=Bench)
+
+
+@contextmanager
+def running(bench: B) -> Iterator[B]:
+    """A bench with both nodes spun; the one under test gives everything back at the end."""
+    with spinning(bench.node, bench.other):
+        yield bench
+        bench.node.close()
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout: float = 15.0) -> None:

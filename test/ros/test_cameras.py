@@ -11,7 +11,7 @@ pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces 
 
 from blobs import blob_pipeline, picture
 from builtin_interfaces.msg import Time
-from graph import spinning, wait_for_words, wait_until
+from graph import running, wait_for_words, wait_until
 from qdtrack.msg import TrackedDetectionArray
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
@@ -77,10 +77,8 @@ class Bench:
 
 @pytest.fixture
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    made = Bench(**getattr(request, "param", {}))
-    with spinning(made.node, made.other):
+    with running(Bench(**getattr(request, "param", {}))) as made:
         yield made
-        made.node.close()
 
 
 def test_every_camera_has_topics_headers_and_ids_of_its_own(bench: Bench) -> None:

@@ -15,7 +15,7 @@ pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces 
 
 from blobs import blob_pipeline, picture
 from builtin_interfaces.msg import Time
-from graph import spinning, wait_for_words, wait_until
+from graph import running, wait_for_words, wait_until
 from qdtrack.msg import TrackedDetectionArray
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
@@ -79,10 +79,8 @@ class Bench:
 
 @pytest.fixture
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    made = Bench(**getattr(request, "param", {}))
-    with spinning(made.node, made.other):
+    with running(Bench(**getattr(request, "param", {}))) as made:
         yield made
-        made.node.close()
 
 
 def workers() -> list[str]:
@@ -172,6 +170,7 @@ def test_reliability_follows_the_publishers(bench: Bench) -> None:
         return bench.tracks != []
 
     wait_until(tracked, "tracks")
+    assert bench.tracks[0].header in [header(number) for number in range(next(sent))]
 
 
 RELIABLE = {"qos_overrides./image.subscription.reliability": "reliable", "silence_warning": 2.0}

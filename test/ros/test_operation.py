@@ -17,7 +17,7 @@ pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces 
 from blobs import blob_pipeline, picture
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from graph import spinning, wait_until
+from graph import running, spinning, wait_until
 from qdtrack.msg import TrackedDetectionArray
 from qdtrack.srv import Reset, SaveSnapshot
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -110,10 +110,8 @@ class Bench:
 
 @pytest.fixture
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    made = Bench(**getattr(request, "param", {}))
-    with spinning(made.node, made.other):
+    with running(Bench(**getattr(request, "param", {}))) as made:
         yield made
-        made.node.close()
 
 
 def values(status: DiagnosticStatus) -> dict[str, str]:
