@@ -7,8 +7,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from qdtrack_model.losses.contrastive import check_pairs
+from qdtrack_model.losses.precision import in_float32
 
 
+@in_float32
 def auxiliary_cosine(
     key: Tensor, ref: Tensor, target: Tensor, negative_margin: float = 0.1, negatives_per_positive: int = 3
 ) -> Tensor:

@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from qdtrack_model.losses.precision import in_float32
 
+
+@in_float32
 def multi_positive_contrastive(key: Tensor, ref: Tensor, target: Tensor) -> Tensor:
     r"""Pull every key region towards all regions of its identity, away from all others.
 
@@ -35,7 +38,7 @@ def multi_positive_contrastive(key: Tensor, ref: Tensor, target: Tensor) -> Tens
         0.3133
     """
     check_pairs(key, ref, target)
-    scores = _at_least_float32(key) @ _at_least_float32(ref).T  # (K, R)
+    scores = key @ ref.T  # (K, R)
     if scores.numel() == 0:
         return key.sum() * 0 + ref.sum() * 0
     positive = target.to(torch.bool)
@@ -53,8 +56,3 @@ def check_pairs(key: Tensor, ref: Tensor, target: Tensor) -> None:
         raise ValueError(f"key, ref: expected shapes (K, D) and (R, D), got {tuple(key.shape)} and {tuple(ref.shape)}")
     if target.shape != (len(key), len(ref)):
         raise ValueError(f"target: expected shape {(len(key), len(ref))}, got {tuple(target.shape)}")
-
-
-def _at_least_float32(embeddings: Tensor) -> Tensor:
-    """Half precision overflows in a sum of exponentials of unbounded dot products."""
-    return embeddings.float() if embeddings.dtype in (torch.float16, torch.bfloat16) else embeddings

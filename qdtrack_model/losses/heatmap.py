@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from qdtrack_model.losses.precision import in_float32
 
+
+@in_float32
 def focal_heatmap(logits: Tensor, target: Tensor, alpha: float = 2.0, beta: float = 4.0) -> Tensor:
     r"""Teach a heatmap to peak at object centres, gently near them.
 
@@ -33,8 +36,6 @@ def focal_heatmap(logits: Tensor, target: Tensor, alpha: float = 2.0, beta: floa
     """
     if logits.shape != target.shape:
         raise ValueError(f"logits, target: expected one shape, got {tuple(logits.shape)} and {tuple(target.shape)}")
-    if logits.dtype in (torch.float16, torch.bfloat16):
-        logits = logits.float()  # the sum over all cells exceeds half precision
     centre = target == 1
     probability = logits.sigmoid()
     at_centre = (1 - probability).pow(alpha) * logsigmoid(logits)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from qdtrack_model.losses.precision import in_float32
 
+
+@in_float32
 def generalised_iou(prediction: Tensor, target: Tensor) -> Tensor:
     r"""Push boxes onto their targets, also where they do not overlap yet.
 
