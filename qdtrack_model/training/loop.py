@@ -21,6 +21,7 @@ from qdtrack_model.training.config import TrainConfig
 from qdtrack_model.training.steps import step_for
 
 SAVE_EVERY = 60.0  # seconds of work an interruption may cost
+SHOW_EVERY = 1.0  # seconds between two looks at the terms of the loss: a look waits for all the work of the GPU
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -134,8 +135,8 @@ def train(
         state = {"network": network.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
         _save_state(state_path, state | {"step": step, "config": to_mapping(config), "data": data})
 
-    step, saved = first, time.monotonic()
-    shown: dict[str, float] = {}
+    step, saved, shown = first, time.monotonic(), -math.inf
+    means: Tensor | None = None  # of the terms of the loss, over about 20 steps
     progress = tqdm(loader, initial=first, total=config.steps, desc="training", unit="step")
     try:
         for batch in progress:
@@ -150,9 +151,12 @@ def train(
             optimizer.step()
             update_average(average, network, config.average, step)
             step += 1
-            for name, term in terms.items():
-                shown[name] = 0.95 * shown.get(name, term.item()) + 0.05 * term.item()
-            progress.set_postfix({name: f"{value:.3f}" for name, value in shown.items()}, refresh=False)
+            latest = torch.stack([term.detach() for term in terms.values()])
+            means = latest if means is None else means.lerp(latest, 0.05)
+            if time.monotonic() - shown > SHOW_EVERY or step == config.steps:
+                values = zip(terms, means.tolist(), strict=True)
+                progress.set_postfix({name: f"{value:.3f}" for name, value in values}, refresh=False)
+                shown = time.monotonic()
             if time.monotonic() - saved > SAVE_EVERY:
                 save(step)
                 saved = time.monotonic()

@@ -12,7 +12,7 @@ from qdtrack_model.cli import main
 from qdtrack_model.config import ConfigError, OneShotConfig
 from qdtrack_model.data.pairs import PairConfig
 from qdtrack_model.networks import OneShotNetwork
-from qdtrack_model.training import one_shot
+from qdtrack_model.training import loop, one_shot
 from qdtrack_model.training.config import OneShotTraining, read_recipe
 from qdtrack_model.training.loop import ResumeError, learning_rate, train
 
@@ -56,6 +56,34 @@ def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path, monkeypa
     fewer, network = [moving_blocks()[1:]], OneShotNetwork(CONFIG.model)
     with pytest.raises(ResumeError, match="other data"):
         train(CONFIG, fewer, network, tmp_path / "half.pt", torch.device("cpu"), resume=True)
+
+
+def test_terms_of_the_loss_are_read_where_they_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To read a number of the GPU waits for all its work; here reads are counted."""
+    real, terms, reads = one_shot.losses, [], []
+
+    def remembered(*args):  # type: ignore[no-untyped-def]
+        terms.append(real(*args))
+        return terms[-1]
+
+    def item(tensor: torch.Tensor) -> float:
+        assert not any(tensor is term for step in terms for term in step.values()), "a term is read at every step"
+        return tensor.tolist()
+
+    def set_postfix(bar: object, values: dict[str, str], refresh: bool) -> None:
+        reads.append(values)
+
+    monkeypatch.setattr(one_shot, "losses", remembered)
+    monkeypatch.setattr(torch.Tensor, "item", item)
+    monkeypatch.setattr(loop, "SHOW_EVERY", 1e9)
+    monkeypatch.setattr(loop.tqdm, "set_postfix", set_postfix)
+    run(CONFIG, tmp_path / "state.pt")
+    expected = torch.zeros(4)
+    for step in terms:
+        latest = torch.stack(list(step.values())).detach()
+        expected = latest if step is terms[0] else 0.95 * expected + 0.05 * latest
+    assert reads[-1] == {name: f"{value:.3f}" for name, value in zip(terms[0], expected.tolist(), strict=True)}
+    assert len(reads) == 2, "the first line and the last"
 
 
 @pytest.mark.slow
