@@ -11,10 +11,17 @@ from qdtrack_model.data.mot import MotBoxes, from_tracks, join, read_mot
 from qdtrack_model.data.sources import open_source
 from qdtrack_model.data.synthetic import Scene, SceneConfig
 from qdtrack_model.data.synthetic.writer import mot_rows
-from qdtrack_model.evaluation import Scores, evaluate
+from qdtrack_model.evaluation import evaluate
 from qdtrack_model.pipeline import Pipeline
 
 CLIPS = Path(__file__).parents[3] / "shared" / "data"
+# Least MOTA and IDF1. Below what was read, by what another version of a library may move: two points of MOTA; five of
+# IDF1, where a single switch in the middle of a long track costs as much.
+LEAST = {
+    "street": (0.88, 0.90),  # read: .901, .948
+    "street_qdtrack": (0.87, 0.90),  # read: .894, .944
+    "plaza": (0.92, 0.92),  # read: .944, .973
+}
 
 
 def test_they_are_shipped_small_and_with_a_card() -> None:
@@ -26,11 +33,14 @@ def test_they_are_shipped_small_and_with_a_card() -> None:
         assert all(word in card for word in ("MOTA", "IDF1", "HOTA", "seed"))
 
 
-def track(weights: str, images: Iterable[tuple[int, float, np.ndarray]], truth: MotBoxes) -> Scores:
-    """Scores of (frame, seconds, image) tracked by shipped weights."""
+def check(weights: str, images: Iterable[tuple[int, float, np.ndarray]], truth: MotBoxes) -> None:
+    """Track (frame, seconds, image) with shipped weights; the scores must not fall below LEAST."""
     pipeline = Pipeline.load(weights)
     parts = [from_tracks(pipeline.process(image, time), frame, pipeline.classes) for frame, time, image in images]
-    return evaluate(truth, join(parts))
+    scores = evaluate(truth, join(parts))
+    mota, idf1 = LEAST[weights]
+    assert scores.mota > mota
+    assert scores.idf1 > idf1
 
 
 @pytest.mark.slow
@@ -39,9 +49,7 @@ def test_a_street_they_never_saw(weights: str, frames: int) -> None:
     config = SceneConfig(seed=40, frames=frames)
     scene = [(frame, *rendered) for frame, rendered in enumerate(((f.image, f.truth) for f in Scene(config)), start=1)]
     truth = join([mot_rows(config, seen, frame) for frame, _, seen in scene])
-    scores = track(weights, ((frame, frame / config.frame_rate, image) for frame, image, _ in scene), truth)
-    assert scores.mota > 0.80
-    assert scores.idf1 > 0.80
+    check(weights, ((frame, frame / config.frame_rate, image) for frame, image, _ in scene), truth)
 
 
 @pytest.mark.slow
@@ -49,6 +57,4 @@ def test_a_street_they_never_saw(weights: str, frames: int) -> None:
 def test_plaza_on_its_clip() -> None:
     with open_source(CLIPS / "plaza") as source:
         images = [(f.index, f.time, f.image) for f in source if 129 <= f.index <= 171]
-    scores = track("plaza", images, read_mot(CLIPS / "plaza" / "gt" / "gt.txt").between(129, 171))
-    assert scores.mota > 0.90
-    assert scores.idf1 > 0.90
+    check("plaza", images, read_mot(CLIPS / "plaza" / "gt" / "gt.txt").between(129, 171))

@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from qdtrack_model import checkpoints, runtimes
-from qdtrack_model.config import ConfigError, QDTrackConfig, QuasiDenseConfig
-from qdtrack_model.networks import QDTrack, build
+from qdtrack_model.config import ConfigError, OneShotConfig, QDTrackConfig, QuasiDenseConfig
+from qdtrack_model.networks import OneShotNetwork, QDTrack, build
 from qdtrack_model.networks.fpn import FeaturePyramid
 from qdtrack_model.networks.resnet import ResNet
 from qdtrack_model.networks.roi_heads import RoiHead
@@ -185,7 +185,8 @@ def test_the_exported_graph_gives_the_same(tmp_path: Path, sampling: int, monkey
 
 
 def test_build_takes_both_architectures() -> None:
-    assert isinstance(build(TINY), QDTrack)
+    one_shot = OneShotConfig(input_size=(64, 96), width=0.125, head_width=16, embedding_size=8)
+    assert (type(build(TINY)), type(build(one_shot))) == (QDTrack, OneShotNetwork)
 
 
 @pytest.mark.parametrize(
