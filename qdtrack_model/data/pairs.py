@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -22,7 +22,10 @@ IGNORED = -1  # label of an object that is neither learned nor held against the 
 
 @dataclass(frozen=True, eq=False)
 class LabelledImage:
-    """A uint8 BGR image and what is in it: boxes (N, 4) in its pixels, ids (N,), labels (N,) or IGNORED."""
+    """A uint8 BGR image and what is in it: boxes (N, 4) in its pixels, ids (N,), labels (N,) or IGNORED.
+
+    An id below 0 says that an object's identity is unknown: it may be that of any object in another image.
+    """
 
     image: Array
     boxes: Array
@@ -95,6 +98,12 @@ class PairConfig:
         require(0 <= self.grey_probability <= 1, "grey_probability", self.grey_probability, "a number in [0, 1]")
 
 
+def with_local_ids(frame: LabelledImage) -> LabelledImage:
+    """The frame with new ids for the objects of unknown identity: within one image all objects are different."""
+    new = frame.ids.max(initial=-1) + 1 + np.arange(len(frame.ids))
+    return replace(frame, ids=np.where(frame.ids < 0, new, frame.ids))
+
+
 class FramePairs:
     """Endless pairs, but countable: pair i of a seed is always the same, so training can resume anywhere.
 
@@ -121,10 +130,13 @@ class FramePairs:
         sequence, key = self._places[random.integers(len(self._places))]
         frames = self._sequences[sequence]
         reference = self._reference(key, len(frames), random)
-        warps = self._warps(frames[key], random)
+        key_frame, reference_frame = frames[key], frames[reference]
+        if reference == key:
+            key_frame = reference_frame = with_local_ids(key_frame)
+        warps = self._warps(key_frame, random)
         gains = self._gains(random)
-        key_view = self._view(frames[key], warps[0], gains, random)
-        return key_view, self._view(frames[reference], warps[1], gains, random)
+        key_view = self._view(key_frame, warps[0], gains, random)
+        return key_view, self._view(reference_frame, warps[1], gains, random)
 
     def _reference(self, key: int, count: int, random: np.random.Generator) -> int:
         """Another frame in range of frame ``key`` of ``count``, all equally likely; ``key`` where there is none."""

@@ -24,7 +24,9 @@ SMOOTH = 1 / 9  # of the anchors' box loss: where the parabola ends
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What is in one image: boxes (G, 4) in pixels, labels (G,), ids (G,); regions (I, 4) that count for nothing."""
+    """What is in one image: boxes (G, 4) in pixels, labels (G,), ids (G,), below 0 where the identity is unknown;
+    regions (I, 4) that count for nothing.
+    """
 
     boxes: Tensor
     labels: Tensor

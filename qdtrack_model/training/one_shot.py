@@ -14,7 +14,7 @@ from qdtrack_model.data.pairs import FramePairs
 from qdtrack_model.losses import auxiliary_cosine, focal_heatmap, generalised_iou, multi_positive_contrastive
 from qdtrack_model.networks.one_shot import OneShotNetwork, decode_boxes
 from qdtrack_model.training.config import OneShotTraining
-from qdtrack_model.training.targets import centre_targets
+from qdtrack_model.training.targets import BACKGROUND, UNKNOWN, centre_targets
 
 NEVER = -30.0  # a logit that the heatmap loss neither punishes nor rewards
 
@@ -60,11 +60,12 @@ def collate(items: Sequence[list[tuple[np.ndarray, ...]]]) -> PairBatch:
 
 
 def losses(network: OneShotNetwork, batch: PairBatch) -> dict[str, Tensor]:
-    """The unweighted terms: heat, box, contrastive, auxiliary."""
+    """The unweighted terms: heat, box, contrastive, auxiliary; objects of unknown identity are left out of the last two."""
     features = network.features(batch.images)
     logits = network.heatmap(features).float()
     offset, sides, embeddings = (t.float() for t in network.describe(features, batch.index))
-    objects = batch.identity >= 0  # (2 B, K)
+    known = batch.identity >= 0  # (2 B, K)
+    objects = known | (batch.identity == UNKNOWN)
     boxes = decode_boxes(batch.index, offset, sides, features.shape[3])
     terms = {
         "heat": focal_heatmap(logits.masked_fill(batch.ignored[:, None], NEVER), batch.heat),
@@ -72,7 +73,7 @@ def losses(network: OneShotNetwork, batch: PairBatch) -> dict[str, Tensor]:
     }
     contrastive, auxiliary = [], []
     for pair in range(len(batch.images) // 2):
-        key_rows, reference_rows = objects[2 * pair], batch.identity[2 * pair + 1] >= -1
+        key_rows, reference_rows = known[2 * pair], batch.identity[2 * pair + 1] >= BACKGROUND
         key, reference = embeddings[2 * pair][key_rows], embeddings[2 * pair + 1][reference_rows]
         same = batch.identity[2 * pair][key_rows][:, None] == batch.identity[2 * pair + 1][reference_rows][None, :]
         contrastive.append(multi_positive_contrastive(key, reference, same))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qdtrack_model.training.assignment import AssignmentRule, assign
+from qdtrack_model.training.assignment import NEITHER, AssignmentRule, assign
 from qdtrack_model.training.config import QDTrackTraining
 from qdtrack_model.training.detection import Truth
 from qdtrack_model.training.sampling import SamplingRule, sample
@@ -32,6 +32,7 @@ def choose_regions(candidates: Tensor, truth: Truth, config: QDTrackTraining, ge
 
     Quasi-dense: positives evenly from all objects, and at most three times as many negatives. Sparse: the boxes of
     the ground truth and nothing else, so that a region of the other frame is the one positive of at most one.
+    Regions of objects of unknown identity (an id below 0) are left out: nobody knows what else shows them.
 
     Args:
         candidates: (N, 4) boxes of the ground truth and proposals.
@@ -40,9 +41,12 @@ def choose_regions(candidates: Tensor, truth: Truth, config: QDTrackTraining, ge
         generator: of the CPU.
     """
     if config.matching == "sparse":
-        return Regions(truth.boxes, truth.ids, torch.ones_like(truth.ids, dtype=torch.bool))
+        known = truth.ids >= 0
+        return Regions(truth.boxes[known], truth.ids[known], known[known])
     rule = AssignmentRule(positive=0.7, negative=config.region_negative)
     assigned, best = assign(candidates, truth.boxes, truth.ignored, rule)
+    unknown = (truth.ids < 0).nonzero()[:, 0]
+    assigned = assigned.masked_fill(torch.isin(assigned, unknown), NEITHER)
     numbers = SamplingRule(
         config.region_samples,
         positive_fraction=0.5,

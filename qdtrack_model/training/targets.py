@@ -14,7 +14,8 @@ from qdtrack_model.data.pairs import IGNORED, LabelledImage
 from qdtrack_model.networks.one_shot import STRIDE
 from qdtrack_model.structures import Array
 
-BACKGROUND, UNUSED = -1, -2  # values of `CentreTargets.identity` that are no object
+# Values of `CentreTargets.identity` that are no id: no object, a row left over, an object of unknown identity.
+BACKGROUND, UNUSED, UNKNOWN = -1, -2, -3
 
 
 def gaussian_radius(height: float, width: float, overlap: float = 0.7) -> float:
@@ -51,7 +52,7 @@ class CentreTargets:
         ignored: (h, w) bool, cells that count for nothing.
         index: (K,) int64, flat cell indices of the places.
         boxes: (K, 4) float32, x1 y1 x2 y2 in cells, of the object that each place describes.
-        identity: (K,) int64, the object's id; BACKGROUND where there is none, UNUSED in rows left over.
+        identity: (K,) int64, the object's id, or UNKNOWN; BACKGROUND where there is none, UNUSED in rows left over.
     """
 
     heat: Array
@@ -89,7 +90,7 @@ def centre_targets(
         background[y1 : y2 + 1, x1 : x2 + 1] = False
         around = (centre + random.uniform(-0.18, 0.18, (per_object - 1, 2)) * sides).astype(int)
         points = np.concatenate([[[column, row]], np.clip(around, 0, (width - 1, height - 1))])
-        rows.append((np.unique(points[:, 1] * width + points[:, 0]), box, int(number)))
+        rows.append((np.unique(points[:, 1] * width + points[:, 0]), box, int(number) if number >= 0 else UNKNOWN))
     empty = np.flatnonzero(background)
     if len(empty):
         rows.append((random.choice(empty, places // 4), np.zeros(4), BACKGROUND))

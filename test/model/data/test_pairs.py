@@ -39,6 +39,21 @@ def test_the_same_frame_where_there_is_no_other(count: int, span: int) -> None:
     assert drawn([count], span, 200).keys() == {(k, k) for k in range(count)}
 
 
+@pytest.mark.parametrize(("count", "span", "local"), [(8, 0, True), (1, SPAN, True), (8, SPAN, False)])
+def test_unknown_identities_get_numbers_of_their_own_within_one_frame(count: int, span: int, local: bool) -> None:
+    boxes = np.array([[0.0, 0, 20, 20], [20, 0, 40, 20], [0, 30, 20, 60], [30, 30, 60, 60]])
+    frame = LabelledImage(frames(1)[0].image, boxes, np.array([-1, 4, -1, 0]), np.zeros(4, int))
+    config = PairConfig((64, 64), (1.0, 1.0), reference_range=span)
+    for key, reference in FramePairs([[frame] * count], config, seed=0, count=9):
+        for view in (key, reference):
+            assert len(view.ids) == 4
+            assert view.ids[[1, 3]].tolist() == [4, 0]
+            assert len(set(view.ids.tolist())) == (4 if local else 3)
+            assert (view.ids.min() >= 0) == local
+        np.testing.assert_array_equal(key.ids, reference.ids)
+    assert frame.ids.tolist() == [-1, 4, -1, 0], "the data stay as they are"
+
+
 def test_a_pair_of_a_seed_is_always_the_same() -> None:
     config = PairConfig((32, 32), reference_range=SPAN)
     first, again = (FramePairs([frames(6)], config, seed=5, count=9) for _ in range(2))

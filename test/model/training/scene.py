@@ -10,8 +10,8 @@ import numpy as np
 from qdtrack_model.data.pairs import LabelledImage
 
 
-def moving_blocks() -> list[LabelledImage]:
-    """Three textured blocks that cross a grey field."""
+def moving_blocks(ids: tuple[int, ...] = (0, 1, 2)) -> list[LabelledImage]:
+    """Three textured blocks that cross a grey field, and their ids."""
     random = np.random.default_rng(0)
     textures = random.integers(0, 255, (3, 24, 12, 3), dtype=np.uint8)
     frames = []
@@ -22,7 +22,7 @@ def moving_blocks() -> list[LabelledImage]:
             x, y = 5 + 28 * i + t, 10 + 5 * i
             image[y : y + 24, x : x + 12] = texture
             boxes.append([x, y, x + 12, y + 24])
-        frames.append(LabelledImage(image, np.array(boxes, float), np.arange(3), np.zeros(3, int)))
+        frames.append(LabelledImage(image, np.array(boxes, float), np.array(ids), np.zeros(3, int)))
     return frames
 
 

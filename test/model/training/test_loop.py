@@ -10,7 +10,7 @@ import torch
 from qdtrack_model import checkpoints
 from qdtrack_model.cli import main
 from qdtrack_model.config import ConfigError, OneShotConfig
-from qdtrack_model.data.pairs import PairConfig
+from qdtrack_model.data.pairs import FramePairs, PairConfig
 from qdtrack_model.networks import OneShotNetwork
 from qdtrack_model.training import loop, one_shot
 from qdtrack_model.training.config import OneShotTraining, read_recipe
@@ -56,6 +56,32 @@ def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path, monkeypa
     fewer, network = [moving_blocks()[1:]], OneShotNetwork(CONFIG.model)
     with pytest.raises(ResumeError, match="other data"):
         train(CONFIG, fewer, network, tmp_path / "half.pt", torch.device("cpu"), resume=True)
+
+
+def test_unknown_identities_teach_boxes_and_no_embeddings() -> None:
+    torch.manual_seed(0)
+    network = OneShotNetwork(MODEL).train()
+    pairs = FramePairs([moving_blocks(ids=(0, -1, 2))], PairConfig((64, 96), (1.0, 1.0), reference_range=2), 0, 4)
+    places = one_shot.CentrePairs(pairs, CONFIG)
+    batch = one_shot.collate([places[i] for i in range(4)])
+    learned: list[torch.Tensor] = []
+    real = network.describe
+
+    def watched(*args: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        learned[:] = real(*args)
+        return tuple(learned)
+
+    network.describe = watched  # type: ignore[method-assign]
+    terms = one_shot.losses(network, batch)
+    _, sides, embeddings = learned
+    (box,) = torch.autograd.grad(terms["box"], [sides], retain_graph=True)
+    (embedding,) = torch.autograd.grad(terms["contrastive"] + terms["auxiliary"], [embeddings])
+    objects = batch.boxes[..., 2] > 0
+    unknown = objects & (batch.identity < 0)
+    assert unknown.any()
+    assert (box[objects] != 0).any(dim=-1).all()
+    assert (embedding[objects & ~unknown] != 0).any(dim=-1).all()
+    assert not embedding[unknown].any()
 
 
 def test_terms_of_the_loss_are_read_where_they_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,6 +108,18 @@ def test_sparse_matching_knows_the_ground_truth_alone() -> None:
     assert torch.equal(same_identity(regions, regions), torch.eye(3, dtype=torch.bool))
 
 
+@pytest.mark.parametrize("matching", ["quasi_dense", "sparse"])
+def test_embeddings_learn_nothing_from_regions_of_unknown_identity(matching: str) -> None:
+    whole = truth(3)
+    goal = dataclasses.replace(whole, ids=torch.tensor([-1, 0, -1]))
+    near, far = jittered(whole.boxes, 30, 3), whole.boxes + torch.tensor([0.0, 60, 0, 60])
+    config = QDTrackTraining(matching=matching)  # type: ignore[arg-type]
+    regions = choose_regions(torch.cat([whole.boxes, near, far]), goal, config, generator())
+    assert regions.ids[regions.positive].unique().tolist() == [0]
+    assert (regions.boxes[regions.positive][:, 0] - whole.boxes[1, 0]).abs().max() <= 3
+    assert (regions.boxes[~regions.positive][:, 1] == 60).all(), "nor are they background"
+
+
 def test_pairs_with_other_numbers_of_objects_are_one_batch() -> None:
     frames = moving_blocks()[:1]
     empty = LabelledImage(frames[0].image, np.zeros((0, 4)), np.zeros(0, int), np.zeros(0, int))
@@ -143,6 +155,20 @@ def test_losses_and_gradients_are_finite(matching: str, labels: int | None, free
     learned = labels == 0
     for name in terms.keys() & {"rpn_box", "contrastive", "auxiliary"}:
         assert (terms[name].item() > 0) == learned, name
+
+
+@pytest.mark.parametrize("reference_range", [0, 3])
+def test_unknown_identities_teach_detection_and_within_one_frame_embeddings(reference_range: int) -> None:
+    net, config = network().train(), dataclasses.replace(CONFIG.pairs, reference_range=reference_range)
+
+    def terms(*ids: int) -> dict[str, torch.Tensor]:
+        pairs = RegionPairs(FramePairs([moving_blocks(ids)], config, 0, 2), seed=0)
+        return losses(net, collate([pairs[0], pairs[1]]), CONFIG)
+
+    known, unknown = terms(0, 1, 2), terms(-1, -1, -1)
+    for name in known:
+        learned = reference_range == 0 or name not in ("contrastive", "auxiliary")
+        assert unknown[name].item() == pytest.approx(known[name].item() if learned else 0, rel=1e-5), name
 
 
 def test_the_reference_frame_teaches_through_embeddings_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,11 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from qdtrack_model.data.pairs import IGNORED, LabelledImage
-from qdtrack_model.training.targets import BACKGROUND, UNUSED, centre_targets, draw_gaussian, gaussian_radius
+from qdtrack_model.training.targets import BACKGROUND, UNKNOWN, UNUSED, centre_targets, draw_gaussian, gaussian_radius
 
 REFERENCE = Path(__file__).parents[4] / "shared" / "reference" / "one_shot.npz"
 needs_reference = pytest.mark.skipif(not REFERENCE.exists(), reason=f"reference numbers not at {REFERENCE}")
@@ -58,6 +59,16 @@ def test_objects_ignored_regions_and_background_are_told_apart() -> None:
     assert len(background) == 10
     assert not targets.ignored.flatten()[background].any()
     assert set(np.unique(targets.identity)) == {7, BACKGROUND, UNUSED}
+
+
+def test_an_object_of_unknown_identity_is_an_object() -> None:
+    view = labelled([[8, 8, 28, 48], [60, 10, 80, 50]], [0, 0])
+    known = centre_targets(view, 1, places=40, per_object=4, random=np.random.default_rng(0))
+    unknown = dataclasses.replace(view, ids=np.array([7, -1]))
+    targets = centre_targets(unknown, 1, places=40, per_object=4, random=np.random.default_rng(0))
+    for name in ("heat", "ignored", "index", "boxes"):
+        np.testing.assert_array_equal(getattr(targets, name), getattr(known, name), name)
+    np.testing.assert_array_equal(targets.identity, np.where(known.identity == 8, UNKNOWN, known.identity))
 
 
 def test_more_places_than_room_are_thinned_and_none_are_padded() -> None:
