@@ -60,7 +60,7 @@ def collate(items: Sequence[list[tuple[np.ndarray, ...]]]) -> PairBatch:
 
 
 def losses(network: OneShotNetwork, batch: PairBatch) -> dict[str, Tensor]:
-    """The unweighted terms: heat, box, contrastive, auxiliary; objects of unknown identity are left out of the last two."""
+    """The unweighted terms: heat, box, contrastive, auxiliary; in the last two unknown identities take no part."""
     features = network.features(batch.images)
     logits = network.heatmap(features).float()
     offset, sides, embeddings = (t.float() for t in network.describe(features, batch.index))
