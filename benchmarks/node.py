@@ -45,8 +45,8 @@ from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.runtimes import Options
 from qdtrack_model.structures import Array, Detections
 from qdtrack_model.tracking import QuasiDenseTracker
-from qdtrack_ros.conversions import stamp_nanoseconds
-from qdtrack_ros.process import NodeProcess
+from qdtrack_ros.demo.process import NodeProcess
+from qdtrack_ros.input.stamps import stamp_nanoseconds
 
 OBJECTS = 20
 NAMESPACE = "/qdtrack_benchmark"

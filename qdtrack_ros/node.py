@@ -28,13 +28,15 @@ from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.runtimes import Options, default_weights
 from qdtrack_model.tracking.handover import Handover
 from qdtrack_ros import parameters
-from qdtrack_ros.about import about
-from qdtrack_ros.channel import Channel, Delivered, reason
-from qdtrack_ros.diagnostics import Diagnostics, read_camera, read_limits, read_node
-from qdtrack_ros.labels import ClassSource
-from qdtrack_ros.outputs import OutputOptions
-from qdtrack_ros.services import Services
-from qdtrack_ros.snapshot import Snapshot
+from qdtrack_ros.camera_tracker import CameraTracker, Delivered
+from qdtrack_ros.operation.about import about
+from qdtrack_ros.operation.diagnostics import Diagnostics, read_limits, read_node
+from qdtrack_ros.operation.judgement import CameraReading
+from qdtrack_ros.operation.services import Services
+from qdtrack_ros.operation.snapshot import Snapshot
+from qdtrack_ros.output.labels import ClassSource
+from qdtrack_ros.output.publishers import OutputOptions
+from qdtrack_ros.reason import reason
 from qdtrack_ros.throttle import Throttle
 from qdtrack_ros.tuning import tune_process
 from qdtrack_ros.worker import Worker
@@ -61,8 +63,8 @@ class TrackerNode(LifecycleNode):
         self._pipeline_factory = pipeline_factory
         self._pipeline: Pipeline | None = None
         self._source = ClassSource()
-        self._channels: list[Channel] = []
-        self._worker: Worker[Channel, Delivered] | None = None
+        self._cameras: list[CameraTracker] = []
+        self._worker: Worker[CameraTracker, Delivered] | None = None
         self._failure = ""  # the last transition that failed, and why, until one succeeds
         self._snapshot = Snapshot()
         try:
@@ -74,7 +76,7 @@ class TrackerNode(LifecycleNode):
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._diagnostics = Diagnostics(self)
         self._requests = Services(
-            self, lambda: self._channels, self._snapshot, lambda: about(self, self._diagnostics.latest)
+            self, lambda: self._cameras, self._snapshot, lambda: about(self, self._diagnostics.latest)
         )
         # Not the node's clock: a silent camera must be noticed also where simulated time stands still.
         self._timer = self.create_timer(1.0, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -92,17 +94,17 @@ class TrackerNode(LifecycleNode):
             return SetParametersResult(successful=False, reason=str(error))
         options = self._apply(values)
         if options.min_score != self._options.min_score:
-            for channel in self._channels:
-                channel.outputs.publish_labels(self._stamped_now(), options.min_score)
+            for camera in self._cameras:
+                camera.publishers.publish_labels(self._stamped_now(), options.min_score)
         self._options = options
         return SetParametersResult(successful=True)
 
     def _retune(self, settings: Mapping[str, Any]) -> None:
         """Let the trackers go on with other ``settings``; ConfigError where theirs is a kind that has none such."""
-        if settings and self._channels:
-            config = replaced(self._channels[0].tracker.config, settings, "tracker")
-            for channel in self._channels:
-                channel.configure(config)
+        if settings and self._cameras:
+            config = replaced(self._cameras[0].tracker.config, settings, "tracker")
+            for camera in self._cameras:
+                camera.configure(config)
 
     def _apply(self, new: Mapping[str, Any]) -> OutputOptions:
         """Obey the ``new`` values, which rclpy stores only after the callback, and give the options of the outputs."""
@@ -132,8 +134,8 @@ class TrackerNode(LifecycleNode):
             self._source = self._source.followed_by(pipeline.classes, architecture, weights)
             names = parameters.value(self, "cameras") or [""]
             depth, handover = parameters.value(self, "depth"), self._make_handover()
-            self._channels = [
-                Channel(self, name, pipeline, self._source, depth, handover, self._snapshot) for name in names
+            self._cameras = [
+                CameraTracker(self, name, pipeline, self._source, depth, handover, self._snapshot) for name in names
             ]
             self._failure = ""
             return super().on_configure(state)
@@ -175,9 +177,9 @@ class TrackerNode(LifecycleNode):
         self._stop()
         self._requests.close()
         self._snapshot.clear()
-        for channel in self._channels:
-            channel.close()
-        self._channels = []
+        for camera in self._cameras:
+            camera.close()
+        self._cameras = []
         if self._pipeline is not None:
             self._pipeline.close()
             self._pipeline = None
@@ -220,16 +222,16 @@ class TrackerNode(LifecycleNode):
 
     def _start(self) -> None:
         capacity, batch = parameters.value(self, "queue_size"), parameters.value(self, "batch")
-        self._worker = Worker(self._handle, self._channels, capacity, batch)
-        for channel in self._channels:
-            channel.begin(self._worker, self._stamped_now(), self._options.min_score)
+        self._worker = Worker(self._handle, self._cameras, capacity, batch)
+        for camera in self._cameras:
+            camera.begin(self._worker, self._stamped_now(), self._options.min_score)
 
     def _stop(self) -> None:
         if self._worker is not None:
             self._worker.close()
             self._worker = None
-        for channel in self._channels:
-            channel.end()
+        for camera in self._cameras:
+            camera.end()
 
     def _stamped_now(self) -> Header:
         return Header(stamp=self.get_clock().now().to_msg())
@@ -239,34 +241,34 @@ class TrackerNode(LifecycleNode):
     def _handle(self, items: list[Delivered]) -> None:
         """Images, each of another camera, from messages to published tracks; never raises."""
         assert self._pipeline is not None
-        accepted = [(one.channel, image) for one in items if (image := one.channel.accept(one)) is not None]
+        accepted = [(one.camera, image) for one in items if (image := one.camera.accept(one)) is not None]
         if not accepted:
             return
         try:
             found = self._pipeline.detect([one.image.pixels for _, one in accepted])
         except Exception as error:  # images must not end the node
-            for channel, _ in accepted:
-                channel.fail(error)
+            for camera, _ in accepted:
+                camera.fail(error)
             return
-        for (channel, image), detections in zip(accepted, found, strict=True):
+        for (camera, image), detections in zip(accepted, found, strict=True):
             try:
-                channel.finish(image, detections, self._pipeline.timings, self._options)
+                camera.finish(image, detections, self._pipeline.timings, self._options)
             except Exception as error:
-                channel.fail(error)
+                camera.fail(error)
 
     # ---- watching
 
     def _watch(self) -> None:
         """Once a second: look after every camera, and tell how all fare."""
         limits = read_limits(self)
-        cameras = dict.fromkeys(parameters.value(self, "cameras") or [""])
-        for channel in self._channels:
-            channel.watch(limits.silence_warning)
-            queue = self._worker.waiting(channel) if self._worker is not None else 0
-            cameras[channel.name] = read_camera(self, channel, queue, limits.silence_warning)
+        readings: dict[str, CameraReading | None] = dict.fromkeys(parameters.value(self, "cameras") or [""])
+        for camera in self._cameras:
+            camera.watch(limits.silence_warning)
+            queue = self._worker.waiting(camera) if self._worker is not None else 0
+            readings[camera.name] = camera.reading(queue, limits.silence_warning)
         state = self._state_machine.current_state[1]  # rclpy has no public way to ask for one's own state
         self._diagnostics.publish(
-            read_node(state, self._failure, self._source.weights, self._pipeline), cameras, limits
+            read_node(state, self._failure, self._source.weights, self._pipeline), readings, limits
         )
 
 

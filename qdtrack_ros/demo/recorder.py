@@ -9,7 +9,8 @@ from qdtrack.msg import TrackedDetectionArray
 from rclpy.node import Node
 
 from qdtrack_model.structures import Tracks
-from qdtrack_ros.conversions import stamp_nanoseconds, tracks_from_message
+from qdtrack_ros.input.stamps import stamp_nanoseconds
+from qdtrack_ros.output.conversions import tracks_from_message
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ from rclpy.signals import SignalHandlerOptions
 from qdtrack_model.data.mot import write_mot
 from qdtrack_ros.demo.material import Material, material_from_scene, material_from_video
 from qdtrack_ros.demo.player import Player
+from qdtrack_ros.demo.process import NodeError, NodeProcess
 from qdtrack_ros.demo.recorder import Recorder
 from qdtrack_ros.demo.report import write_overlay_video, write_report
 from qdtrack_ros.demo.results import DemoResults
-from qdtrack_ros.process import NodeError, NodeProcess
 
 NAMESPACE = "/qdtrack_demo"  # keeps the demonstration apart from whatever else runs in the graph
 _SETTINGS = {

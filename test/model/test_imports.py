@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -49,8 +50,26 @@ ALLOWED: dict[str, set[str]] = {
     "export": FRONT - {"networks"},
     "training": FRONT | {"losses"},
     "cli": FRONT | {"track", "convert", "build_engine", "export", "training"},
-    "qdtrack_ros": FRONT - {"networks"},
 }
+# Part of qdtrack_ros -> the parts of it that it may import. Each may also import what a front of the model may.
+ROS_ALLOWED: dict[str, set[str]] = {
+    "reason": set(),
+    "throttle": set(),
+    "tuning": set(),
+    "worker": set(),
+    "parameters": set(),
+    "launching": set(),
+    "input": set(),
+    "output": {"input", "throttle"},
+    "operation": {"input", "parameters", "reason"},
+    "camera_tracker": {"input", "output", "operation", "reason", "throttle", "worker"},
+    "node": {"camera_tracker", "output", "operation", "parameters", "reason", "throttle", "tuning", "worker"},
+    "demo": {"input", "output"},
+}
+ALLOWED.update({
+    f"qdtrack_ros.{part}": (FRONT - {"networks"}) | {f"qdtrack_ros.{other}" for other in others}
+    for part, others in ROS_ALLOWED.items()
+})  # fmt: skip
 NUMPY_ONLY = {"tracking", "structures", "boxes"}
 ROS_MODULES = {
     "ament_index_python", "builtin_interfaces", "cv_bridge", "diagnostic_msgs", "foxglove_msgs", "geometry_msgs",
@@ -74,11 +93,13 @@ def imported_modules(path: Path, module: str) -> Iterator[tuple[int, str]]:
 
 
 def part_of(module: str) -> str:
-    """Name the part a module belongs to: ``qdtrack_ros``, or what stands after ``qdtrack_model``; "" for neither."""
-    names = module.split(".")
-    if names[0] == "qdtrack_ros":
-        return "qdtrack_ros"
-    return names[1] if names[0] == "qdtrack_model" and len(names) > 1 else ""
+    """Name the part a module belongs to: what stands after ``qdtrack_model``, or ``qdtrack_ros`` and what stands after
+    it; "" for neither, and for the packages themselves."""
+    package, _, rest = module.partition(".")
+    part = rest.partition(".")[0]
+    if package not in ("qdtrack_model", "qdtrack_ros") or not part:
+        return ""
+    return part if package == "qdtrack_model" else f"{package}.{part}"
 
 
 def complaint(part: str, imported: str, known: set[str]) -> str:
@@ -88,9 +109,9 @@ def complaint(part: str, imported: str, known: set[str]) -> str:
     """
     top = imported.split(".")[0]
     target = part_of(imported)
-    if top in ROS_MODULES and part != "qdtrack_ros":
+    if top in ROS_MODULES and not part.startswith("qdtrack_ros"):
         return f"imports {top}: only qdtrack_ros knows ROS"
-    if target == "qdtrack_ros" and part != "qdtrack_ros":
+    if top == "qdtrack_ros" and not part.startswith("qdtrack_ros"):
         return "imports qdtrack_ros: the model knows no ROS"
     if target in known and target != part and target not in ALLOWED[part]:
         return f"imports {imported}: {part} may import {', '.join(sorted(ALLOWED[part])) or 'no other part'}"
@@ -107,7 +128,12 @@ def violations(root: Path) -> list[str]:
         names = path.relative_to(root).with_suffix("").parts
         modules[path] = ".".join(names[:-1] if names[-1] == "__init__" else names)
     known = {part for part in map(part_of, modules.values()) if part}
-    found = {f"qdtrack_model/{part}: a new part: say in ALLOWED what it may import" for part in known - ALLOWED.keys()}
+    new = known - ALLOWED.keys()
+    found = {
+        f"{path.relative_to(root)}: a new part: say here what it may import"
+        for path, module in modules.items()
+        if part_of(module) in new
+    }
     for path, module in modules.items():
         part = part_of(module)
         if part not in ALLOWED:
@@ -124,8 +150,13 @@ def test_every_import_keeps_the_direction() -> None:
 
 
 def test_the_table_names_no_part_that_is_gone() -> None:
-    parts = {path.stem for path in (ROOT / "qdtrack_model").iterdir()} | {"qdtrack_ros"}
+    parts = {path.stem for path in (ROOT / "qdtrack_model").iterdir()}
+    parts |= {f"qdtrack_ros.{path.stem}" for path in (ROOT / "qdtrack_ros").iterdir()}
     assert ALLOWED.keys() <= parts
+
+
+def test_the_table_has_no_circle() -> None:
+    TopologicalSorter({part: allowed - {part} for part, allowed in ALLOWED.items()}).prepare()
 
 
 @pytest.mark.parametrize(
@@ -140,13 +171,17 @@ def test_the_table_names_no_part_that_is_gone() -> None:
         ("qdtrack_model/runtimes/__init__.py", "import qdtrack_model.pipeline", "runtimes may import"),
         ("qdtrack_model/data/bags.py", "from rclpy.serialization import serialize_message", "only qdtrack_ros knows"),
         ("qdtrack_model/overlay.py", "from qdtrack_ros import conversions", "the model knows no ROS"),
-        ("qdtrack_ros/node.py", "from qdtrack_model import losses", "qdtrack_ros may import"),
+        ("qdtrack_ros/node.py", "from qdtrack_model import losses", "qdtrack_ros.node may import"),
+        ("qdtrack_ros/input/camera.py", "from qdtrack_ros import node", "qdtrack_ros.input may import"),
+        ("qdtrack_ros/input/depth.py", "from ..output.frame import TrackedFrame", "qdtrack_ros.input may import"),
         ("qdtrack_model/novelty.py", "import math", "a new part"),
     ],
 )
 def test_a_wrong_import_is_found(tmp_path: Path, file: str, line: str, expected: str) -> None:
-    for name in ("pipeline", "losses/__init__", "networks/__init__", "training/__init__"):
-        neighbour = tmp_path / "qdtrack_model" / f"{name}.py"
+    model = ("pipeline", "losses/__init__", "networks/__init__", "training/__init__")
+    ros = ("node", "output/frame")
+    for name in (*(f"qdtrack_model/{one}" for one in model), *(f"qdtrack_ros/{one}" for one in ros)):
+        neighbour = tmp_path / f"{name}.py"
         neighbour.parent.mkdir(parents=True, exist_ok=True)
         neighbour.touch()
     path = tmp_path / file

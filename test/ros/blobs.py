@@ -21,6 +21,8 @@ from qdtrack_model.runtimes import Options
 from qdtrack_model.structures import Array, Detections
 from qdtrack_model.tracking import QuasiDenseTracker
 
+PROGRAM = (__file__,)  # what Python is to run for the tracker node with this network
+
 
 class BlobRuntime:
     """A `Runtime` whose detections are the bright connected regions, and whose embedding is their colour."""

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from blobs import PROGRAM
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -26,7 +28,7 @@ def make_prefix(prefix: Path) -> str:
         (prefix / "share/qdtrack" / folder).symlink_to(ROOT / folder)
     program = prefix / "lib/qdtrack/tracker_node"
     program.parent.mkdir(parents=True)
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).parent / "blobs.py"} "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {PROGRAM[0]} "$@"\n')
     program.chmod(0o755)
     return os.pathsep.join(filter(None, [str(prefix), os.environ.get("AMENT_PREFIX_PATH")]))
 

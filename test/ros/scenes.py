@@ -9,9 +9,9 @@ from std_msgs.msg import Header
 
 from qdtrack_model.overlay import Trails
 from qdtrack_model.structures import Tracks
-from qdtrack_ros.conversions import image_message
-from qdtrack_ros.frame import TrackedFrame
-from qdtrack_ros.source_image import SourceImage
+from qdtrack_ros.input.source_image import SourceImage
+from qdtrack_ros.output.conversions import image_message
+from qdtrack_ros.output.frame import TrackedFrame
 
 HEADER = Header(stamp=Time(sec=1_700_000_000, nanosec=123_456_789), frame_id="camera_optical_frame")
 CLASSES = ("pedestrian", "vehicle")

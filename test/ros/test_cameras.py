@@ -23,8 +23,8 @@ from std_msgs.msg import Header
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.runtimes import Options
 from qdtrack_model.structures import Array
-from qdtrack_ros.conversions import image_message
 from qdtrack_ros.node import TrackerNode
+from qdtrack_ros.output.conversions import image_message
 
 NAMES = ("front", "left", "rear")
 RED = (40, 40, 250)
@@ -119,7 +119,7 @@ def test_a_broken_image_spoils_nothing_of_its_batch(bench: Bench) -> None:
     bench.images["left"].publish(broken)
     bench.send("front", walk(0), header("front", 0))
     bench.send("rear", walk(0), header("rear", 0))
-    counts = {channel.name: channel.camera.counts for channel in bench.node._channels if channel.camera}
+    counts = {camera.name: camera.monitor.counts for camera in bench.node._cameras}
     assert [(counts[name].tracked, counts[name].unusable) for name in NAMES] == [(1, 0), (0, 1), (1, 0)]
 
 

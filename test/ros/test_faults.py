@@ -20,7 +20,7 @@ import pytest
 
 pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces (make)")
 
-from blobs import jpeg_message, picture
+from blobs import PROGRAM, jpeg_message, picture
 from builtin_interfaces.msg import Time
 from driver import FRAME_ID, PERIOD
 from graph import spinning
@@ -37,11 +37,11 @@ from std_msgs.msg import Header
 
 from qdtrack_model.encodings import ENCODINGS
 from qdtrack_model.structures import Array
-from qdtrack_ros.conversions import image_message, stamp_nanoseconds
-from qdtrack_ros.process import NodeProcess
+from qdtrack_ros.demo.process import NodeProcess
+from qdtrack_ros.input.stamps import stamp_nanoseconds
+from qdtrack_ros.output.conversions import image_message
 
 HERE = Path(__file__).parent
-BLOBS = (str(HERE / "blobs.py"),)
 SECOND = 1_000_000_000
 
 
@@ -78,7 +78,7 @@ class Rig:
     @contextmanager
     def node(self) -> Iterator[NodeProcess]:
         """The node, active."""
-        with NodeProcess(self.other, self.namespace, self._parameters, self._log, BLOBS) as process:
+        with NodeProcess(self.other, self.namespace, self._parameters, self._log, PROGRAM) as process:
             process.change_state("configure", 60)
             process.change_state("activate", 60)
             process.wait(lambda: self.other.count_publishers(f"{self.namespace}/tracker/tracks") == 1, "publish", 20)
@@ -158,7 +158,7 @@ def test_a_camera_dies_and_returns_with_another_qos(rig: Rig) -> None:
 
 
 def test_a_killed_node_is_replaced_without_a_word_from_the_camera(rig: Rig) -> None:
-    command = [sys.executable, *BLOBS, "--ros-args", "-r", f"__ns:={rig.namespace}"]
+    command = [sys.executable, *PROGRAM, "--ros-args", "-r", f"__ns:={rig.namespace}"]
     for life in range(3):
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:  # starts itself, as launch would have it
             try:

@@ -19,8 +19,8 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from qdtrack_ros.conversions import image_message
 from qdtrack_ros.node import TrackerNode
+from qdtrack_ros.output.conversions import image_message
 
 RED, GREEN, BLUE = (40, 40, 250), (40, 250, 40), (250, 40, 40)
 PINK = (120, 40, 250)  # cosine 0.9 with red
@@ -98,7 +98,7 @@ def test_a_reset_clears_what_that_camera_saw(bench: Bench) -> None:
     bench.see("front", 0.0, RED, GREEN)
     bench.see("left", 0.0, BLUE)
     bench.see("front", 0.1)
-    front = next(channel for channel in bench.node._channels if channel.name == "front")
+    front = next(camera for camera in bench.node._cameras if camera.name == "front")
     front.reset()
     assert bench.see("left", 0.2, BLUE, RED) == {BLUE: 2, RED: 3}
     assert bench.see("front", 0.3, GREEN) == {GREEN: 4}

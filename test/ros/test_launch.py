@@ -29,7 +29,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from qdtrack_model.data.bags import BagFrame, write_bag
-from qdtrack_ros.conversions import image_message
+from qdtrack_ros.output.conversions import image_message
 
 FILES = {path.name: path for path in sorted((ROOT / "launch").glob("*.launch.py"))}
 

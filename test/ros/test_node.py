@@ -27,9 +27,10 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from qdtrack_model.overlay import draw
 from qdtrack_model.structures import Array
-from qdtrack_ros.camera import Camera
-from qdtrack_ros.conversions import image_message, tracks_from_message
+from qdtrack_ros.input.camera import Camera
 from qdtrack_ros.node import TrackerNode
+from qdtrack_ros.operation.monitor import Counts
+from qdtrack_ros.output.conversions import image_message, tracks_from_message
 
 SUCCESS, ERROR = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.ERROR
 RED, GREEN = (40, 40, 250), (40, 250, 40)
@@ -65,9 +66,13 @@ class Bench:
 
     @property
     def camera(self) -> Camera:
-        camera = self.node._channels[0].camera
+        camera = self.node._cameras[0].camera
         assert camera is not None
         return camera
+
+    @property
+    def counts(self) -> Counts:
+        return self.node._cameras[0].monitor.counts
 
     def send(self, image: Array, head: Header) -> TrackedDetectionArray:
         """Publish one image and wait for its tracks."""
@@ -186,12 +191,11 @@ def test_a_publisher_that_cannot_be_connected_to_is_explained(bench: Bench, capf
 @pytest.mark.parametrize("bench", [{"queue_size": 16}], indirect=True)
 def test_a_broken_image_is_named_once(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
     bench.start()
-    camera = bench.camera
     broken = image_message(walk(1), header(1))
     broken.encoding = "16UC1"
     for _ in range(3):
         bench.raw.publish(broken)
-    wait_until(lambda: camera.counts.unusable == 3, "three unusable images")
+    wait_until(lambda: bench.counts.unusable == 3, "three unusable images")
     text = capfd.readouterr().err
     assert text.count("image not used: refused encoding: 16UC1 is depth") == 1
 
@@ -200,21 +204,20 @@ def test_a_broken_image_is_named_once(bench: Bench, capfd: pytest.CaptureFixture
 def test_broken_images_leave_the_node_alive(bench: Bench) -> None:
     bench.start()
     bench.send(walk(0), header(0))
-    camera = bench.camera
     good = image_message(walk(1), header(1))
     for name, value in (("encoding", "16UC1"), ("width", 0), ("height", 0), ("data", good.data[:1000])):
         broken = image_message(walk(1), header(1))
         setattr(broken, name, value)
         bench.raw.publish(broken)
     bench.raw.publish(Image())
-    wait_until(lambda: camera.counts.unusable == 5, "five unusable images")
+    wait_until(lambda: bench.counts.unusable == 5, "five unusable images")
     message = bench.send(walk(1), header(1))
     assert len(message.tracks) == 2
     assert [track.id for track in message.tracks] == [track.id for track in bench.tracks[0].tracks]
 
 
 def test_overlay_only_while_subscribed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    import qdtrack_ros.overlay as overlay
+    import qdtrack_ros.output.overlay as overlay
 
     drawn = []
     draw = overlay.draw
@@ -271,7 +274,7 @@ def test_an_image_out_of_order_is_left_out_and_counted(bench: Bench) -> None:
     bench.send(walk(0), header(0))
     first = bench.send(walk(2), header(2))
     bench.raw.publish(image_message(walk(1), header(1)))
-    wait_until(lambda: bench.camera.counts.late == 1, "the late image")
+    wait_until(lambda: bench.counts.late == 1, "the late image")
     last = bench.send(walk(3), header(3))
     assert [message.header for message in bench.tracks] == [header(0), header(2), header(3)]
     assert {track.id for track in last.tracks} == {track.id for track in first.tracks}

@@ -140,9 +140,9 @@ def test_settings_read_at_configure_are_refused_afterwards(node: TrackerNode) ->
 
 def test_tracker_settings_change_while_tracking_if_the_tracker_has_them(node: TrackerNode) -> None:
     node.trigger_configure()
-    kept = node._channels[0].tracker
+    kept = node._cameras[0].tracker
     assert node.set_parameters([Parameter("tracker.memory_span", value=3)])[0].successful
-    assert node._channels[0].tracker is kept
+    assert node._cameras[0].tracker is kept
     assert kept.config.memory_span == 3.0
     result = node.set_parameters([Parameter("tracker.duplicate_iou", value=0.4)])[0]
     assert (result.successful, kept.config.memory_span) == (False, 3.0)

@@ -26,8 +26,8 @@ from std_msgs.msg import Header
 
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.runtimes import Options
-from qdtrack_ros.conversions import image_message
 from qdtrack_ros.node import TrackerNode
+from qdtrack_ros.output.conversions import image_message
 
 SUCCESS, ERROR = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.ERROR
 UNCONFIGURED, INACTIVE = State.PRIMARY_STATE_UNCONFIGURED, State.PRIMARY_STATE_INACTIVE
@@ -118,15 +118,14 @@ class States(RuleBasedStateMachine):
             self.images.publish(message)
             self.executor.spin_once(0.0)
             return
-        camera = self.node._channels[0].camera
-        assert camera is not None
-        before = camera.counts.tracked
+        counts = self.node._cameras[0].monitor.counts
+        before = counts.tracked
 
         def tracked() -> bool:
             self.images.publish(message)  # not only once: the node may not have been connected
             for _ in range(5):
                 self.executor.spin_once(0.01)
-            return camera.counts.tracked > before
+            return counts.tracked > before
 
         wait_until(tracked, "an image to be tracked")
 

@@ -1,0 +1,312 @@
+"""One camera's way through the node: from its messages to what is published, around the network that all share."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+from rclpy.lifecycle import LifecycleNode
+from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import Header
+
+from qdtrack_model.camera_model import InvalidCameraInfo
+from qdtrack_model.config import TrackerConfig
+from qdtrack_model.encodings import InvalidImage
+from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.structures import Detections, Tracks
+from qdtrack_model.tracking.handover import Handover
+from qdtrack_ros.input.camera import Camera
+from qdtrack_ros.input.silence import describe_silence
+from qdtrack_ros.input.source_image import ImageMessage, SourceImage
+from qdtrack_ros.input.stamps import Order, StampOrder, stamp_nanoseconds, stamp_seconds
+from qdtrack_ros.operation.diagnostics import read_camera
+from qdtrack_ros.operation.judgement import CameraReading
+from qdtrack_ros.operation.monitor import Monitor
+from qdtrack_ros.operation.snapshot import Kept, Snapshot
+from qdtrack_ros.output.frame import TrackedFrame
+from qdtrack_ros.output.labels import ClassSource
+from qdtrack_ros.output.publishers import OutputOptions, Publishers
+from qdtrack_ros.reason import reason
+from qdtrack_ros.throttle import Throttle
+from qdtrack_ros.worker import Worker
+
+_LISTEN_AGAIN = 5.0  # seconds of silence after which both of the camera's topics are listened to again
+
+
+@dataclass(frozen=True, eq=False)
+class Delivered:
+    """An image that came, for which camera, and when [ns since 1970]."""
+
+    camera: CameraTracker
+    message: ImageMessage
+    arrival: int
+
+
+@dataclass(frozen=True, eq=False)
+class Accepted:
+    """An image to be tracked: its pixels, the time for the tracker [s], what was kept of it, and timings so far."""
+
+    header: Header
+    image: SourceImage
+    moment: float
+    kept: list[Kept]
+    timings: dict[str, float]
+
+
+class CameraTracker:
+    """A camera, the tracker that remembers what it saw, and what is published for it.
+
+    Lives as long as the node is configured; :meth:`begin` and :meth:`end` are its activation.
+
+    Args:
+        node: owner of subscriptions and publishers.
+        name: of one camera of several, in its topics and log lines; "" where there is one alone.
+        pipeline: brings the settings of the tracker.
+        source: of the classes.
+        depth: whether there are depth images beside the images.
+        handover: what all cameras share where ids hold over all of them.
+        snapshot: keeps the latest images.
+    """
+
+    def __init__(
+        self,
+        node: LifecycleNode,
+        name: str,
+        pipeline: Pipeline,
+        source: ClassSource,
+        depth: bool,
+        handover: Handover | None,
+        snapshot: Snapshot,
+    ) -> None:
+        self.name = name
+        self.camera: Camera | None = None
+        self.tracker = pipeline.new_tracker()
+        self.publishers = Publishers(node, f"~/{name}/" if name else "~/", source, depth)
+        self.monitor = Monitor()
+        self._depth = depth
+        self._handover = handover
+        self._tracking = threading.Lock()  # held while tracks change
+        self._node = node
+        self._snapshot = snapshot
+        self._logger = node.get_logger()
+        self._input_size = pipeline.runtime.config.input_size
+        self._order = StampOrder()
+        self._complaints = Throttle(seconds=5.0)
+        self._silence_reported = False
+        self._dropped_reported = 0
+
+    # ---- activation, in the executor's thread
+
+    def begin(self, worker: Worker[CameraTracker, Delivered], stamp: Header, threshold: float) -> None:
+        """Start afresh and listen to the camera; its images go to ``worker``."""
+
+        def deliver(message: ImageMessage) -> None:
+            counts.received += 1
+            if not worker.offer(self, Delivered(self, message, time.time_ns())):
+                counts.dropped += 1
+
+        self._forget()
+        self._order = StampOrder()
+        self.monitor = Monitor()
+        counts = self.monitor.counts
+        self._silence_reported, self._dropped_reported = False, 0
+        self.publishers.begin(stamp, threshold)
+        self.camera = Camera(self._node, self.name, deliver, self._depth)
+        self.camera.listen()
+        self._logger.info(self._named(f"active: waiting for images on {' or '.join(self.camera.topics.values())}"))
+
+    def end(self) -> None:
+        """Stop listening; no image of this camera may be in hand."""
+        if self.camera is not None:
+            self.camera.close()
+            self._logger.info(self._named(f"stopped: {self.monitor.counts}"))
+            self.camera = None
+
+    def close(self) -> None:
+        """Remove the publishers."""
+        self.publishers.close()
+
+    # ---- images, in the worker's thread
+
+    def accept(self, delivered: Delivered) -> Accepted | None:
+        """The image in a message if it is to be tracked; None, counted, when it is repeated, late or unusable."""
+        message = delivered.message
+        wait = (time.time_ns() - delivered.arrival) * 1e-9
+        kept = self._keep(delivered)
+        started = perf_counter()
+        try:
+            image = SourceImage.read(message, self._input_size)
+        except InvalidImage as error:
+            self._count_unusable(error.problem, f"image not used: {error}")
+            return None
+        moment = self._moment(message.header)
+        if moment is None:
+            return None
+        return Accepted(message.header, image, moment, kept, {"wait": wait, "decode": perf_counter() - started})
+
+    def _keep(self, delivered: Delivered) -> list[Kept]:
+        """Keep an image, whatever becomes of it: one that cannot be tracked is what a bug report is about."""
+        assert self.camera is not None
+        name = "image/compressed" if isinstance(delivered.message, CompressedImage) else "image"
+        kept = [Kept(self.camera.topics[name], delivered.arrival, delivered.message)]
+        if self.camera.info is not None:
+            kept.append(Kept(self.camera.info_topic, delivered.arrival, self.camera.info))
+        if self.camera.depth is not None and self.camera.depth.latest is not None:
+            kept.append(Kept(self.camera.depth.topic, delivered.arrival, self.camera.depth.latest))
+        self._snapshot.keep(self.name, kept)
+        return kept
+
+    def _moment(self, header: Header) -> float | None:
+        """The time of an image for the tracker [s], or None when it is to be left out."""
+        stamp = stamp_nanoseconds(header)
+        if stamp == 0:
+            self._complain("no stamp", "images come without a stamp: the time of their arrival is used for tracking")
+            return time.monotonic()  # the node's clock may be set back, and in a simulation stand still
+        order = self._order.judge(stamp)
+        if order is Order.REPEATED:
+            self.monitor.counts.repeated += 1
+            return None
+        if order is Order.LATE:
+            self.monitor.counts.late += 1
+            return None
+        if order is Order.BACK:
+            # The tracker forgets on its own, and its ids go on: nobody sees an old id on a new object.
+            self.publishers.reset()
+            if self._complaints.passes("stamps went back"):
+                self._logger.warning(self._named("stamps went back: all tracks are forgotten"))
+        return stamp_seconds(header)
+
+    def finish(
+        self, accepted: Accepted, detections: Detections, shared: dict[str, float], options: OutputOptions
+    ) -> None:
+        """Track an image further and publish it; ``shared`` are the timings of the batch it was in."""
+        with self._tracking:
+            self._finish(accepted, detections, shared, options)
+        self.monitor.counts.tracked += 1
+
+    def _finish(
+        self, accepted: Accepted, detections: Detections, shared: dict[str, float], options: OutputOptions
+    ) -> None:
+        assert self.camera is not None
+        started = perf_counter()
+        tracks, lost = self._track(accepted.image.to_source(detections), accepted.moment, options.lost)
+        tracked = perf_counter()
+        frame = TrackedFrame(
+            header=accepted.header,
+            image=accepted.image,
+            tracks=tracks[tracks.scores >= options.min_score],
+            lost=lost[lost.scores >= options.min_score],
+            info=self.camera.info,
+        )
+        self.publishers.publish(self._in_space(frame, options), options)
+        accepted.kept.append(
+            Kept(self.publishers.tracks_topic, time.time_ns(), self.publishers.tracks_maker(frame, options))
+        )
+        self.monitor.seen = len(tracks)
+        timings = {**accepted.timings, **shared, "track": tracked - started, "publish": perf_counter() - tracked}
+        self.monitor.add(timings, self._age(accepted.header))
+
+    def _age(self, header: Header) -> float | None:
+        """Seconds from an image's stamp until now, by the node's clock; None without a stamp."""
+        stamp = stamp_nanoseconds(header)
+        return (self._node.get_clock().now().nanoseconds - stamp) * 1e-9 if stamp else None
+
+    def _track(self, detections: Detections, moment: float, lost: bool) -> tuple[Tracks, Tracks]:
+        """The tracks that are seen and, if ``lost`` are wanted, those that are remembered."""
+        tracks = self.tracker.update(detections, moment)
+        if self._handover is None:
+            return tracks, self.tracker.remembered() if lost else Tracks.empty()
+        tracks, remembered = self._handover.update(self.name, tracks, self.tracker.remembered(), moment)
+        return tracks, remembered if lost else Tracks.empty()
+
+    def _in_space(self, frame: TrackedFrame, options: OutputOptions) -> TrackedFrame:
+        """The frame with the places of its tracks in space, if somebody wants them; where that fails as it was."""
+        assert self.camera is not None
+        depth = self.camera.depth
+        if depth is None or not depth.due or not self.publishers.wants_space:
+            return frame
+        try:
+            model = self.camera.model(options.rectified, frame.size)
+            boxes3d = depth.locate(frame.tracks.boxes, frame.header, model, options.depth_tolerance)
+            return replace(frame, boxes3d=boxes3d)
+        except (InvalidImage, InvalidCameraInfo) as error:
+            self.monitor.counts.without_depth += 1
+            self._complain(f"no places in space: {type(error).__name__}", f"no places in space: {error}")
+            return frame
+
+    def fail(self, error: Exception) -> None:
+        """Count and report an image that was accepted and could not be tracked."""
+        if self._node.context.ok():  # at the end of the process publishing fails, and that is no news
+            self._count_unusable(type(error).__name__, f"image not tracked: {reason(error)}")
+
+    def _count_unusable(self, problem: str, text: str) -> None:
+        self.monitor.counts.unusable += 1
+        self.monitor.unusable = text
+        self._complain(problem, text)
+
+    # ---- from any thread
+
+    def reset(self) -> None:
+        """Forget all objects: from now on what is published has new ids, from 0 unless ids hold over all cameras."""
+        with self._tracking:
+            self._forget()
+            self.publishers.reset()
+
+    def configure(self, config: TrackerConfig) -> None:
+        """Track on with other settings."""
+        with self._tracking:
+            self.tracker.configure(config)  # type: ignore[arg-type]  # the kind never changes
+
+    def remembered(self) -> int:
+        """How many tracks are remembered that the latest image did not show."""
+        with self._tracking:
+            return len(self.tracker.remembered())
+
+    def _forget(self) -> None:
+        self.tracker.reset()
+        if self._handover is not None:
+            self._handover.reset(self.name)
+
+    # ---- watching, in the executor's thread
+
+    def watch(self, silence_limit: float) -> None:
+        """Once a second: follow the publishers' QoS, tell of a silent camera (once) and of dropped images."""
+        camera = self.camera
+        if camera is None:
+            return
+        camera.match_publishers()
+        if camera.depth is not None:
+            camera.depth.listen(self.publishers.wants_space)
+        counts = self.monitor.counts
+        if counts.dropped > self._dropped_reported and self._complaints.passes("dropped"):
+            dropped = counts.dropped - self._dropped_reported
+            self._logger.warning(self._named(f"images come faster than they are tracked: {dropped} dropped, {counts}"))
+            self._dropped_reported = counts.dropped
+        if camera.silence >= _LISTEN_AGAIN:
+            camera.listen()
+        if camera.silence < min(1.0, silence_limit or 1.0):
+            self._silence_reported = False
+        elif silence_limit and camera.silence >= silence_limit and not self._silence_reported:
+            self._silence_reported = True
+            text = describe_silence(self._node, camera)
+            self._logger.warning(self._named(f"no image for {camera.silence:.0f} s: {text}"))
+
+    def reading(self, queue: int, silence_warning: float) -> CameraReading | None:
+        """What is known of the camera now, to be asked once a second; None while it is not listened to.
+
+        Args:
+            queue: images of it that wait.
+            silence_warning: seconds of silence [s] after which it is looked into; 0 for never.
+        """
+        if self.camera is None:
+            return None
+        return read_camera(self._node, self.camera, self.monitor, queue, self.remembered(), silence_warning)
+
+    def _complain(self, problem: str, text: str) -> None:
+        if self._complaints.passes(problem):
+            self._logger.error(self._named(text))
+
+    def _named(self, text: str) -> str:
+        return f"{self.name}: {text}" if self.name else text

@@ -1,0 +1,116 @@
+"""One camera: its two possible image topics and which of them is in use, calibration and depth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from qdtrack_model.camera_model import CameraModel, InvalidCameraInfo
+from qdtrack_ros.input.depth import DepthImages
+from qdtrack_ros.input.source_image import ImageMessage
+from qdtrack_ros.input.subscription import MatchedSubscription
+
+IMAGE_TOPICS: dict[str, type[Any]] = {"image": Image, "image/compressed": CompressedImage}
+
+
+class Camera:
+    """Subscribes ``image`` and ``image/compressed`` and keeps the one that delivers first; ``camera_info``; ``depth``.
+
+    Both image topics are listened to until an image comes; then the other is let go, because receiving every picture
+    twice costs more than decoding it. After a silence both are listened to again.
+
+    Args:
+        node: owner of the subscriptions; its remappings apply.
+        name: of one camera of several, before each of its topics (``front/image``); "" where there is one alone.
+        deliver: called in the executor's thread with every image message once :meth:`listen` was called; must return
+            at once.
+        depth: whether there are depth images, too, which :attr:`depth` receives when it is told to.
+    """
+
+    def __init__(self, node: Node, name: str, deliver: Callable[[ImageMessage], None], depth: bool) -> None:
+        self._node = node
+        self.prefix = f"{name}/" if name else ""
+        self._deliver = deliver
+        self._subscriptions: dict[str, MatchedSubscription] = {}
+        self.topics = {name: node.resolve_topic_name(self.prefix + name) for name in IMAGE_TOPICS}
+        self.delivering: str | None = None  # which of the topics brought the latest image
+        self.info: CameraInfo | None = None
+        self._info = node.create_subscription(
+            CameraInfo, f"{self.prefix}camera_info", self._calibrated, qos_profile_sensor_data
+        )
+        self.depth = DepthImages(node, f"{self.prefix}depth") if depth else None
+        self._arrival = time.monotonic()
+
+    def listen(self) -> None:
+        """Subscribe to whichever of the two image topics is not subscribed, as its publishers offer it."""
+        for name, kind in IMAGE_TOPICS.items():
+            if name not in self._subscriptions:
+                deliver = partial(self._received, name)
+                self._subscriptions[name] = MatchedSubscription(self._node, kind, self.prefix + name, deliver)
+
+    def match_publishers(self) -> None:
+        """Follow publishers that came or changed since."""
+        for subscription in self._subscriptions.values():
+            subscription.match()
+
+    def close(self) -> None:
+        """Let all topics go."""
+        for subscription in self._subscriptions.values():
+            subscription.close()
+        self._subscriptions.clear()
+        self._node.destroy_subscription(self._info)
+        if self.depth is not None:
+            self.depth.close()
+
+    def model(self, rectified: bool, size: tuple[int, int]) -> CameraModel:
+        """The calibration, for an image of this ``size`` (width, height) that was straightened or not.
+
+        Raises:
+            InvalidCameraInfo: there is none, or it does not say how the image came about.
+        """
+        if self.info is None:
+            raise InvalidCameraInfo("camera_info: none has come; remap camera_info to the camera's")
+        return CameraModel.from_info(self.info, rectified, size)
+
+    @property
+    def info_topic(self) -> str:
+        """The topic of the calibration, resolved."""
+        return str(self._info.topic_name)
+
+    @property
+    def listening(self) -> dict[str, QoSProfile]:
+        """The image topics that are subscribed, resolved, and with which QoS."""
+        return {self.topics[name]: held.qos for name, held in self._subscriptions.items()}
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last image arrived, or since the camera was opened."""
+        return time.monotonic() - self._arrival
+
+    def incompatible(self) -> list[str]:
+        """For every publisher that cannot be connected to: its topic and why, as DDS has it."""
+        found = [text for subscription in self._subscriptions.values() for text in subscription.incompatible()]
+        return sorted({*found, *(self.depth.incompatible() if self.depth is not None else [])})
+
+    def _calibrated(self, message: CameraInfo) -> None:
+        self.info = message
+
+    def _received(self, name: str, message: ImageMessage) -> None:
+        self._arrival = time.monotonic()
+        if name not in self._subscriptions:
+            return  # already under way when the topic was let go
+        if len(self._subscriptions) > 1:
+            self._keep_only(name)
+        self.delivering = name
+        self._deliver(message)
+
+    def _keep_only(self, name: str) -> None:
+        for other in [other for other in self._subscriptions if other != name]:
+            self._subscriptions.pop(other).close()
+        self._node.get_logger().info(f"receiving images on {self.topics[name]}")

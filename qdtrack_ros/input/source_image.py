@@ -1,0 +1,68 @@
+"""An image message as the network sees it, and whole for whoever asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+from sensor_msgs.msg import CompressedImage, Image
+
+from qdtrack_model.encodings import REDUCTIONS, compressed_image, jpeg_size, raw_image
+from qdtrack_model.pipeline import reduction_of
+from qdtrack_model.structures import Array, Detections
+
+ImageMessage: TypeAlias = Image | CompressedImage
+
+
+def image_array(message: ImageMessage) -> Array:
+    """The picture in a message as uint8, BGR (H, W, 3) or grey (H, W).
+
+    Raises:
+        InvalidImage: an encoding that is no camera image, or a broken message.
+    """
+    return compressed_image(message) if isinstance(message, CompressedImage) else raw_image(message)
+
+
+@dataclass(frozen=True, eq=False)
+class SourceImage:
+    """The pixels of an image message; a JPEG that would be reduced for the network is decoded so.
+
+    Attributes:
+        message: the image as it came.
+        pixels: uint8, (H, W, 3) BGR or (H, W) grey; both sides of the image divided by ``reduction``, rounded up.
+        reduction: 1 where the pixels are all there are.
+        size: width and height of the image.
+    """
+
+    message: ImageMessage
+    pixels: Array
+    reduction: int
+    size: tuple[int, int]
+
+    @classmethod
+    def read(cls, message: ImageMessage, input_size: tuple[int, int]) -> SourceImage:
+        """The image in a message, for a network with an input of ``input_size`` (height, width).
+
+        Raises:
+            InvalidImage: an encoding that is no camera image, or a broken message.
+        """
+        size = jpeg_size(message) if isinstance(message, CompressedImage) else None
+        reduction = min(reduction_of(size, input_size), max(REDUCTIONS)) if size and all(size) else 1
+        if size and reduction > 1:
+            return cls(message, compressed_image(message, reduction), reduction, size)
+        pixels = image_array(message)
+        return cls(message, pixels, 1, (pixels.shape[1], pixels.shape[0]))
+
+    @cached_property
+    def whole(self) -> Array:
+        """All pixels."""
+        return self.pixels if self.reduction == 1 else image_array(self.message)
+
+    def to_source(self, detections: Detections) -> Detections:
+        """Detections in :attr:`pixels` as ones in the image."""
+        if self.reduction == 1:
+            return detections
+        boxes = np.minimum(detections.boxes * self.reduction, [*self.size, *self.size])
+        return Detections(boxes, detections.scores, detections.labels, detections.embeddings)

@@ -1,0 +1,1 @@
+"""What people operate the node by: diagnostics, services and snapshots."""

@@ -1,0 +1,134 @@
+"""Images and tracks as messages, and tracks back from them."""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from qdtrack.msg import TrackedDetection, TrackedDetectionArray
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+from vision_msgs.msg import (
+    Detection2D,
+    Detection2DArray,
+    Detection3D,
+    Detection3DArray,
+    ObjectHypothesisWithPose,
+)
+
+from qdtrack_model.boxes import box_centres
+from qdtrack_model.depth import Boxes3D
+from qdtrack_model.structures import Array, Tracks
+
+_JPEG_QUALITY = 85
+
+
+def image_message(image: Array, header: Header) -> Image:
+    """A BGR image (H, W, 3) as ``sensor_msgs/Image``."""
+    message = Image(header=header, height=image.shape[0], width=image.shape[1], encoding="bgr8")
+    message.step = 3 * image.shape[1]
+    # An array.array is taken over as it is; bytes are copied item by item and an ndarray is checked item by item.
+    message.data = array.array("B", np.ascontiguousarray(image).tobytes())
+    return message
+
+
+def compressed_message(image: Array, header: Header) -> CompressedImage:
+    """A BGR image (H, W, 3) as JPEG, called as image_transport calls it."""
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    return CompressedImage(header=header, format="bgr8; jpeg compressed bgr8", data=array.array("B", data.tobytes()))
+
+
+def tracks_message(
+    tracks: Tracks, header: Header, size: tuple[int, int], classes: Sequence[str], embeddings: bool = False
+) -> TrackedDetectionArray:
+    """Tracks as ``qdtrack/TrackedDetectionArray``; ``size`` is width and height of the source image."""
+    message = TrackedDetectionArray(header=header, image_width=size[0], image_height=size[1])
+    centres, sides = _centres_and_sides(tracks)
+    message.tracks = [
+        TrackedDetection(
+            id=int(tracks.ids[row]),
+            class_id=int(tracks.labels[row]),
+            class_name=classes[int(tracks.labels[row])],
+            score=float(tracks.scores[row]),
+            center_x=float(centres[row, 0]),
+            center_y=float(centres[row, 1]),
+            size_x=float(sides[row, 0]),
+            size_y=float(sides[row, 1]),
+            age=float(tracks.ages[row]),
+            time_since_seen=float(tracks.unseen[row]),
+            velocity_x=float(tracks.velocities[row, 0]),
+            velocity_y=float(tracks.velocities[row, 1]),
+            state=int(tracks.states[row]),
+            embedding=array.array("f", tracks.embeddings[row].tobytes()) if embeddings else array.array("f"),
+        )
+        for row in range(len(tracks))
+    ]
+    return message
+
+
+def tracks_from_message(message: TrackedDetectionArray) -> Tracks:
+    """The tracks in a ``qdtrack/TrackedDetectionArray``."""
+
+    def column(name: str) -> list[Any]:
+        return [getattr(track, name) for track in message.tracks]
+
+    if not message.tracks:
+        return Tracks.empty()
+    centres = np.stack([column("center_x"), column("center_y")], axis=1)
+    halves = np.stack([column("size_x"), column("size_y")], axis=1) / 2
+    return Tracks(
+        ids=np.array(column("id")),
+        boxes=np.concatenate([centres - halves, centres + halves], axis=1),
+        scores=np.array(column("score")),
+        labels=np.array(column("class_id")),
+        embeddings=np.array([np.asarray(e, np.float32) for e in column("embedding")], np.float32),
+        velocities=np.stack([column("velocity_x"), column("velocity_y")], axis=1),
+        ages=np.array(column("age")),
+        unseen=np.array(column("time_since_seen")),
+        states=np.array(column("state")),
+    )
+
+
+def detections_message(tracks: Tracks, header: Header) -> Detection2DArray:
+    """Tracks as ``vision_msgs/Detection2DArray``: ``id`` is the track's, ``class_id`` the key into the label info."""
+    message = Detection2DArray(header=header)
+    centres, sides = _centres_and_sides(tracks)
+    for row in range(len(tracks)):
+        detection = Detection2D(header=header, id=str(int(tracks.ids[row])))
+        detection.bbox.center.position.x = float(centres[row, 0])
+        detection.bbox.center.position.y = float(centres[row, 1])
+        detection.bbox.size_x = float(sides[row, 0])
+        detection.bbox.size_y = float(sides[row, 1])
+        detection.results.append(_hypothesis(tracks, row))
+        message.detections.append(detection)
+    return message
+
+
+def detections_3d_message(tracks: Tracks, boxes: Boxes3D, header: Header) -> Detection3DArray:
+    """The tracks whose place in space is known as ``vision_msgs/Detection3DArray``, named as in two dimensions."""
+    message = Detection3DArray(header=header)
+    for row, centre, size in zip(boxes.rows.tolist(), boxes.centres.tolist(), boxes.sizes.tolist(), strict=True):
+        detection = Detection3D(header=header, id=str(int(tracks.ids[row])))
+        result = _hypothesis(tracks, row)
+        for position in (detection.bbox.center.position, result.pose.pose.position):
+            position.x, position.y, position.z = centre
+        detection.bbox.size.x, detection.bbox.size.y, detection.bbox.size.z = size
+        detection.results.append(result)
+        message.detections.append(detection)
+    return message
+
+
+def _hypothesis(tracks: Tracks, row: int) -> ObjectHypothesisWithPose:
+    result = ObjectHypothesisWithPose()
+    result.hypothesis.class_id = str(int(tracks.labels[row]))
+    result.hypothesis.score = float(tracks.scores[row])
+    return result
+
+
+def _centres_and_sides(tracks: Tracks) -> tuple[Array, Array]:
+    """Centres and sizes (M, 2) in float64: float32 sums would lose hundredths of a pixel in wide images."""
+    boxes = tracks.boxes.astype(np.float64)
+    return box_centres(boxes), boxes[:, 2:] - boxes[:, :2]

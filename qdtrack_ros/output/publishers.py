@@ -1,0 +1,154 @@
+"""What the node publishes for one camera."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from qdtrack.msg import TrackedDetectionArray
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from std_msgs.msg import Header
+from vision_msgs.msg import Detection2DArray, Detection3DArray
+
+from qdtrack_model.overlay import Trails
+from qdtrack_ros.output.annotations import AnnotationsPublisher
+from qdtrack_ros.output.conversions import detections_3d_message, detections_message, tracks_message
+from qdtrack_ros.output.frame import TrackedFrame
+from qdtrack_ros.output.labels import ClassSource, LabelsPublisher
+from qdtrack_ros.output.markers import MarkersPublisher
+from qdtrack_ros.output.overlay import OverlayPublisher
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """The parameters that shape what is published; they may change at any time."""
+
+    min_score: float
+    lost: bool
+    embeddings: bool
+    trail: int
+    rectified: bool
+    depth_tolerance: float
+
+
+class Picture(Protocol):
+    """Something drawn of every image for people to look at."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody looks."""
+
+    def publish(self, frame: TrackedFrame, trails: Trails) -> None:
+        """Draw and publish; ``trails`` end in this frame."""
+
+    def close(self) -> None:
+        """Remove the publishers."""
+
+
+class Publishers:
+    """Publishers of tracks, detections, their labels and pictures; silent while the node is inactive.
+
+    Nothing is computed that nobody subscribes to. The pictures share their trails, which begin when somebody begins to
+    look at one of them.
+
+    Args:
+        node: owner of the publishers.
+        prefix: what the topics begin with: ``~/``, or ``~/front/`` for one camera of several.
+        source: of the classes.
+        depth: whether there is depth, and with it detections in space.
+    """
+
+    def __init__(self, node: LifecycleNode, prefix: str, source: ClassSource, depth: bool) -> None:
+        self._node = node
+        self._classes = source.classes
+        overridable = QoSOverridingOptions.with_default_policies()
+        self._tracks = node.create_lifecycle_publisher(
+            TrackedDetectionArray, f"{prefix}tracks", 10, qos_overriding_options=overridable
+        )
+        self._detections = node.create_lifecycle_publisher(
+            Detection2DArray, f"{prefix}detections", 10, qos_overriding_options=overridable
+        )
+        self._detections_3d = (
+            node.create_lifecycle_publisher(
+                Detection3DArray, f"{prefix}detections_3d", 10, qos_overriding_options=overridable
+            )
+            if depth
+            else None
+        )
+        self._labels = LabelsPublisher(node, prefix, source)
+        self._markers = MarkersPublisher(node, prefix, source.classes)
+        self._pictures: list[Picture] = [
+            OverlayPublisher(node, prefix, source.classes),
+            self._markers,
+            AnnotationsPublisher(node, prefix, source.classes),
+        ]
+        self._trails: Trails | None = None
+
+    def begin(self, stamp: Header, threshold: float) -> None:
+        """At every activation: tell the labels, and start the trails afresh, because the ids do."""
+        self.publish_labels(stamp, threshold)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was drawn: the next ids are other objects."""
+        self._trails = None
+
+    @property
+    def wants_space(self) -> bool:
+        """Whether there is depth and somebody subscribes to what tells or shows where in space the tracks are."""
+        if self._detections_3d is None:
+            return False
+        return bool(self._detections_3d.get_subscription_count() > 0) or self._markers.wanted
+
+    def publish_labels(self, stamp: Header, threshold: float) -> None:
+        """Tell (also those who subscribe later) which class each ``class_id`` is."""
+        self._labels.publish(stamp, threshold)
+
+    @property
+    def tracks_topic(self) -> str:
+        """The topic of the tracks, resolved."""
+        return str(self._tracks.topic_name)
+
+    def publish(self, frame: TrackedFrame, options: OutputOptions) -> None:
+        """Publish whatever somebody subscribes to of one image."""
+        if self._tracks.get_subscription_count() > 0:
+            self._tracks.publish(self.tracks_maker(frame, options)())
+        if self._detections.get_subscription_count() > 0:
+            self._detections.publish(detections_message(frame.tracks, frame.header))
+        if frame.boxes3d is not None and self._detections_3d is not None:
+            self._detections_3d.publish(detections_3d_message(frame.tracks, frame.boxes3d, frame.header))
+        self._publish_pictures(frame, options.trail)
+
+    def _publish_pictures(self, frame: TrackedFrame, length: int) -> None:
+        wanted = [picture for picture in self._pictures if picture.wanted]
+        if not wanted:
+            self._trails = None
+            return
+        if self._trails is None or self._trails.length != length:
+            self._trails = Trails(length)
+        self._trails.extend(frame.tracks)
+        for picture in wanted:
+            picture.publish(frame, self._trails)
+
+    def tracks_maker(self, frame: TrackedFrame, options: OutputOptions) -> Callable[[], TrackedDetectionArray]:
+        """What makes the message with a frame's tracks, now or later; it does not hold on to the picture."""
+        like = (frame.header, frame.size, self._classes, options.embeddings)
+        tracks, lost = frame.tracks, frame.lost
+
+        def make() -> TrackedDetectionArray:
+            message = tracks_message(tracks, *like)
+            message.tracks.extend(tracks_message(lost, *like).tracks)
+            return message
+
+        return make
+
+    def close(self) -> None:
+        """Remove the publishers."""
+        for publisher in (self._tracks, self._detections, self._detections_3d):
+            if publisher is not None:
+                self._node.destroy_lifecycle_publisher(publisher)
+        self._labels.close()
+        for picture in self._pictures:
+            picture.close()
