@@ -140,23 +140,37 @@ def _class_and_visibility(values: list[float]) -> tuple[int, float]:
     return int(tail[0]), tail[1] if len(tail) > 1 else -1.0
 
 
-def read_mot(path: str | Path) -> MotBoxes:
-    """Read a file of boxes; an empty file gives no boxes.
+def read_rows(path: str | Path, unique: bool = False) -> Iterator[tuple[int, list[float]]]:
+    """The rows of a file as (line number, 7 to 10 values), columns as they stand.
+
+    Args:
+        path: the file.
+        unique: ids below 0 too may be once only in a frame.
 
     Raises:
         MotError: the file cannot be read, a value is not a number, or an id (0 or more) is twice in one frame.
     """
     path = Path(path)
-    rows: list[tuple[float, ...]] = []
     seen: dict[tuple[int, int], int] = {}
     for number, values in _numbers(path):
         _check_row(path, number, values)
         frame, identity = int(values[0]), int(values[1])
-        if identity >= 0:
+        if identity >= 0 or unique:
             first = seen.setdefault((frame, identity), number)
             if first != number:
                 raise MotError(f"{path}, line {number}: id {identity} is in frame {frame} already (line {first})")
-        left, top, width, height, confidence = values[2:7]
+        yield number, values
+
+
+def read_mot(path: str | Path) -> MotBoxes:
+    """Read a file of boxes; an empty file gives no boxes.
+
+    Raises:
+        MotError: as :func:`read_rows`.
+    """
+    rows: list[tuple[float, ...]] = []
+    for _, values in read_rows(path):
+        frame, identity, left, top, width, height, confidence = values[:7]
         kind, visibility = _class_and_visibility(values)
         rows.append((frame, identity, left, top, left + width, top + height, confidence, kind, visibility))
     table = np.array(rows, np.float64).reshape(-1, 9)

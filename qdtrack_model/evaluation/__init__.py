@@ -1,4 +1,4 @@
-"""Scores of multi-object tracking against ground truth: CLEAR MOT, identity (motmetrics) and HOTA (trackeval)."""
+"""Scores of tracking against ground truth: scene scoring by rules of our own, and the protocols of benchmarks."""
 
 from qdtrack_model.evaluation.folders import evaluate_folders
 from qdtrack_model.evaluation.frames import EvaluationError

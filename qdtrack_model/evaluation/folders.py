@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from qdtrack_model.data.mot import MotBoxes, read_mot
@@ -96,8 +97,17 @@ def evaluate_folders(
     Raises:
         EvaluationError, MotError: a file is missing, empty (ground truth) or broken.
     """
+    return score_sequences(read_folders(ground_truth, results, frames))
+
+
+def score_sequences(sequences: Mapping[str, tuple[MotBoxes, MotBoxes, Path]]) -> dict[str, Scores]:
+    """The scores of what :func:`read_folders` gave, and of all together under ``COMBINED``.
+
+    Raises:
+        EvaluationError: nothing of a sequence's ground truth is scored.
+    """
     scores = {}
-    for name, (truth, boxes, path) in read_folders(ground_truth, results, frames).items():
+    for name, (truth, boxes, path) in sequences.items():
         try:
             scores[name] = evaluate(truth, boxes)
         except EvaluationError as error:

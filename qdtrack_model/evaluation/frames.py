@@ -1,7 +1,8 @@
-"""What is scored: ground truth and results of each frame with their overlaps, ignored regions taken out.
+"""What scene scoring scores: ground truth and results of each frame with their overlaps, ignored boxes taken out.
 
-Follows the preprocessing of TrackEval for MOT17 (https://github.com/JonathonLuiten/TrackEval): results that match
-an ignored box are neither right nor wrong and disappear, then the ignored boxes do.
+These are rules of our own for ground truth of any classes, no benchmark's. Boxes of confidence 0 are ignored, whatever
+their class: results that match one are neither right nor wrong and disappear, then the ignored boxes do. Every class
+with another confidence is scored. MOTChallenge's rules differ, see ``protocols/motchallenge.py``.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def _check_unique(boxes: MotBoxes, what: str) -> None:
         raise EvaluationError(f"{what}: id {identity} is {counts.max()} times in frame {frame}, expected once")
 
 
-def _rows_by_frame(boxes: MotBoxes) -> dict[int, Array]:
+def rows_by_frame(boxes: MotBoxes) -> dict[int, Array]:
+    """The rows of each frame that has any, in the order of the file."""
     order = np.argsort(boxes.frames, kind="stable")
     frames, starts = np.unique(boxes.frames[order], return_index=True)
     return dict(zip(frames.tolist(), np.split(order, starts)[1:], strict=True))
@@ -57,14 +59,14 @@ def _similarity(truth: MotBoxes, scored: Array, results: MotBoxes, separate_clas
     return similarity
 
 
-def _on_ignored(similarity: Array, scored: Array) -> Array:
-    """Which results (R,) the best one-to-one matching of overlaps gives to ignored boxes."""
+def results_on(chosen: Array, similarity: Array) -> Array:
+    """Which results (R,) the best one-to-one matching of overlaps (T, R) from .5 gives to the chosen boxes (T,)."""
     overlap = np.where(similarity >= MATCH_IOU - EPSILON, similarity, 0)
     rows, columns = linear_sum_assignment(-overlap)
     matched = overlap[rows, columns] > 0
-    ignored = np.zeros(similarity.shape[1], bool)
-    ignored[columns[matched & ~scored[rows]]] = True
-    return ignored
+    found = np.zeros(similarity.shape[1], bool)
+    found[columns[matched & chosen[rows]]] = True
+    return found
 
 
 def scored_frames(ground_truth: MotBoxes, results: MotBoxes) -> Iterator[ScoredFrame]:
@@ -82,13 +84,13 @@ def scored_frames(ground_truth: MotBoxes, results: MotBoxes) -> Iterator[ScoredF
     if not all_scored.any():
         raise EvaluationError(f"ground truth: none of its {len(ground_truth)} boxes is scored (confidence not 0)")
     separate_classes = len(np.unique(ground_truth.classes[all_scored])) > 1
-    truth_rows, result_rows = _rows_by_frame(ground_truth), _rows_by_frame(results)
+    truth_rows, result_rows = rows_by_frame(ground_truth), rows_by_frame(results)
     nothing = np.zeros(0, np.int64)
     for frame in sorted(truth_rows.keys() | result_rows.keys()):
         truth = ground_truth[truth_rows.get(frame, nothing)]
         found = results[result_rows.get(frame, nothing)]
         scored = truth.confidences != 0
         similarity = _similarity(truth, scored, found, separate_classes)
-        kept = ~_on_ignored(similarity, scored)
+        kept = ~results_on(~scored, similarity)
         if scored.any() or kept.any():
             yield ScoredFrame(truth.ids[scored], found.ids[kept], similarity[np.ix_(scored, kept)])

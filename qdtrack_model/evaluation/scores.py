@@ -1,4 +1,4 @@
-"""The scores of one sequence, and of several together.
+"""The scores of one sequence, and of several together, by the rules of scene scoring (``frames.py``).
 
 MOTA, MOTP, ID switches: Bernardin and Stiefelhagen, "Evaluating Multiple Object Tracking Performance: The CLEAR MOT
 Metrics", 2008. IDF1: Ristani et al., 2016 (both by motmetrics). HOTA, DetA, AssA: Luiten et al., 2020 (by trackeval).
@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from qdtrack_model.data.mot import MotBoxes
-from qdtrack_model.evaluation.frames import EPSILON, MATCH_IOU, EvaluationError, ScoredFrame, scored_frames
+from qdtrack_model.evaluation.frames import EPSILON, MATCH_IOU, ScoredFrame, scored_frames
+from qdtrack_model.evaluation.metrics import trackeval_data, trackeval_metric
 
 COUNTS = {
     "num_objects": "objects", "num_predictions": "predictions", "num_unique_objects": "identities",
@@ -107,30 +108,6 @@ def _motmetrics(frames: Sequence[ScoredFrame]) -> dict[str, float]:
     return {name: float(value) for name, value in table.items()}
 
 
-def trackeval_data(frames: Sequence[ScoredFrame]) -> dict[str, Any]:
-    """The frames as the metric classes of trackeval take them: ids counted from 0."""
-    truth_ids = np.unique(np.concatenate([f.truth_ids for f in frames]))
-    result_ids = np.unique(np.concatenate([f.result_ids for f in frames]))
-    return {
-        "num_timesteps": len(frames),
-        "num_gt_ids": len(truth_ids),
-        "num_tracker_ids": len(result_ids),
-        "num_gt_dets": sum(len(f.truth_ids) for f in frames),
-        "num_tracker_dets": sum(len(f.result_ids) for f in frames),
-        "gt_ids": [np.searchsorted(truth_ids, f.truth_ids) for f in frames],
-        "tracker_ids": [np.searchsorted(result_ids, f.result_ids) for f in frames],
-        "similarity_scores": [f.similarity for f in frames],
-    }
-
-
-def _hota_metric() -> Any:
-    try:
-        from trackeval.metrics import HOTA
-    except ImportError as error:
-        raise EvaluationError(f"trackeval is not installed ({error}): pip install --no-deps trackeval") from None
-    return HOTA()
-
-
 def evaluate(ground_truth: MotBoxes, results: MotBoxes) -> Scores:
     """Score one sequence at IoU .5 (HOTA over all thresholds).
 
@@ -144,11 +121,11 @@ def evaluate(ground_truth: MotBoxes, results: MotBoxes) -> Scores:
     counts = {ours: int(values[theirs]) for theirs, ours in COUNTS.items()}
     matched = int(values["num_detections"])
     overlap = (1 - values["motp"]) * matched if matched else 0.0
-    return Scores(**counts, overlap=overlap, hota_parts=_hota_metric().eval_sequence(trackeval_data(frames)))
+    return Scores(**counts, overlap=overlap, hota_parts=trackeval_metric("HOTA").eval_sequence(trackeval_data(frames)))
 
 
 def combine(parts: Sequence[Scores]) -> Scores:
     """The scores of several sequences taken as one: counts are summed, then divided."""
     sums = {name: sum(getattr(part, name) for part in parts) for name in COUNTS.values()}
-    hota = _hota_metric().combine_sequences({str(i): part.hota_parts for i, part in enumerate(parts)})
+    hota = trackeval_metric("HOTA").combine_sequences({str(i): part.hota_parts for i, part in enumerate(parts)})
     return Scores(**sums, overlap=sum(part.overlap for part in parts), hota_parts=hota)

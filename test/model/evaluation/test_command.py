@@ -39,6 +39,19 @@ def test_table_and_json(folders: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert saved["COMBINED"]["false_negatives"] == 4
 
 
+def test_each_file_is_read_once(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    read_text = Path.read_text
+
+    def noted(path: Path, *arguments: str, **more: str) -> str:
+        read.append(path)
+        return read_text(path, *arguments, **more)
+
+    monkeypatch.setattr(Path, "read_text", noted)
+    assert run(folders) == 0
+    assert len(read) == len(set(read)) == 4
+
+
 def test_one_sequence_and_one_file(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truth = str(folders / "truth" / "north")
     assert main(["evaluate", "--ground-truth", truth, "--results", str(folders / "out" / "north.txt")]) == 0

@@ -1,0 +1,22 @@
+"""The evaluation protocols of public benchmarks, one file each: their scores equal those of the official code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a protocol answers.
+
+    Args:
+        scores: every score and count by the official code's names, ready for JSON: ratios as it gives them, None where
+            one is not defined.
+        table: the main scores for people: the header, then rows, the total last; first column names, all text.
+        warnings: what is valid but seldom meant, a line each.
+    """
+
+    scores: dict[str, Any]
+    table: list[list[str]]
+    warnings: list[str]
