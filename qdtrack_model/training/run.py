@@ -13,6 +13,7 @@ from torch import nn
 
 from qdtrack_model import checkpoints
 from qdtrack_model.arguments import frame_range
+from qdtrack_model.config import ModelConfig, architecture_of
 from qdtrack_model.data.pairs import load_sequences
 from qdtrack_model.networks import build
 from qdtrack_model.training.config import read_recipe
@@ -25,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="MOTChallenge folders, or folders of them")
     parser.add_argument("--frames", type=frame_range, metavar="FIRST-LAST", help="train on these frames alone")
     parser.add_argument("--init", help="weights to start from (name or path); other heads start afresh")
+    anyway = "start from them although their style, normalisation or classes are not the recipe's"
+    parser.add_argument("--init-anyway", action="store_true", help=anyway)
     parser.add_argument("--output", type=Path, required=True, help="weights file to write (.safetensors)")
     parser.add_argument("--half", action="store_true", help="store the weights in half precision: half the size")
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
@@ -45,6 +48,24 @@ def find_sequences(paths: list[Path]) -> list[Path]:
         if not below:
             raise ValueError(f"{path}: no gt/gt.txt in it or in the folders below it")
         found += below
+    return found
+
+
+def disagreements(own: ModelConfig, given: ModelConfig) -> list[str]:
+    """By what weights of the network ``given`` mean something else in the network ``own``, though names and shapes fit.
+
+    Classes count where there are equally many: otherwise the heads that know them do not fit and start afresh.
+    """
+    if type(own) is not type(given):
+        return [f"architecture {architecture_of(given)!r}, expected {architecture_of(own)!r}"]
+    found = [
+        f"{key} {getattr(given, key)!r}, expected {getattr(own, key)!r}"
+        for key in ("style", "channel_order", "mean", "deviation")
+        if getattr(given, key, None) != getattr(own, key, None)
+    ]
+    if len(own.classes) == len(given.classes):
+        pairs = enumerate(zip(given.classes, own.classes, strict=True))
+        found += [f"class {i} {theirs!r}, expected {ours!r}" for i, (theirs, ours) in pairs if theirs != ours][:1]
     return found
 
 
@@ -75,7 +96,11 @@ def main(args: argparse.Namespace) -> int:
     torch.manual_seed(config.seed)
     network = build(config.model)
     if args.init:
-        fresh = initialise(network, checkpoints.load(args.init))
+        source = checkpoints.load(args.init)
+        if not args.init_anyway and (wrong := disagreements(config.model, source.config)):
+            remedy = "choose weights or a recipe that fit, or start from them all the same with --init-anyway"
+            raise ValueError(f"--init {args.init}: {'; '.join(wrong)}; {remedy}")
+        fresh = initialise(network, source)
         print(f"starting from {args.init}; afresh: {', '.join(fresh) or 'nothing'}")
     folders = find_sequences(args.data)
     sequences = load_sequences(folders, config.model.classes, config.model.input_size, args.frames)
