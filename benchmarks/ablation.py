@@ -28,12 +28,13 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from qdtrack_model import checkpoints
-from qdtrack_model.arguments import positive_integer
 from qdtrack_model.checkpoints import Checkpoint
+from qdtrack_model.checkpoints.tensors import fill
+from qdtrack_model.commands.arguments import positive_integer
 from qdtrack_model.config import QDTrackConfig, QuasiDenseConfig, to_mapping
 from qdtrack_model.data.detections import SceneDetections
-from qdtrack_model.data.mot import MotBoxes, from_tracks, join, read_mot
-from qdtrack_model.data.pairs import load_sequences
+from qdtrack_model.data.loading import find_sequences, load_sequences
+from qdtrack_model.data.readers.mot import MotBoxes, from_tracks, join, read_mot
 from qdtrack_model.data.sources import open_source
 from qdtrack_model.evaluation.scores import combine, evaluate
 from qdtrack_model.networks import QDTrack, build
@@ -41,13 +42,11 @@ from qdtrack_model.networks.embedding import EmbeddingHead
 from qdtrack_model.pipeline import Preprocessor
 from qdtrack_model.runtimes import to_detections
 from qdtrack_model.structures import Array
-from qdtrack_model.tensors import fill
 from qdtrack_model.tracking import QuasiDenseTracker
 from qdtrack_model.training.config import QDTrackTraining, read_recipe
 from qdtrack_model.training.loop import train
-from qdtrack_model.training.run import find_sequences
 
-RECIPE = Path(__file__).parents[1] / "config" / "train_qdtrack_light.yaml"
+RECIPE = Path(__file__).parents[1] / "config" / "training" / "qdtrack_light.yaml"
 PAPER: dict[str, Any] = {"matching": "quasi_dense", "contrastive_weight": 0.25, "auxiliary_weight": 1.0}
 VARIANTS: dict[str, dict[str, Any]] = {
     "quasi-dense": PAPER,

@@ -13,12 +13,12 @@ import torch
 from qdtrack_model import checkpoints, runtimes
 from qdtrack_model.boxes import box_iou
 from qdtrack_model.checkpoints import Checkpoint
-from qdtrack_model.data.synthetic import Scene, SceneConfig
+from qdtrack_model.checkpoints.presets import read_preset
 from qdtrack_model.networks import QDTrack
 from qdtrack_model.pipeline import Preprocessor
-from qdtrack_model.presets import read_preset
 from qdtrack_model.runtimes.export import deployed
 from qdtrack_model.structures import Array, Detections
+from qdtrack_model.synthetic import Scene, SceneConfig
 
 
 def seeded(name: str, folder: Path, **changes: Any) -> Checkpoint:

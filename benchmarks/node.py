@@ -40,10 +40,10 @@ from std_msgs.msg import Header
 from tqdm import tqdm
 
 from qdtrack_model.config import OneShotConfig, QuasiDenseConfig, from_mapping
-from qdtrack_model.data.synthetic import Scene, SceneConfig
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.runtimes import Options
 from qdtrack_model.structures import Array, Detections
+from qdtrack_model.synthetic import Scene, SceneConfig
 from qdtrack_model.tracking import QuasiDenseTracker
 from qdtrack_ros.demo.process import NodeProcess
 from qdtrack_ros.input.stamps import stamp_nanoseconds

@@ -18,8 +18,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from qdtrack_model import runtimes
-from qdtrack_model.data.synthetic import Scene, SceneConfig
 from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.synthetic import Scene, SceneConfig
 
 STAGES = ("preprocess", "network", "track")
 

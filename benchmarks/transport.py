@@ -1,4 +1,4 @@
-"""Raw 1080p images between two processes, with Fast DDS as it comes and with config/fastdds_large_images.xml.
+"""Raw 1080p images between two processes, with Fast DDS as it comes and with config/node/fastdds_large_images.xml.
 
     python benchmarks/transport.py
 
@@ -22,7 +22,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
-PROFILE = Path(__file__).parents[1] / "config" / "fastdds_large_images.xml"
+PROFILE = Path(__file__).parents[1] / "config" / "node" / "fastdds_large_images.xml"
 WIDTH, HEIGHT = 1920, 1080
 PERIOD = 0.1  # seconds
 PATIENCE = 3.0  # seconds after the last image

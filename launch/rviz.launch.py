@@ -18,7 +18,7 @@ _ARGUMENTS = {
     **launching.USE_SIM_TIME,
     **launching.TOPICS,
     **launching.CAMERA,
-    "layout": (launching.file_of_ours("config", "qdtrack.rviz"), "Layout of RViz."),
+    "layout": (launching.file_of_ours("config/node", "qdtrack.rviz"), "Layout of RViz."),
     "frame": launching.RVIZ["frame"],
 }
 

@@ -1,7 +1,8 @@
 """The command ``qdtrack``, also ``python -m qdtrack_model.cli``: parses and dispatches, nothing else.
 
-Each subcommand's body is a module with ``add_arguments(parser)`` and ``main(args) -> exit status``, imported only
-when it is asked for, so that ``qdtrack evaluate`` needs no torch and ``qdtrack --help`` is instant.
+Each subcommand's body is the module of its name in ``commands/``, with ``add_arguments(parser)`` and
+``main(args) -> exit status``, imported only when it is asked for, so that ``qdtrack evaluate`` needs no torch and
+``qdtrack --help`` is instant.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import sys
 from collections.abc import Sequence
 
 COMMANDS = {
-    "track": ("qdtrack_model.track", "track objects in a video, a folder of images or a bag"),
-    "evaluate": ("qdtrack_model.evaluation.command", "score results against ground truth"),
-    "synthesize": ("qdtrack_model.data.synthetic.command", "make a synthetic street scene with ground truth"),
-    "convert": ("qdtrack_model.convert", "turn a public QDTrack checkpoint into weights for this project"),
-    "export": ("qdtrack_model.export", "turn weights into an ONNX graph for one precision, input size and batch"),
-    "build-engine": ("qdtrack_model.build_engine", "compile a network for a GPU ahead of time"),
-    "train": ("qdtrack_model.training.run", "train a network"),
+    "track": "track objects in a video, a folder of images or a bag",
+    "evaluate": "score results against ground truth",
+    "synthesize": "make a synthetic street scene with ground truth",
+    "convert": "turn a public QDTrack checkpoint into weights for this project",
+    "export": "turn weights into an ONNX graph for one precision, input size and batch",
+    "build-engine": "compile a network for a GPU ahead of time",
+    "train": "train a network",
 }
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -28,10 +29,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The arguments of the subcommand that comes first; ``args.body`` is its module."""
     parser = argparse.ArgumentParser(prog="qdtrack", description="Multi-object tracking for robots and vehicles.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, (module, summary) in COMMANDS.items():
+    for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         if arguments and arguments[0] == name:
-            body = importlib.import_module(module)
+            body = importlib.import_module(f"qdtrack_model.commands.{name.replace('-', '_')}")
             body.add_arguments(command)
             command.set_defaults(body=body)
     return parser.parse_args(arguments)

@@ -1,7 +1,7 @@
 """Configuration: frozen dataclasses, read from YAML; an unknown key or a bad value is an error that names it.
 
 There is no inheritance between files: a file holds what differs from the defaults below, and the defaults are
-the documentation. Networks and trackers store their configuration in the weights file, see ``checkpoints.py``.
+the documentation. Networks and trackers store their configuration in the weights file, see ``checkpoints/files.py``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class OneShotConfig:
 
 @dataclass(frozen=True)
 class QDTrackConfig:
-    """QDTrack: Faster R-CNN with an embedding head (``networks/qdtrack.py``); ``config/qdtrack_*.yaml`` are presets.
+    """QDTrack: Faster R-CNN with an embedding head (``networks/qdtrack.py``); ``config/networks/*.yaml`` are presets.
 
     The defaults are those of the paper on MOT17.
     """

@@ -11,10 +11,10 @@ from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
-from qdtrack_model.camera_model import InvalidCameraInfo
 from qdtrack_model.config import TrackerConfig
-from qdtrack_model.encodings import InvalidImage
 from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.sensors.camera_model import InvalidCameraInfo
+from qdtrack_model.sensors.messages import InvalidImage
 from qdtrack_model.structures import Detections, Tracks
 from qdtrack_model.tracking.handover import Handover
 from qdtrack_ros.input.camera import Camera

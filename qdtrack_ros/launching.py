@@ -73,7 +73,7 @@ def file_of_ours(folder: str, name: str) -> PathJoinSubstitution:
 
 def params_file(name: str) -> Arguments:
     """The argument ``params_file``; its default is one of ours."""
-    return {"params_file": (file_of_ours("config", name), "Parameter file; arguments that are given win over it.")}
+    return {"params_file": (file_of_ours("config/node", name), "Parameter file; arguments that are given win over it.")}
 
 
 def given(context: LaunchContext, name: str) -> str:

@@ -328,7 +328,7 @@ def _markdown() -> str:
         "# Parameters of the tracker node",
         "",
         "Written by `python -m qdtrack_ros.parameters > docs/parameters.md`; `ros2 param describe` shows the same.",
-        "A complete parameter file is `config/tracker.yaml`. A value that is of the wrong type or out of range is",
+        "A complete parameter file is `config/node/tracker.yaml`. A value that is of the wrong type or out of range is",
         "refused with the reason, and so is one set at a time when it would have no effect.",
         "",
         "| Parameter | Type | Default | Range | Can be set | Meaning |",
@@ -352,7 +352,7 @@ def _markdown() -> str:
         "are offered: reliable where every publisher is, best effort otherwise.",
         "",
         "Uncompressed images larger than some 500 KB: Fast DDS loses most of them at its default settings, between",
-        "processes of one machine too. Give the camera driver and the node `config/fastdds_large_images.xml`, as",
+        "processes of one machine too. Give the camera driver and the node `config/node/fastdds_large_images.xml`, as",
         "[launching](launching.md#raw-images-and-fast-dds) says, or use the camera's compressed topic.",
     ]
     return "\n".join(lines) + "\n"

@@ -38,7 +38,7 @@ fingerprint() {
         printf '%s\n' "$root" "$ros" "${PYTHON:-}"
         cat pyproject.toml setup.py package.xml CMakeLists.txt tools/*.sh tools/*.py tools/*.txt tools/tracker_node \
             msg/* srv/* interfaces/*/package.xml interfaces/*/CMakeLists.txt interfaces/*/msg/*
-        ls config launch
+        ls -R config launch
     } | sha256sum | cut -d ' ' -f 1
 }
 

@@ -1,1 +1,1 @@
-"""Readers and writers: image sources, MOTChallenge files, bags, synthetic scenes."""
+"""What is read and written: data sets, image sources, bags, and the samples that training learns from."""

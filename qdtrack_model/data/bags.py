@@ -26,8 +26,9 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from qdtrack_model.data import qdtrack_msgs, vision_msgs
-from qdtrack_model.data.mot import MotBoxes
-from qdtrack_model.encodings import InvalidImage, compressed_image, raw_image
+from qdtrack_model.data.readers.mot import MotBoxes
+from qdtrack_model.sensors.encodings import compressed_image, raw_image
+from qdtrack_model.sensors.messages import InvalidImage
 from qdtrack_model.structures import Array
 
 IMAGE_TOPIC = "/camera/image/compressed"

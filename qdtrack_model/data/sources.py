@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from qdtrack_model.data.images import decode
-from qdtrack_model.data.mot import MotError, SequenceInfo, read_seqinfo
+from qdtrack_model.data.readers.mot import MotError, SequenceInfo, read_seqinfo
 from qdtrack_model.structures import Array
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from qdtrack_model.data.mot import MotBoxes, read_mot
+from qdtrack_model.data.readers.mot import MotBoxes, read_mot
 from qdtrack_model.evaluation.frames import EvaluationError
 from qdtrack_model.evaluation.scores import Scores, combine, evaluate
 

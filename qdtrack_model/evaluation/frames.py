@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from qdtrack_model.boxes import box_iou
-from qdtrack_model.data.mot import MotBoxes
+from qdtrack_model.data.readers.mot import MotBoxes
 from qdtrack_model.structures import Array
 
 MATCH_IOU = 0.5

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from qdtrack_model.data.mot import MotBoxes
+from qdtrack_model.data.readers.mot import MotBoxes
 from qdtrack_model.evaluation.frames import EPSILON, MATCH_IOU, ScoredFrame, scored_frames
 from qdtrack_model.evaluation.metrics import trackeval_data, trackeval_metric
 

@@ -1,7 +1,7 @@
 """QDTrack (arXiv 2006.06664): Faster R-CNN on a feature pyramid, and an embedding of every detection.
 
 The names of the parts are those of public checkpoints, so that their keys are this network's own but for a prefix,
-see ``conversion.py``.
+see ``checkpoints/public.py``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a network is trained: one frozen dataclass an architecture, one YAML file a recipe (``config/train_*.yaml``)."""
+"""How a network is trained: one frozen dataclass an architecture, one YAML file a recipe (``config/training/``)."""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from qdtrack_model.config import to_mapping
-from qdtrack_model.data.pairs import FramePairs, LabelledImage, fingerprint
+from qdtrack_model.data.pairs import FramePairs
+from qdtrack_model.data.samples import LabelledImage, fingerprint
 from qdtrack_model.training.config import TrainConfig
 from qdtrack_model.training.steps import step_for
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
-from qdtrack_model.data.pairs import IGNORED, FramePairs, LabelledImage
+from qdtrack_model.data.pairs import FramePairs
+from qdtrack_model.data.samples import IGNORED, LabelledImage
 from qdtrack_model.losses import auxiliary_cosine, multi_positive_contrastive
 from qdtrack_model.networks.qdtrack import QDTrack
 from qdtrack_model.networks.resnet import BatchNorm

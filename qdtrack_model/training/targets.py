@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qdtrack_model.data.pairs import IGNORED, LabelledImage
+from qdtrack_model.data.samples import IGNORED, LabelledImage
 from qdtrack_model.networks.one_shot import STRIDE
 from qdtrack_model.structures import Array
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from qdtrack_model.data.bags import IMAGE_TOPIC, BagFrame, read_ground_truth, read_raw, write_bag
-from qdtrack_model.data.mot import MotBoxes, read_mot
+from qdtrack_model.data.readers.mot import MotBoxes, read_mot
 from qdtrack_model.data.sources import Source, open_source
 from qdtrack_ros.demo.player import Record, header_stamp
 
@@ -43,8 +43,8 @@ def material_from_scene(bag: Path, frames: int, seed: int) -> Material:
     Raises:
         ConfigError: the number of frames or the seed is out of range.
     """
-    from qdtrack_model.data.synthetic import Scene, SceneConfig  # the renderer is not needed for videos
-    from qdtrack_model.data.synthetic.writer import write_scene_bag
+    from qdtrack_model.synthetic import Scene, SceneConfig  # the renderer is not needed for videos
+    from qdtrack_model.synthetic.writer import write_scene_bag
 
     shutil.rmtree(bag, ignore_errors=True)
     scene = Scene(SceneConfig(seed=seed, frames=frames))

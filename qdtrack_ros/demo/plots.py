@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from scipy.optimize import linear_sum_assignment
 
 from qdtrack_model.boxes import box_iou
-from qdtrack_model.data.mot import MotBoxes
-from qdtrack_model.overlay import colour_of
+from qdtrack_model.data.readers.mot import MotBoxes
+from qdtrack_model.drawing.overlay import colour_of
 from qdtrack_model.structures import Array
 from qdtrack_ros.demo.results import DemoResults
 

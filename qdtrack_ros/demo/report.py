@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 
 from qdtrack_model.data.bags import read_images
-from qdtrack_model.overlay import Trails, draw
+from qdtrack_model.drawing.overlay import Trails, draw
+from qdtrack_model.drawing.video import VideoWriter
 from qdtrack_model.structures import Array, Tracks
-from qdtrack_model.video import VideoWriter
 from qdtrack_ros.demo import plots
 from qdtrack_ros.demo.results import DemoResults
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qdtrack_model.data.mot import MotBoxes, mot_class
+from qdtrack_model.data.readers.mot import MotBoxes, mot_class
 from qdtrack_model.evaluation import Scores, evaluate
 from qdtrack_model.structures import Array
 from qdtrack_ros.demo.material import Material

@@ -20,7 +20,7 @@ from rclpy.executors import ExternalShutdownException, ShutdownException, Single
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from qdtrack_model.data.mot import write_mot
+from qdtrack_model.data.readers.mot import write_mot
 from qdtrack_ros.demo.material import Material, material_from_scene, material_from_video
 from qdtrack_ros.demo.player import Player
 from qdtrack_ros.demo.process import NodeError, NodeProcess

@@ -11,7 +11,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from qdtrack_model.camera_model import CameraModel, InvalidCameraInfo
+from qdtrack_model.sensors.camera_model import CameraModel, InvalidCameraInfo
 from qdtrack_ros.input.depth import DepthImages
 from qdtrack_ros.input.source_image import ImageMessage
 from qdtrack_ros.input.subscription import MatchedSubscription

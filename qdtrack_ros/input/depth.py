@@ -8,9 +8,9 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from qdtrack_model.camera_model import CameraModel
-from qdtrack_model.depth import Boxes3D, depth_image, locate
-from qdtrack_model.encodings import InvalidImage
+from qdtrack_model.sensors.camera_model import CameraModel
+from qdtrack_model.sensors.depth import Boxes3D, depth_image, locate
+from qdtrack_model.sensors.messages import InvalidImage
 from qdtrack_model.structures import Array
 from qdtrack_ros.input.stamps import stamp_nanoseconds
 from qdtrack_ros.input.subscription import MatchedSubscription

@@ -9,8 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
-from qdtrack_model.encodings import REDUCTIONS, compressed_image, jpeg_size, raw_image
 from qdtrack_model.pipeline import reduction_of
+from qdtrack_model.sensors.encodings import REDUCTIONS, compressed_image, jpeg_size, raw_image
 from qdtrack_model.structures import Array, Detections
 
 ImageMessage: TypeAlias = Image | CompressedImage

@@ -8,7 +8,7 @@ from foxglove_msgs.msg import Color, ImageAnnotations, Point2, PointsAnnotation,
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
-from qdtrack_model.overlay import TRAIL_OPACITIES, Colour, Trails, captions, colour_of, text_colour
+from qdtrack_model.drawing.overlay import TRAIL_OPACITIES, Colour, Trails, captions, colour_of, text_colour
 from qdtrack_model.structures import Array
 from qdtrack_ros.output.frame import TrackedFrame
 

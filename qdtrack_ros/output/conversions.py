@@ -20,7 +20,7 @@ from vision_msgs.msg import (
 )
 
 from qdtrack_model.boxes import box_centres
-from qdtrack_model.depth import Boxes3D
+from qdtrack_model.sensors.depth import Boxes3D
 from qdtrack_model.structures import Array, Tracks
 
 _JPEG_QUALITY = 85

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from qdtrack_model.depth import Boxes3D
+from qdtrack_model.sensors.depth import Boxes3D
 from qdtrack_model.structures import Tracks
 from qdtrack_ros.input.source_image import SourceImage
 

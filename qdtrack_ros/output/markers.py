@@ -13,9 +13,9 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from qdtrack_model.depth import Boxes3D
-from qdtrack_model.image_plane import ImagePlane
-from qdtrack_model.overlay import TRAIL_OPACITIES, Trails, captions, colour_of
+from qdtrack_model.drawing.overlay import TRAIL_OPACITIES, Trails, captions, colour_of
+from qdtrack_model.sensors.depth import Boxes3D
+from qdtrack_model.sensors.image_plane import ImagePlane
 from qdtrack_model.structures import Array
 from qdtrack_ros.output.frame import TrackedFrame
 from qdtrack_ros.throttle import Throttle

@@ -8,7 +8,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
-from qdtrack_model.overlay import Trails, draw
+from qdtrack_model.drawing.overlay import Trails, draw
 from qdtrack_ros.output.conversions import compressed_message, image_message
 from qdtrack_ros.output.frame import TrackedFrame
 

@@ -12,7 +12,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, Detection3DArray
 
-from qdtrack_model.overlay import Trails
+from qdtrack_model.drawing.overlay import Trails
 from qdtrack_ros.output.annotations import AnnotationsPublisher
 from qdtrack_ros.output.conversions import detections_3d_message, detections_message, tracks_message
 from qdtrack_ros.output.frame import TrackedFrame

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from qdtrack_model import checkpoints
-from qdtrack_model.data.mot import MotBoxes, from_tracks, join, read_mot
+from qdtrack_model.data.readers.mot import MotBoxes, from_tracks, join, read_mot
 from qdtrack_model.data.sources import open_source
-from qdtrack_model.data.synthetic import Scene, SceneConfig
-from qdtrack_model.data.synthetic.writer import mot_rows
 from qdtrack_model.evaluation import evaluate
 from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.synthetic import Scene, SceneConfig
+from qdtrack_model.synthetic.writer import mot_rows
 
 CLIPS = Path(__file__).parents[3] / "shared" / "data"
 # Least MOTA and IDF1. Below what was read, by what another version of a library may move: two points of MOTA; five of

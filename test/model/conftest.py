@@ -95,7 +95,7 @@ def blob_image() -> Callable[..., tuple[Array, Array]]:
 @pytest.fixture
 def blob_folder(tmp_path: Path) -> Path:
     """A MOTChallenge sequence of 20 frames at 10 frames/s, with three moving squares and their ground truth."""
-    from qdtrack_model.data.mot import MotBoxes, SequenceInfo, write_mot, write_seqinfo
+    from qdtrack_model.data.readers.mot import MotBoxes, SequenceInfo, write_mot, write_seqinfo
 
     folder = tmp_path / "squares"
     (folder / "img1").mkdir(parents=True)

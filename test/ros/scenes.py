@@ -7,7 +7,7 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from qdtrack_model.overlay import Trails
+from qdtrack_model.drawing.overlay import Trails
 from qdtrack_model.structures import Tracks
 from qdtrack_ros.input.source_image import SourceImage
 from qdtrack_ros.output.conversions import image_message

@@ -12,7 +12,7 @@ pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces 
 
 from qdtrack_ros.parameters import SPECIFICATIONS
 
-CONFIG = Path(__file__).parents[2] / "config"
+CONFIG = Path(__file__).parents[2] / "config" / "node"
 DEFAULTS = {one.name: one.default for one in SPECIFICATIONS.values() if one.default is not None}
 
 

@@ -35,7 +35,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from qdtrack_model.encodings import ENCODINGS
+from qdtrack_model.sensors.encodings import ENCODINGS
 from qdtrack_model.structures import Array
 from qdtrack_ros.demo.process import NodeProcess
 from qdtrack_ros.input.stamps import stamp_nanoseconds

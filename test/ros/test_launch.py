@@ -122,8 +122,10 @@ def test_a_bad_truth_value_is_named() -> None:
 
 
 def test_rviz_finds_every_topic_of_its_layout() -> None:
-    layout = yaml.safe_load((ROOT / "config" / "qdtrack.rviz").read_text())["Visualization Manager"]["Displays"]
-    topics = {display["Topic"]["Value"] for display in layout if "Topic" in display}
+    layout = yaml.safe_load((ROOT / "config" / "node" / "qdtrack.rviz").read_text())
+    topics = {
+        display["Topic"]["Value"] for display in layout["Visualization Manager"]["Displays"] if "Topic" in display
+    }
     rules = remappings("rviz.launch.py", camera="front", image="/front/image_raw")
     assert topics | {"/camera_info", "/image/camera_info"} == set(rules)
     assert rules["/tracker/overlay"] == "tracker/front/overlay"

@@ -25,7 +25,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from qdtrack_model.overlay import draw
+from qdtrack_model.drawing.overlay import draw
 from qdtrack_model.structures import Array
 from qdtrack_ros.input.camera import Camera
 from qdtrack_ros.node import TrackerNode

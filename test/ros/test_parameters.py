@@ -156,7 +156,7 @@ def test_a_parameter_cannot_be_deleted(node: TrackerNode) -> None:
 
 
 def test_parameter_file_holds_the_defaults() -> None:
-    held = yaml.safe_load((ROOT / "config" / "tracker.yaml").read_text())["/**"]["ros__parameters"]
+    held = yaml.safe_load((ROOT / "config" / "node" / "tracker.yaml").read_text())["/**"]["ros__parameters"]
     assert held == {s.name: s.default for s in parameters.SPECIFICATIONS.values() if s.default is not None}
 
 

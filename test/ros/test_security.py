@@ -17,7 +17,7 @@ from rclpy.parameter import Parameter
 
 from qdtrack_ros.node import TrackerNode
 
-POLICY = Path(__file__).parents[2] / "config" / "sros2" / "qdtrack.policy.xml"
+POLICY = Path(__file__).parents[2] / "config" / "node" / "sros2" / "qdtrack.policy.xml"
 SINCE_JAZZY = {("service reply", "/tracker/get_type_description")}
 
 Use = tuple[str, str]  # what is done, name of the topic or service

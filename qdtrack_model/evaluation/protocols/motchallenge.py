@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from qdtrack_model.boxes import box_iou
-from qdtrack_model.data.mot import MotBoxes, read_rows, read_seqinfo
+from qdtrack_model.data.readers.mot import MotBoxes, read_rows, read_seqinfo
 from qdtrack_model.evaluation.folders import find_ground_truth, find_result
 from qdtrack_model.evaluation.frames import EvaluationError, ScoredFrame, results_on, rows_by_frame
 from qdtrack_model.evaluation.metrics import trackeval_data, trackeval_metric

@@ -17,10 +17,10 @@ from rosbags.typesys import get_types_from_msg
 
 from qdtrack_model.data import bags, qdtrack_msgs, vision_msgs
 from qdtrack_model.data.bags import BagError, BagFrame, read_ground_truth, read_images, read_raw, write_bag, write_raw
-from qdtrack_model.data.mot import MotBoxes
-from qdtrack_model.data.synthetic import Scene, SceneConfig
-from qdtrack_model.data.synthetic.writer import write_scene_bag
+from qdtrack_model.data.readers.mot import MotBoxes
 from qdtrack_model.structures import Array
+from qdtrack_model.synthetic import Scene, SceneConfig
+from qdtrack_model.synthetic.writer import write_scene_bag
 
 ROOT = Path(__file__).parents[3]
 DEFINITIONS = {**vision_msgs.DEFINITIONS, **qdtrack_msgs.DEFINITIONS}

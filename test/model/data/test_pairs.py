@@ -7,7 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from qdtrack_model.data.pairs import FramePairs, LabelledImage, PairConfig
+from qdtrack_model.data.pairs import FramePairs, PairConfig
+from qdtrack_model.data.samples import LabelledImage
 
 SPAN = 3
 

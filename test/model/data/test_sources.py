@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from qdtrack_model.data.bags import BagError, BagFrame, write_bag
-from qdtrack_model.data.mot import SequenceInfo, write_seqinfo
+from qdtrack_model.data.readers.mot import SequenceInfo, write_seqinfo
 from qdtrack_model.data.sources import SourceError, _GrowingTime, open_source
-from qdtrack_model.video import VideoWriter
+from qdtrack_model.drawing.video import VideoWriter
 
 
 def grey(value: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from trackeval.metrics import CLEAR, Identity
 
-from qdtrack_model.data.mot import MotBoxes, read_mot, write_mot
+from qdtrack_model.data.readers.mot import MotBoxes, read_mot, write_mot
 from qdtrack_model.evaluation import EvaluationError, Scores, evaluate, evaluate_folders
 from qdtrack_model.evaluation.frames import scored_frames
 from qdtrack_model.evaluation.scores import combine, trackeval_data

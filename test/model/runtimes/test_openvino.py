@@ -11,11 +11,11 @@ import pytest
 
 from qdtrack_model import checkpoints, runtimes
 from qdtrack_model.boxes import box_iou
-from qdtrack_model.data.synthetic import Scene, SceneConfig
 from qdtrack_model.pipeline import Preprocessor
 from qdtrack_model.runtimes import Options
 from qdtrack_model.runtimes.export import GraphError, export_onnx
 from qdtrack_model.structures import Array
+from qdtrack_model.synthetic import Scene, SceneConfig
 
 openvino = pytest.importorskip("openvino", reason="openvino is not installed: pip install 'qdtrack[openvino]'")
 

@@ -18,9 +18,9 @@ from torch._decomp import get_decompositions
 from torch._export.utils import _collect_all_valid_cia_ops_for_aten_namespace, _get_decomp_for_cia
 
 from qdtrack_model import checkpoints, runtimes
+from qdtrack_model.checkpoints.presets import read_preset
 from qdtrack_model.config import ModelConfig, OneShotConfig, QuasiDenseConfig
 from qdtrack_model.networks import build
-from qdtrack_model.presets import read_preset
 from qdtrack_model.runtimes import Options, RuntimeUnavailable, gpu, torch_tensorrt
 from qdtrack_model.runtimes.engine_builder import lacking
 from qdtrack_model.runtimes.export import deployed

@@ -11,9 +11,9 @@ import onnx
 import pytest
 
 from qdtrack_model import checkpoints, cli, runtimes
+from qdtrack_model.checkpoints.presets import preset_files, read_preset
 from qdtrack_model.config import QDTrackConfig
 from qdtrack_model.pipeline import Pipeline
-from qdtrack_model.presets import preset_files, read_preset
 from qdtrack_model.runtimes.export import graph_of
 
 from .comparison import assert_same

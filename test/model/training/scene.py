@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from qdtrack_model.data.pairs import LabelledImage
+from qdtrack_model.data.samples import LabelledImage
 
 
 def moving_blocks(ids: tuple[int, ...] = (0, 1, 2)) -> list[LabelledImage]:

@@ -10,12 +10,13 @@ import pytest
 import torch
 
 from qdtrack_model import checkpoints
+from qdtrack_model.checkpoints.presets import read_preset
 from qdtrack_model.cli import main
 from qdtrack_model.config import QDTrackConfig
-from qdtrack_model.data.pairs import IGNORED, FramePairs, LabelledImage, PairConfig
+from qdtrack_model.data.pairs import FramePairs, PairConfig
+from qdtrack_model.data.samples import IGNORED, LabelledImage
 from qdtrack_model.networks import QDTrack
 from qdtrack_model.networks.resnet import BatchNorm
-from qdtrack_model.presets import read_preset
 from qdtrack_model.training import qdtrack
 from qdtrack_model.training.config import OneShotTraining, QDTrackTraining, read_recipe
 from qdtrack_model.training.detection import Truth
@@ -25,7 +26,7 @@ from qdtrack_model.training.quasi_dense import Regions, choose_regions, only_pos
 
 from .scene import moving_blocks, write_folder
 
-CONFIG_FOLDER = Path(__file__).parents[3] / "config"
+RECIPES = Path(__file__).parents[3] / "config" / "training"
 MODEL = QDTrackConfig(
     classes=("pedestrian",), input_size=(64, 96), depth=18, style="pytorch", frozen_norm=False, channel_order="rgb",
     mean=(123.675, 116.28, 103.53), deviation=(58.395, 57.12, 57.375), channels=32, head_width=64, embedding_size=32,
@@ -266,14 +267,14 @@ def test_a_frozen_detector_works_as_in_inference_and_costs_no_gradients() -> Non
 # Recipes and the loop
 
 
-@pytest.mark.parametrize("path", sorted(CONFIG_FOLDER.glob("train_*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_recipes_can_be_read(path: Path) -> None:
     expected = QDTrackTraining if "qdtrack" in path.stem else OneShotTraining
     assert type(read_recipe(path)) is expected
 
 
 def test_the_light_recipe_trains_the_light_preset() -> None:
-    recipe, preset = read_recipe(CONFIG_FOLDER / "train_qdtrack_light.yaml"), read_preset("light")
+    recipe, preset = read_recipe(RECIPES / "qdtrack_light.yaml"), read_preset("light")
     assert recipe.model == preset.model
     assert recipe.tracker == preset.tracker
 

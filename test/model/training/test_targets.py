@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qdtrack_model.data.pairs import IGNORED, LabelledImage
+from qdtrack_model.data.samples import IGNORED, LabelledImage
 from qdtrack_model.training.targets import BACKGROUND, UNKNOWN, UNUSED, centre_targets, draw_gaussian, gaussian_radius
 
 REFERENCE = Path(__file__).parents[4] / "shared" / "reference" / "one_shot.npz"

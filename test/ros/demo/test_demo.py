@@ -14,7 +14,7 @@ pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces 
 from blobs import PROGRAM, picture
 
 from qdtrack_model.checkpoints import SHIPPED
-from qdtrack_model.data.mot import MotBoxes, SequenceInfo, read_mot, write_mot, write_seqinfo
+from qdtrack_model.data.readers.mot import MotBoxes, SequenceInfo, read_mot, write_mot, write_seqinfo
 from qdtrack_ros.demo import run as demo
 from qdtrack_ros.demo.material import material_from_scene, material_from_video
 

@@ -19,7 +19,8 @@ pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces 
 from scenes import HEADER
 from sensor_msgs.msg import CompressedImage, Image
 
-from qdtrack_model.encodings import ENCODINGS, InvalidImage
+from qdtrack_model.sensors.encodings import ENCODINGS
+from qdtrack_model.sensors.messages import InvalidImage
 from qdtrack_ros.input.source_image import image_array
 
 RANDOM = np.random.default_rng(0)

@@ -9,7 +9,7 @@ pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces 
 from foxglove_msgs.msg import PointsAnnotation
 from scenes import CLASSES, HEADER, frame_of, tracks_at, trails_of
 
-from qdtrack_model.overlay import Trails, colour_of
+from qdtrack_model.drawing.overlay import Trails, colour_of
 from qdtrack_model.structures import Tracks
 from qdtrack_ros.output.annotations import annotations_message
 

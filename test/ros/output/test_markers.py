@@ -13,8 +13,8 @@ from scenes import CLASSES, HEADER, calibration, frame_of, tracks_at, trails_of
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from visualization_msgs.msg import Marker, MarkerArray
 
-from qdtrack_model.depth import Boxes3D
-from qdtrack_model.overlay import Trails, colour_of
+from qdtrack_model.drawing.overlay import Trails, colour_of
+from qdtrack_model.sensors.depth import Boxes3D
 from qdtrack_model.structures import Array, Tracks
 from qdtrack_ros.output.frame import TrackedFrame
 from qdtrack_ros.output.markers import image_plane, markers_message

@@ -1,0 +1,40 @@
+"""Presets: complete configurations of QDTrack for a data set, ``config/networks/NAME.yaml``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from qdtrack_model.config import ConfigError, QDTrackConfig, TrackerConfig, from_mapping, read_yaml
+
+PACKAGE = Path(__file__).parents[1]
+# Beside the package in a checkout; below the prefix, where pip and colcon put it, otherwise.
+PLACES = (PACKAGE.parent, *(parent / "share" / "qdtrack" for parent in PACKAGE.parents))
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A network and the tracker that suits it; the tracker's times are in seconds."""
+
+    model: QDTrackConfig
+    tracker: TrackerConfig
+
+
+def preset_files() -> dict[str, Path]:
+    """The files of the presets that come with this package, by name."""
+    folders = (place / "config" / "networks" for place in PLACES)
+    folder = next((folder for folder in folders if (folder / "mot17.yaml").is_file()), None)
+    return {} if folder is None else {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def read_preset(name_or_path: str | Path) -> Preset:
+    """The preset of this name, or in a file of the same form.
+
+    Raises:
+        ConfigError: there is none, or it holds an unknown key or a bad value.
+    """
+    known = preset_files()
+    path = known.get(str(name_or_path), Path(name_or_path))
+    if not path.is_file():
+        raise ConfigError(f"preset: got {str(name_or_path)!r}, expected one of {', '.join(known)}, or a YAML file")
+    return from_mapping(Preset, read_yaml(path), str(path))

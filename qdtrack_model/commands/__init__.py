@@ -1,0 +1,1 @@
+"""The subcommands of ``qdtrack``, a module each with ``add_arguments(parser)`` and ``main(args) -> exit status``."""

@@ -1,0 +1,45 @@
+"""``qdtrack convert``: a public checkpoint of another project into weights for this one."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from pathlib import Path
+
+from qdtrack_model import checkpoints
+from qdtrack_model.checkpoints.presets import preset_files, read_preset
+from qdtrack_model.checkpoints.public import convert
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``qdtrack convert``."""
+    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="file of mmtracking, SysCV or torchvision")
+    parser.add_argument("--output", type=Path, required=True, metavar="WEIGHTS", help="weights.safetensors to write")
+    parser.add_argument(
+        "--preset", required=True, metavar="NAME",
+        help=f"the network it was made for: {', '.join(preset_files())}, or a YAML file of that form",
+    )  # fmt: skip
+
+
+def main(args: argparse.Namespace) -> int:
+    """Convert, write, and say which keys were used and which not."""
+    preset = read_preset(args.preset)
+    done = convert(args.checkpoint, preset.model)
+    config = done.network.config
+    provenance = {
+        "converted_from": args.checkpoint.name,
+        "sha256": hashlib.sha256(args.checkpoint.read_bytes()).hexdigest(),
+        "layout": done.layout,
+        "preset": str(args.preset),
+        "unused": list(done.unused),
+        "fresh": list(done.fresh),
+    }
+    checkpoints.save(args.output, done.network, config, preset.tracker, provenance)
+    print(f"{args.checkpoint}: {done.layout}, {done.used} tensors used")
+    print(f"backbone: {config.style} style, {config.channel_order}, mean {config.mean}, deviation {config.deviation}")
+    if done.fresh:
+        print(f"not in the file, with fresh random weights: {', '.join(done.fresh)}")
+    if done.unused:
+        print(f"no place in the network ({len(done.unused)}): {', '.join(done.unused)}")
+    print(f"written: {args.output}")
+    return 0

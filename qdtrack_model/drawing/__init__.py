@@ -1,0 +1,1 @@
+"""Pictures of tracks, and videos of pictures."""

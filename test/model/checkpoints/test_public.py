@@ -1,0 +1,269 @@
+"""Public checkpoints: every layout round trip, and one clear error for every kind of bad input."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import trackeval
+from torch import Tensor
+
+from qdtrack_model import checkpoints, cli
+from qdtrack_model.checkpoints import CheckpointError, load_public
+from qdtrack_model.checkpoints.presets import preset_files, read_preset
+from qdtrack_model.checkpoints.public import convert
+from qdtrack_model.config import ConfigError, QDTrackConfig, to_mapping
+from qdtrack_model.networks import QDTrack
+
+CONFIG = QDTrackConfig(
+    classes=("pedestrian", "car"), input_size=(64, 96), depth=18, channels=32, head_width=16, embedding_size=8,
+    proposals_per_level=50, proposals=60, max_detections=10,
+)  # fmt: skip
+EMBEDDING = {"mm": "track_head.embed_head.", "sysc21": "roi_head.track_head.", "syscv": "track_head.track_head."}
+REFERENCE_KEYS = Path(__file__).parents[4] / "shared" / "reference" / "faster_rcnn" / "keys_mmdet3.txt"
+
+
+def canonical(seed: int = 0) -> dict[str, Tensor]:
+    """Random tensors by the names of this project's network."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: torch.rand(value.shape, generator=generator) + 0.5 for name, value in QDTrack(CONFIG).state_dict().items()
+    }
+
+
+def laid_out(tensors: Mapping[str, Tensor], layout: str) -> dict[str, Tensor]:
+    """The same tensors as ``layout`` names them, with the counters that batch norms save."""
+    state = {}
+    for name, tensor in tensors.items():
+        if name.startswith("embedding_head."):
+            state[EMBEDDING[layout] + name.removeprefix("embedding_head.")] = tensor
+        else:
+            state[("" if layout == "sysc21" else "detector.") + name] = tensor
+    counter = "backbone.bn1.num_batches_tracked"
+    return state | {("" if layout == "sysc21" else "detector.") + counter: torch.tensor(7)}
+
+
+@pytest.fixture
+def preset(tmp_path: Path) -> Path:
+    """A preset of a tiny network."""
+    import yaml
+
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump({"model": to_mapping(CONFIG), "tracker": {"init_score": 0.9}}), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("layout", EMBEDDING)
+def test_every_layout_comes_back(layout: str) -> None:
+    tensors = canonical()
+    done = convert(OrderedDict(laid_out(tensors, layout)), CONFIG)
+    state = done.network.state_dict()
+    assert state.keys() == tensors.keys()
+    assert all(torch.equal(value, tensors[name]) for name, value in state.items())
+    assert done.used == len(tensors)
+    assert [key.rpartition(".")[2] for key in done.unused] == ["num_batches_tracked"]
+    assert done.fresh == ()
+    assert not done.network.training
+
+
+def test_the_published_keys_are_all_known() -> None:
+    if not REFERENCE_KEYS.exists():
+        pytest.skip(f"reference keys not at {REFERENCE_KEYS}")
+    state = {}
+    for line in REFERENCE_KEYS.read_text("utf-8").splitlines():
+        name, _, shape = line.partition(" ")
+        state[name] = torch.zeros([int(n) for n in shape.strip("[]").split(",")])
+    done = convert(state, read_preset("mot17").model)
+    assert load_public(state, done.network.config).config == done.network.config
+    assert (done.used, done.unused) == (len(state), ())
+
+
+def test_a_torchvision_backbone_fills_the_backbone_alone() -> None:
+    tensors = {n.removeprefix("backbone."): t for n, t in canonical().items() if n.startswith("backbone.")}
+    state = tensors | {"fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}
+    done = convert(state, CONFIG)
+    assert done.unused == ("fc.bias", "fc.weight")
+    assert done.fresh == ("neck", "rpn_head", "roi_head", "embedding_head")
+    assert done.used == len(tensors)
+    for name, tensor in tensors.items():
+        assert torch.equal(done.network.state_dict()[f"backbone.{name}"], tensor)
+    # The preset is in caffe style, these weights are not.
+    assert (done.network.config.style, done.network.config.channel_order) == ("pytorch", "rgb")
+    assert done.network.config.mean == (123.675, 116.28, 103.53)
+
+
+def test_what_the_file_says_of_its_training_wins() -> None:
+    text = """
+model = dict(detector=dict(backbone=dict(type='ResNet', style='pytorch')))
+img_norm_cfg = dict(
+    mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
+"""
+    content = {"state_dict": laid_out(canonical(), "mm"), "meta": {"config": text, "CLASSES": ("person", "vehicle")}}
+    config = convert(content, CONFIG).network.config
+    assert (config.style, config.channel_order, config.classes) == ("pytorch", "rgb", ("person", "vehicle"))
+    assert config.deviation == (58.395, 57.12, 57.375)
+    assert convert({"state_dict": content["state_dict"]}, CONFIG).network.config == CONFIG
+
+
+def test_the_command_writes_weights_that_know_all_about_themselves(
+    tmp_path: Path, preset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, output = tmp_path / "public.pth", tmp_path / "out" / "weights.safetensors"
+    torch.save({"meta": {"epoch": 4}, "state_dict": laid_out(canonical(), "mm")}, source)
+    assert cli.main(["convert", str(source), "--output", str(output), "--preset", str(preset)]) == 0
+    assert "num_batches_tracked" in capsys.readouterr().out  # an unused key is named
+    checkpoint = checkpoints.load(output)
+    assert checkpoint.config == CONFIG
+    assert checkpoint.tracker.init_score == 0.9
+    assert checkpoint.provenance["layout"] == "mmtracking or mmdetection 3"
+    assert checkpoint.provenance["converted_from"] == "public.pth"
+    direct = load_public(source, preset)
+    for name, value in checkpoint.network().state_dict().items():
+        assert torch.equal(value, direct.state_dict()[name])
+
+
+class Hostile:
+    """Unpickling this would run a command."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (eval, ("open('ran', 'w')",))
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_file_with_code_is_refused_with_the_reason(
+    tmp_path: Path, preset: Path, monkeypatch: pytest.MonkeyPatch, legacy: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "hostile.pth"
+    content = {"meta": Hostile(), "state_dict": laid_out(canonical(), "mm")}
+    if legacy:
+        path.write_bytes(pickle.dumps(content))
+    else:
+        torch.save(content, path)
+    with pytest.raises(CheckpointError, match=r"hostile.pth: refused: .*eval.*running code"):
+        load_public(path, preset)
+    assert not (tmp_path / "ran").exists()
+
+
+def without(ending: str) -> Callable[[dict[str, Tensor]], None]:
+    def change(state: dict[str, Tensor]) -> None:
+        del state[next(key for key in state if key.endswith(ending))]
+
+    return change
+
+
+def three_classes(state: dict[str, Tensor]) -> None:
+    state["detector.roi_head.bbox_head.fc_cls.weight"] = torch.zeros(4, 16)
+    state["detector.roi_head.bbox_head.fc_cls.bias"] = torch.zeros(4)
+    state["detector.roi_head.bbox_head.fc_reg.weight"] = torch.zeros(12, 16)
+    state["detector.roi_head.bbox_head.fc_reg.bias"] = torch.zeros(12)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (three_classes, "made for 3 classes, the preset has 2; choose the preset"),
+        (without("layer3.1.bn2.bias"), r"missing backbone.layer3.1.bn2.bias"),
+        (without("fc_embed.weight"), "missing embedding_head.fc_embed.weight"),
+        (lambda s: s.update({"detector.mask_head.bias": torch.zeros(1)}), "unknown mask_head.bias"),
+        (
+            lambda s: s.update({"detector.neck.fpn_convs.0.conv.bias": torch.zeros(5)}),
+            r"shape \(5,\), expected \(32,\)",
+        ),
+        (lambda s: s.update({"detector.backbone.bn1.bias": torch.full((64,), torch.nan)}), "bn1.bias is not finite"),
+        (lambda s: s.update({"detector.backbone.bn1.bias": "x"}), "'detector.backbone.bn1.bias' is a str"),
+        (lambda s: s.update({"backbone.bn1.bias": torch.zeros(64)}), "two of its keys mean the same tensor"),
+        (lambda s: s.clear(), "holds no tensors"),
+        (lambda s: (s.clear(), s.update(weight=torch.zeros(1))), "unknown layout: its 1 keys begin with weight"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_named(
+    preset: Path, change: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    state = laid_out(canonical(), "mm")
+    change(state)
+    with pytest.raises(CheckpointError, match=message):
+        load_public(state, preset)
+
+
+def test_another_depth_is_an_error(preset: Path) -> None:
+    backbone = QDTrack(CONFIG).backbone.state_dict()
+    with pytest.raises(CheckpointError, match="does not fit"):
+        convert({n: t for n, t in backbone.items() if "layer3.1" not in n}, CONFIG)
+
+
+def test_files_that_are_no_checkpoints(tmp_path: Path, preset: Path) -> None:
+    whole = tmp_path / "whole.pth"
+    torch.save({"state_dict": laid_out(canonical(), "mm")}, whole)
+    cut = tmp_path / "cut.pth"
+    cut.write_bytes(whole.read_bytes()[:20000])
+    noise = tmp_path / "noise.pth"
+    noise.write_bytes(bytes(range(256)) * 20)
+    empty = tmp_path / "empty.pth"
+    empty.touch()
+    text = tmp_path / "text.safetensors"
+    text.write_text("no tensors at all", "utf-8")
+    for path in (cut, noise, empty, text):
+        with pytest.raises(CheckpointError, match=rf"{path.name}: not a readable checkpoint.*is it complete"):
+            load_public(path, preset)
+    with pytest.raises(CheckpointError, match="no such file"):
+        load_public(tmp_path / "nowhere.pth", preset)
+    torch.save([1, 2], whole)
+    with pytest.raises(CheckpointError, match="holds a list"):
+        load_public(whole, preset)
+
+
+def test_the_user_sees_one_line(tmp_path: Path, preset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["convert", str(tmp_path / "nowhere.pth"), "--output", str(tmp_path / "x.safetensors"), "--preset"]
+    assert cli.main([*command, str(preset)]) == 2
+    assert cli.main([*command, "mott17"]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 2
+    assert "no such file" in errors[0]
+    assert "mott17" in errors[1] and "dancetrack" in errors[1]
+
+
+def test_presets_are_complete_and_as_published() -> None:
+    assert set(preset_files()) == {"mot17", "dancetrack", "bdd100k", "lvis", "tao", "light"}
+    models = {name: read_preset(name).model for name in preset_files()}
+    assert {name: (m.depth, m.style, len(m.classes), m.clip_boxes) for name, m in models.items()} == {
+        "mot17": (50, "caffe", 1, False),
+        "dancetrack": (50, "caffe", 1, False),
+        "bdd100k": (50, "pytorch", 8, True),
+        "lvis": (101, "pytorch", 482, True),
+        "tao": (101, "pytorch", 482, True),
+        "light": (18, "pytorch", 2, True),
+    }
+    import yaml
+
+    fields = set(to_mapping(CONFIG))
+    for name, path in preset_files().items():
+        assert set(yaml.safe_load(path.read_text("utf-8"))["model"]) == fields, name
+        assert len(set(models[name].classes)) == len(models[name].classes)
+    kinds = {name: read_preset(name).tracker.kind for name in preset_files()}
+    assert {name for name, kind in kinds.items() if kind == "tao"} == {"lvis", "tao"}
+
+
+@pytest.mark.parametrize("name", ["lvis", "tao"])
+def test_the_classes_of_tao_are_lvis_names_in_the_order_of_their_ids(name: str) -> None:
+    known = Path(trackeval.__file__).parent / "datasets" / "burst_helpers" / "tao_categories.json"
+    ids = {entry["name"]: entry["id"] for entry in json.loads(known.read_text("utf-8"))}
+    assert len(ids) == 1230
+    ids["person"] = ids.pop("baby")
+    found = [ids[label] for label in read_preset(name).model.classes]
+    assert found == sorted(set(found))
+    assert (len(found), found[0], found[-1]) == (482, 2, 1229)
+    assert {24, 81, 95, 211, 382, 805, 1144} <= set(found)  # trash can, cow, bicycle, car, dog, person, truck
+    assert not {1, 13, 1038, 1230} & set(found)  # acorn, apple, stop sign, zucchini: in LVIS alone
+
+
+def test_an_unknown_preset_lists_those_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"got 'mot18', expected one of bdd100k, .*mot17"):
+        load_public({}, "mot18")
