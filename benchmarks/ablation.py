@@ -99,7 +99,7 @@ def train_heads(args: argparse.Namespace, checkpoint: Checkpoint, heads: Mapping
 @torch.inference_mode()
 def detect(network: QDTrack, heads: Mapping[str, EmbeddingHead], folder: Path) -> dict[str, SceneDetections]:
     """The detections of a scene by name of the head that embeds them; the boxes are the same in all."""
-    preprocess = Preprocessor(network.config.input_size)
+    preprocess = Preprocessor(network.config)
     scenes = {name: SceneDetections([], [], []) for name in heads}
     with open_source(folder) as source, tqdm(source, total=source.length, desc=folder.name, unit="frame") as frames:
         for frame in frames:

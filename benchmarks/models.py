@@ -65,7 +65,7 @@ def resized(checkpoint: Checkpoint, size: tuple[int, int] | None) -> Checkpoint:
 
 def street_images(checkpoint: Checkpoint, batch: int) -> Array:
     """Images (batch, H, W, 3) of a synthetic street, fitted into the network's input."""
-    scene, preprocess = Scene(SceneConfig(seed=7)), Preprocessor(checkpoint.config.input_size)
+    scene, preprocess = Scene(SceneConfig(seed=7)), Preprocessor(checkpoint.config)
     return preprocess([scene.frame(4 * index).image for index in range(batch)])[0]
 
 

@@ -1,4 +1,4 @@
-"""Axis-aligned boxes (N, 4) in NumPy, x1 y1 x2 y2: areas, centres, overlap."""
+"""Axis-aligned boxes (N, 4) in NumPy, x1 y1 x2 y2: areas, centres, overlap, the border of an image."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ def _outward(boxes: Array) -> Array:
     edges[:2] = boxes.T[2:]
     np.negative(boxes.T[:2], out=edges[2:])
     return edges
+
+
+def clip_boxes(boxes: Array, size: tuple[int, int]) -> Array:
+    """Boxes (N, 4) that end at the border of an image of this ``size`` (width, height)."""
+    return np.clip(boxes, 0, np.array([*size, *size], boxes.dtype))
 
 
 def box_centres(boxes: Array) -> Array:

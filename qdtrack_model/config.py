@@ -30,6 +30,7 @@ class OneShotConfig:
     embedding_size: int = 64
     max_detections: int = 200
     score_floor: float = 0.1  # lower peaks never leave the network
+    clip_boxes: bool = True  # boxes end at the border of the image
 
     def __post_init__(self) -> None:
         require(len(self.classes) > 0, "classes", self.classes, "at least one name")
@@ -66,7 +67,7 @@ class QDTrackConfig:
     head_width: int = 1024  # hidden layers of the box and embedding heads
     embedding_size: int = 256
     sampling: int = 0  # RoIAlign samples a bin on each axis; 0: as many as the bin has cells
-    clip_boxes: bool = False  # boxes end at the border of the network's input
+    clip_boxes: bool = False  # boxes end at the border of the image; not where objects are boxed whole, as of MOT17
     proposals_per_level: int = 1000
     proposals: int = 1000  # of all levels together
     proposal_overlap: float = 0.7  # greatest overlap of two proposals of one level

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 
 from qdtrack_model import tracking
-from qdtrack_model.config import replaced
+from qdtrack_model.boxes import box_area, clip_boxes
+from qdtrack_model.config import ModelConfig, replaced
 from qdtrack_model.structures import Array, Detections, Tracks
 from qdtrack_model.tracking import Tracker
 
@@ -43,17 +44,21 @@ def _check_image(image: Array) -> None:
 
 @dataclass(frozen=True)
 class Letterbox:
-    """How one image was fitted in: source pixel edges times ``scale`` (x, y) are network-input pixel edges."""
+    """How one image was fitted in: source pixel edges times ``scale`` (x, y) are network-input pixel edges.
+
+    ``clip`` says whether boxes end at the border of the image.
+    """
 
     scale: tuple[float, float]
     source_size: tuple[int, int]  # width, height
+    clip: bool
 
     def to_source(self, detections: Detections) -> Detections:
-        """The detections in source pixels, clipped to the image; those wholly outside it are dropped."""
+        """The detections in source pixels; those wholly outside the image are dropped."""
         boxes = detections.boxes / np.array([*self.scale, *self.scale], np.float32)
-        width, height = self.source_size
-        np.clip(boxes, 0, np.array([width, height, width, height], np.float32), out=boxes)
-        inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+        clipped = clip_boxes(boxes, self.source_size)
+        boxes = clipped if self.clip else boxes
+        inside = box_area(clipped) > 0
         if not inside.all():
             detections, boxes = detections[inside], boxes[inside]
         return Detections(boxes, detections.scores, detections.labels, detections.embeddings)
@@ -79,12 +84,13 @@ class Preprocessor:
     """Fits images of any size into the network's input: aspect kept, padded at the bottom and right.
 
     Args:
-        input_size: (height, width) of the network's input.
+        config: of the network.
     """
 
-    def __init__(self, input_size: tuple[int, int]) -> None:
-        self.input_size = input_size
-        self._canvas = np.empty((0, *input_size, 3), np.uint8)
+    def __init__(self, config: ModelConfig) -> None:
+        self.input_size = config.input_size
+        self._clip = config.clip_boxes
+        self._canvas = np.empty((0, *config.input_size, 3), np.uint8)
         self._filled: list[tuple[int, int]] = []
 
     def __call__(self, images: Sequence[Array]) -> tuple[Array, list[Letterbox]]:
@@ -121,7 +127,7 @@ class Preprocessor:
         resized = cv2.resize(image, fitted)
         canvas[: fitted[1], : fitted[0]] = resized[:, :, None] if resized.ndim == 2 else resized
         # The sides were rounded to whole pixels, so that the exact scale differs a little between the axes.
-        return Letterbox((fitted[0] / width, fitted[1] / height), (width, height))
+        return Letterbox((fitted[0] / width, fitted[1] / height), (width, height), self._clip)
 
 
 class Pipeline:
@@ -139,7 +145,7 @@ class Pipeline:
         self.runtime = runtime
         self.tracker = tracker
         self.timings: dict[str, float] = {}
-        self._preprocess = Preprocessor(runtime.config.input_size)
+        self._preprocess = Preprocessor(runtime.config)
 
     @classmethod
     def load(

@@ -11,6 +11,7 @@ from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
+from qdtrack_model.boxes import clip_boxes
 from qdtrack_model.config import TrackerConfig
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.sensors.camera_model import InvalidCameraInfo
@@ -91,7 +92,7 @@ class CameraTracker:
         self._node = node
         self._snapshot = snapshot
         self._logger = node.get_logger()
-        self._input_size = pipeline.runtime.config.input_size
+        self._network = pipeline.runtime.config
         self._order = StampOrder()
         self._complaints = Throttle(seconds=5.0)
         self._silence_reported = False
@@ -137,7 +138,7 @@ class CameraTracker:
         kept = self._keep(delivered)
         started = perf_counter()
         try:
-            image = SourceImage.read(message, self._input_size)
+            image = SourceImage.read(message, self._network.input_size)
         except InvalidImage as error:
             self._count_unusable(error.problem, f"image not used: {error}")
             return None
@@ -191,13 +192,14 @@ class CameraTracker:
     ) -> None:
         assert self.camera is not None
         started = perf_counter()
-        tracks, lost = self._track(accepted.image.to_source(detections), accepted.moment, options.lost)
+        detections = accepted.image.to_source(detections, self._network.clip_boxes)
+        tracks, lost = self._track(detections, accepted.moment, options.lost)
         tracked = perf_counter()
         frame = TrackedFrame(
             header=accepted.header,
             image=accepted.image,
-            tracks=tracks[tracks.scores >= options.min_score],
-            lost=lost[lost.scores >= options.min_score],
+            tracks=_published(tracks, accepted.image.size, options.min_score),
+            lost=_published(lost, accepted.image.size, options.min_score),
             info=self.camera.info,
         )
         self.publishers.publish(self._in_space(frame, options), options)
@@ -310,3 +312,9 @@ class CameraTracker:
 
     def _named(self, text: str) -> str:
         return f"{self.name}: {text}" if self.name else text
+
+
+def _published(tracks: Tracks, size: tuple[int, int], least: float) -> Tracks:
+    """The tracks that score enough to be published, with the part of their boxes that lies in the image."""
+    chosen = tracks[tracks.scores >= least]
+    return replace(chosen, boxes=clip_boxes(chosen.boxes, size))

@@ -17,6 +17,7 @@ import numpy as np
 from qdtrack_model import checkpoints
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.commands.arguments import frame_range, positive_integer
+from qdtrack_model.config import ModelConfig
 from qdtrack_model.data.readers.mot import MotBoxes, from_tracks, join, read_mot
 from qdtrack_model.data.sources import Frame, SourceError, open_source
 from qdtrack_model.evaluation import EvaluationError, evaluate
@@ -109,7 +110,7 @@ def _export_int8(checkpoint: Checkpoint, args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(dir=args.output.parent, prefix=f".{args.output.stem}-") as folder:
         exact, int8 = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         export_onnx(checkpoint, exact, "fp32", args.batch)
-        used, images = _calibration_images(args, checkpoint.config.input_size)
+        used, images = _calibration_images(args, checkpoint.config)
         print(f"calibrating with {len(used)} frames", flush=True)
         quantize(exact, int8, in_batches(images, args.batch), args.symmetric)
         print("tracking with fp32 and int8", flush=True)
@@ -146,12 +147,12 @@ def _frames(args: argparse.Namespace) -> Iterator[Frame]:
         raise SourceError(f"{args.calibration}: no frame in {first}-{last}")
 
 
-def _calibration_images(args: argparse.Namespace, size: tuple[int, int]) -> tuple[list[int], Array]:
+def _calibration_images(args: argparse.Namespace, config: ModelConfig) -> tuple[list[int], Array]:
     """Evenly spread frames, at most CALIBRATED: their numbers, and their images (N, H, W, 3) as the network gets them.
 
     How many frames there are is known at the end only: when too many are kept, every second one goes.
     """
-    preprocess = Preprocessor(size)
+    preprocess = Preprocessor(config)
     kept: list[tuple[int, Array]] = []
     step = 1
     for number, frame in enumerate(_frames(args)):

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
-import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
+from qdtrack_model.boxes import clip_boxes
 from qdtrack_model.pipeline import reduction_of
 from qdtrack_model.sensors.encodings import REDUCTIONS, compressed_image, jpeg_size, raw_image
 from qdtrack_model.structures import Array, Detections
@@ -60,9 +60,11 @@ class SourceImage:
         """All pixels."""
         return self.pixels if self.reduction == 1 else image_array(self.message)
 
-    def to_source(self, detections: Detections) -> Detections:
-        """Detections in :attr:`pixels` as ones in the image."""
+    def to_source(self, detections: Detections, clip: bool) -> Detections:
+        """Detections in :attr:`pixels` as ones in the image; ``clip`` says whether boxes end at its border."""
         if self.reduction == 1:
             return detections
-        boxes = np.minimum(detections.boxes * self.reduction, [*self.size, *self.size])
+        boxes = detections.boxes * self.reduction
+        if clip:  # the last pixels may reach beyond it
+            boxes = clip_boxes(boxes, self.size)
         return Detections(boxes, detections.scores, detections.labels, detections.embeddings)

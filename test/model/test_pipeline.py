@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,15 @@ from hypothesis import strategies as st
 
 from qdtrack_model import checkpoints, networks
 from qdtrack_model.checkpoints import CheckpointError
-from qdtrack_model.config import ConfigError, OneShotConfig, QuasiDenseConfig, TaoConfig, TrackerConfig
+from qdtrack_model.config import (
+    ConfigError,
+    ModelConfig,
+    OneShotConfig,
+    QDTrackConfig,
+    QuasiDenseConfig,
+    TaoConfig,
+    TrackerConfig,
+)
 from qdtrack_model.pipeline import PADDING, Letterbox, Pipeline, Preprocessor
 from qdtrack_model.runtimes import Options, Runtime
 from qdtrack_model.structures import Array, Detections
@@ -22,8 +31,11 @@ Scene = Callable[..., tuple[Array, Array]]
 CONFIG = QuasiDenseConfig(init_score=0.8, object_score=0.5, memory_span=1.0, backdrop_span=0.1)
 
 
-def fit(image: Array, input_size: tuple[int, int] = (96, 160)) -> tuple[Array, Letterbox]:
-    batch, [letterbox] = Preprocessor(input_size)([image])
+NETWORK = OneShotConfig(input_size=(96, 160))
+
+
+def fit(image: Array, network: ModelConfig = NETWORK) -> tuple[Array, Letterbox]:
+    batch, [letterbox] = Preprocessor(network)([image])
     return batch, letterbox
 
 
@@ -71,16 +83,21 @@ def test_a_pixel_lands_where_its_box_does() -> None:
 
 
 def test_sizes_may_change_and_leave_nothing_behind() -> None:
-    preprocess = Preprocessor((96, 160))
+    preprocess = Preprocessor(NETWORK)
     preprocess([np.full((96, 160, 3), 9, np.uint8)])
     small, _ = preprocess([np.full((96, 40, 3), 7, np.uint8)])
     assert set(np.unique(small)) == {7, PADDING}
 
 
-def test_boxes_are_clipped_and_those_in_the_padding_dropped() -> None:
-    _, letterbox = fit(np.zeros((90, 160, 3), np.uint8))
+@pytest.mark.parametrize("kind", [OneShotConfig, QDTrackConfig])
+@pytest.mark.parametrize(
+    ("clip", "boxes"),
+    [(True, [[0, 0, 20, 20], [100, 80, 160, 90]]), (False, [[-5, -5, 20, 20], [100, 80, 200, 95]])],
+)
+def test_boxes_end_at_the_border_where_the_weights_say_so(kind: type[Any], clip: bool, boxes: list[list[int]]) -> None:
+    _, letterbox = fit(np.zeros((90, 160, 3), np.uint8), kind(input_size=(96, 160), clip_boxes=clip))
     kept = letterbox.to_source(found([[-5, -5, 20, 20], [10, 91, 30, 96], [100, 80, 200, 95]]))
-    np.testing.assert_allclose(kept.boxes, [[0, 0, 20, 20], [100, 80, 160, 90]])
+    np.testing.assert_allclose(kept.boxes, boxes)  # never what is in the padding alone
 
 
 def test_grey_equals_its_three_channels() -> None:

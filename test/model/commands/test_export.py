@@ -149,6 +149,6 @@ def test_calibration_images_are_spread_evenly(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((8, 8, 3), number, np.uint8))
     assert open_source(tmp_path).length == CALIBRATED + 6
     args = argparse.Namespace(calibration=tmp_path, topic=None, frames=None)
-    used, images = _calibration_images(args, (32, 32))
+    used, images = _calibration_images(args, OneShotConfig(input_size=(64, 64)))
     assert used == list(range(1, CALIBRATED + 7, 2))
     assert images[:, 0, 0, 0].tolist() == used

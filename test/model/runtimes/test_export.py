@@ -67,7 +67,7 @@ def test_layers_are_in_the_precision_and_the_rest_in_float32(
 @pytest.mark.parametrize("name", checkpoints.SHIPPED)
 def test_the_graph_of_shipped_weights_equals_eager_on_a_street(name: str) -> None:
     shipped = checkpoints.load(name)
-    image = Preprocessor(shipped.config.input_size)([Scene(SceneConfig(seed=9)).frame(80).image])[0]
+    image = Preprocessor(shipped.config)([Scene(SceneConfig(seed=9)).frame(80).image])[0]
     runs = [runtimes.load(shipped, Options(runtime, threads=1)) for runtime in ("torch", "onnxruntime")]
     expected, found = (run.infer(image)[0] for run in runs)
     assert len(expected) > (0 if name == "plaza" else 10)  # plaza knows people from above

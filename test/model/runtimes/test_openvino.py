@@ -11,6 +11,7 @@ import pytest
 
 from qdtrack_model import checkpoints, runtimes
 from qdtrack_model.boxes import box_iou
+from qdtrack_model.config import ModelConfig
 from qdtrack_model.pipeline import Preprocessor
 from qdtrack_model.runtimes import Options
 from qdtrack_model.runtimes.export import GraphError, export_onnx
@@ -25,9 +26,9 @@ needs_bfloat16 = pytest.mark.skipif(
 )
 
 
-def street_frame(input_size: tuple[int, int]) -> Array:
+def street_frame(network: ModelConfig) -> Array:
     """A synthetic street with a dozen people and cars, as the network takes it."""
-    return Preprocessor(input_size)([Scene(SceneConfig(seed=9)).frame(80).image])[0]
+    return Preprocessor(network)([Scene(SceneConfig(seed=9)).frame(80).image])[0]
 
 
 @needs_bfloat16
@@ -35,7 +36,7 @@ def street_frame(input_size: tuple[int, int]) -> Array:
 @pytest.mark.parametrize("name", ["street", "street_qdtrack"])
 def test_bf16_finds_the_same_confident_detections(name: str) -> None:
     shipped = checkpoints.load(name)
-    image = street_frame(shipped.config.input_size)
+    image = street_frame(shipped.config)
     exact, found = (
         runtimes.load(shipped, Options("openvino", precision, threads=1)).infer(image)[0]
         for precision in ("fp32", "bf16")

@@ -100,7 +100,7 @@ def test_one_pass_over_the_frames_detects_what_each_network_would(
         checkpoints.save(tmp_path / "whole.safetensors", network, MODEL, TRACKER, {})
         runtime = runtimes.load(checkpoints.load(tmp_path / "whole.safetensors"), runtimes.Options("torch", threads=1))
         scene = SceneDetections.load(tmp_path / "out" / "detections" / "held_out" / f"{head}.npz")
-        preprocess = Preprocessor(MODEL.input_size)
+        preprocess = Preprocessor(MODEL)
         with open_source(tmp_path / "held_out") as source:
             frames = list(source)
         assert scene.frames == [frame.index for frame in frames]

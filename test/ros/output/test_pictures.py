@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -73,6 +74,19 @@ def subpixel_pipeline(weights: str, options: Options, tracker: Mapping[str, Any]
     return Pipeline(SubpixelRuntime(), QuasiDenseTracker(QuasiDenseConfig()))
 
 
+class WholeRuntime(SubpixelRuntime):
+    """Knows of objects what lies beyond the border of the image: 200 pixels of it on the left and below."""
+
+    config = replace(SubpixelRuntime.config, clip_boxes=False)
+
+    def infer(self, images: Array) -> list[Detections]:
+        return [replace(seen, boxes=seen.boxes + np.array([-200, 0, 0, 200])) for seen in super().infer(images)]
+
+
+def whole_pipeline(weights: str, options: Options, tracker: Mapping[str, Any]) -> Pipeline:
+    return Pipeline(WholeRuntime(), QuasiDenseTracker(QuasiDenseConfig()))
+
+
 def rectangle(width: int, height: int, box: tuple[float, float, float, float]) -> Array:
     """A rectangle with edges between pixels: these are as bright as it covers them."""
     x, y = np.arange(width), np.arange(height)
@@ -86,8 +100,8 @@ def rectangle(width: int, height: int, box: tuple[float, float, float, float]) -
 class Bench:
     """A node, its camera, and whoever looks."""
 
-    def __init__(self) -> None:
-        self.node = TrackerNode(subpixel_pipeline, parameter_overrides=[Parameter("trail", value=5)])
+    def __init__(self, pipeline: Callable[..., Pipeline]) -> None:
+        self.node = TrackerNode(pipeline, parameter_overrides=[Parameter("trail", value=5)])
         self.other = Node("bench")
         self.images = self.other.create_publisher(Image, "image", qos_profile_sensor_data)
         self.infos = self.other.create_publisher(CameraInfo, "camera_info", qos_profile_sensor_data)
@@ -124,8 +138,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
-    made = Bench()
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    made = Bench(getattr(request, "param", subpixel_pipeline))
     with spinning(made.node, made.other):
         made.start()
         yield made
@@ -283,6 +297,27 @@ def test_boxes_are_exact_through_the_fitting(bench: Bench, size: tuple[int, int]
     info = CameraInfo(width=size[0], height=size[1], p=PINHOLE)
     box = published_boxes(bench, rectangle(*size, BOX), info)
     np.testing.assert_allclose(box, BOX, atol=tolerance)
+
+
+@pytest.mark.parametrize("bench", [whole_pipeline], indirect=True)
+def test_every_topic_ends_boxes_at_the_border_of_the_image(bench: Bench) -> None:
+    info = CameraInfo(width=640, height=384, p=PINHOLE)
+    box = published_boxes(bench, rectangle(640, 384, BOX), info)
+    np.testing.assert_allclose(box, [0, BOX[1], BOX[2], 384], atol=0.05)
+
+
+@pytest.mark.parametrize("bench", [whole_pipeline], indirect=True)
+def test_what_lies_beyond_the_border_is_remembered(bench: Bench) -> None:
+    bench.node.set_parameters([Parameter("publish_lost", value=True)])
+    received = bench.look("tracks")
+    bench.send(rectangle(640, 384, BOX))
+    bench.send(np.zeros((384, 640, 3), np.uint8))
+    wait_until(lambda: len(received) == 2, "both messages")
+    seen, lost = (tracks_from_message(message).boxes for message in received)
+    np.testing.assert_allclose(seen, [[0, BOX[1], BOX[2], 384]], atol=0.05)
+    np.testing.assert_array_equal(lost, seen)
+    (remembered,) = bench.node._cameras[0].tracker.remembered().boxes
+    np.testing.assert_allclose(remembered, [BOX[0] - 400, *BOX[1:3], BOX[3] + 400], atol=0.05)
 
 
 def test_boxes_and_markers_are_exact_on_a_rectified_image(bench: Bench) -> None:
