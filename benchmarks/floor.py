@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from qdtrack_model.checkpoints import Checkpoint
-from qdtrack_model.runtimes.export import deployed
+from qdtrack_model.runtimes.graph import deployed
 from qdtrack_model.structures import Array
 
 TYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}

@@ -24,7 +24,7 @@ from qdtrack_model.evaluation import EvaluationError, evaluate
 from qdtrack_model.evaluation.int8 import TOLERANCE, TOLERANCE_OF_TRACKS, Report
 from qdtrack_model.pipeline import Pipeline, Preprocessor
 from qdtrack_model.runtimes import FROM_WEIGHTS, ON_GPU, RUNTIMES, Options, in_batches, module_of
-from qdtrack_model.runtimes.export import FLOATS, export_onnx
+from qdtrack_model.runtimes.graph import FLOATS, export_onnx
 from qdtrack_model.runtimes.quantization import quantize
 from qdtrack_model.structures import Array
 

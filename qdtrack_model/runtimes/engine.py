@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from qdtrack_model.checkpoints import Checkpoint
-from qdtrack_model.runtimes import Options, check_images, gpu, in_batches, to_detections
+from qdtrack_model.runtimes import gpu
 from qdtrack_model.runtimes.cuda import Buffer, CudaError, Stream
 from qdtrack_model.runtimes.engine_builder import EngineError, create, listen
-from qdtrack_model.runtimes.export import OUTPUTS, write_graph
+from qdtrack_model.runtimes.graph import OUTPUTS, write_graph
+from qdtrack_model.runtimes.interface import Options, check_images, in_batches, to_detections
 from qdtrack_model.structures import Array, Detections
 
 log = logging.getLogger(__name__)

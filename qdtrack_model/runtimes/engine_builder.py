@@ -17,9 +17,9 @@ from typing import Any
 from tqdm import tqdm
 
 from qdtrack_model.checkpoints import Checkpoint
-from qdtrack_model.runtimes import Options, RuntimeUnavailable
 from qdtrack_model.runtimes.cache import Identity, keep
-from qdtrack_model.runtimes.export import graph_identity, graph_of
+from qdtrack_model.runtimes.graph import graph_identity, graph_of
+from qdtrack_model.runtimes.interface import Options, RuntimeUnavailable
 
 PRECISIONS = ("fp16", "fp32", "bf16", "int8")
 

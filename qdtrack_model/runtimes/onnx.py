@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from qdtrack_model.checkpoints import Checkpoint
-from qdtrack_model.runtimes import Options, check_images, in_batches, resident_memory, to_detections
-from qdtrack_model.runtimes.export import OUTPUTS, GraphError, graph_of
+from qdtrack_model.runtimes.graph import OUTPUTS, GraphError, graph_of
+from qdtrack_model.runtimes.interface import Options, check_images, in_batches, resident_memory, to_detections
 from qdtrack_model.structures import Array, Detections
 
 PRECISIONS = ("fp32", "int8")  # in half precision ONNX Runtime computes in float32, slower, on CPUs

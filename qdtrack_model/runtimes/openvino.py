@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from qdtrack_model.checkpoints import Checkpoint
-from qdtrack_model.runtimes import Options
-from qdtrack_model.runtimes.export import OUTPUTS, GraphError, graph_of
+from qdtrack_model.runtimes.graph import OUTPUTS, GraphError, graph_of
+from qdtrack_model.runtimes.interface import Options
 from qdtrack_model.runtimes.onnx import CpuGraphRuntime
 from qdtrack_model.structures import Array
 

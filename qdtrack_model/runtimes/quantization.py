@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qdtrack_model.runtimes.export import quiet, write_graph
+from qdtrack_model.runtimes.graph import quiet, write_graph
 from qdtrack_model.structures import Array
 
 

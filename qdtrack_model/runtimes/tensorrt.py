@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from qdtrack_model.checkpoints import Checkpoint
-from qdtrack_model.runtimes import Options, RuntimeUnavailable, gpu
+from qdtrack_model.runtimes import gpu
 from qdtrack_model.runtimes.engine import EngineRuntime
 from qdtrack_model.runtimes.engine_builder import PRECISIONS, import_package, keep_engine, lacking
+from qdtrack_model.runtimes.interface import Options, RuntimeUnavailable
 
 __all__ = ["PRECISIONS", "build", "load", "missing"]
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qdtrack_model.checkpoints import Checkpoint
-from qdtrack_model.runtimes import (
+from qdtrack_model.runtimes import gpu
+from qdtrack_model.runtimes.graph import deployed
+from qdtrack_model.runtimes.interface import (
     Options,
     RuntimeUnavailable,
     check_images,
-    gpu,
     in_batches,
     resident_memory,
     to_detections,
 )
-from qdtrack_model.runtimes.export import deployed
 from qdtrack_model.structures import Array, Detections
 
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qdtrack_model.checkpoints import Checkpoint
-from qdtrack_model.runtimes import Options, RuntimeUnavailable, gpu
+from qdtrack_model.runtimes import gpu
 from qdtrack_model.runtimes.cache import keep
 from qdtrack_model.runtimes.engine_builder import import_package, lacking
-from qdtrack_model.runtimes.export import deployed, graph_identity
+from qdtrack_model.runtimes.graph import deployed, graph_identity
+from qdtrack_model.runtimes.interface import Options, RuntimeUnavailable
 from qdtrack_model.runtimes.torch import TorchRuntime, plain_faults
 from qdtrack_model.runtimes.torch import missing as torch_missing
 

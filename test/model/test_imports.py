@@ -7,7 +7,7 @@ import ast
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -141,6 +141,22 @@ def violations(root: Path) -> list[str]:
     return sorted(found)
 
 
+def circle(root: Path) -> list[str]:
+    """Modules below ``root`` that import each other in a circle, wherever in their files; empty where none do."""
+    modules = modules_below(root)
+    names = set(modules.values())
+    imports: dict[str, set[str]] = {}
+    for path, module in modules.items():
+        imported = {name for _, name in imported_modules(path, module)}
+        # What is imported from a module is no module itself.
+        imports[module] = {name if name in names else name.rpartition(".")[0] for name in imported} & names - {module}
+    try:
+        list(TopologicalSorter(imports).static_order())
+    except CycleError as error:
+        return [str(name) for name in error.args[1]]
+    return []
+
+
 def test_every_import_keeps_the_direction() -> None:
     found = violations(ROOT)
     assert not found, "\n".join(found)
@@ -152,6 +168,10 @@ def test_the_table_names_no_part_that_is_gone() -> None:
 
 def test_the_table_has_no_circle() -> None:
     TopologicalSorter({part: allowed - {part} for part, allowed in ALLOWED.items()}).prepare()
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert circle(ROOT) == []
 
 
 def test_files_and_folders_stay_small() -> None:
@@ -209,3 +229,12 @@ def test_right_imports_are_left_alone(tmp_path: Path) -> None:
         "import math\nimport numpy as np\nfrom qdtrack_model import __version__\nfrom ..boxes import iou\n", "utf-8"
     )
     assert violations(tmp_path) == []
+
+
+def test_a_circle_is_found(tmp_path: Path) -> None:
+    folder = tmp_path / "qdtrack_model" / "tracking"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    (folder / "memory.py").write_text("def f():\n    from qdtrack_model.tracking import motion\n", "utf-8")
+    (folder / "motion.py").write_text("from qdtrack_model.tracking.memory import f\n", "utf-8")
+    assert set(circle(tmp_path)) == {"qdtrack_model.tracking.memory", "qdtrack_model.tracking.motion"}

@@ -14,7 +14,7 @@ import torch
 from qdtrack_model import checkpoints
 from qdtrack_model.config import OneShotConfig, QDTrackConfig, QuasiDenseConfig
 from qdtrack_model.networks import build
-from qdtrack_model.runtimes.export import export_onnx
+from qdtrack_model.runtimes.graph import export_onnx
 from qdtrack_model.structures import Detections
 
 MODEL = QDTrackConfig(

@@ -14,7 +14,7 @@ from qdtrack_model.boxes import box_iou
 from qdtrack_model.config import ModelConfig
 from qdtrack_model.pipeline import Preprocessor
 from qdtrack_model.runtimes import Options
-from qdtrack_model.runtimes.export import GraphError, export_onnx
+from qdtrack_model.runtimes.graph import GraphError, export_onnx
 from qdtrack_model.structures import Array
 from qdtrack_model.synthetic import Scene, SceneConfig
 

@@ -15,7 +15,7 @@ from qdtrack_model.checkpoints import Checkpoint, Graph
 from qdtrack_model.config import OneShotConfig, QuasiDenseConfig
 from qdtrack_model.networks import build
 from qdtrack_model.runtimes import Options
-from qdtrack_model.runtimes.export import GraphError, export_onnx
+from qdtrack_model.runtimes.graph import GraphError, export_onnx
 from qdtrack_model.runtimes.quantization import quantize
 
 CONFIG = OneShotConfig(input_size=(64, 96), width=0.125, max_detections=20, score_floor=0.0)

@@ -9,7 +9,7 @@ import pytest
 from qdtrack_model import checkpoints, runtimes
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes import Options, RuntimeUnavailable
-from qdtrack_model.runtimes.export import GraphError, export_onnx
+from qdtrack_model.runtimes.graph import GraphError, export_onnx
 
 from .comparison import assert_same
 

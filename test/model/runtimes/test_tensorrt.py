@@ -20,7 +20,7 @@ from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes import Options, RuntimeUnavailable, engine_builder, gpu, tensorrt, tensorrt_rtx
 from qdtrack_model.runtimes.cache import read_manifest
 from qdtrack_model.runtimes.engine_builder import EngineError, build_engine, import_package, lacking
-from qdtrack_model.runtimes.export import GraphError, export_onnx, graph_of
+from qdtrack_model.runtimes.graph import GraphError, export_onnx, graph_of
 from qdtrack_model.runtimes.quantization import quantize
 
 REPOSITORY = Path(__file__).resolve().parents[3]

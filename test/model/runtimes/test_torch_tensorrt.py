@@ -23,7 +23,7 @@ from qdtrack_model.config import ModelConfig, OneShotConfig, QuasiDenseConfig
 from qdtrack_model.networks import build
 from qdtrack_model.runtimes import Options, RuntimeUnavailable, gpu, torch_tensorrt
 from qdtrack_model.runtimes.engine_builder import lacking
-from qdtrack_model.runtimes.export import deployed
+from qdtrack_model.runtimes.graph import deployed
 
 LIST = json.loads(Path(__file__).with_name("torch_tensorrt.json").read_text("utf-8"))
 # Its passes replace the one by max_pool2d, for which it has a converter, and take the other out.

@@ -14,7 +14,7 @@ from qdtrack_model import checkpoints, cli, runtimes
 from qdtrack_model.checkpoints.presets import preset_files, read_preset
 from qdtrack_model.config import QDTrackConfig
 from qdtrack_model.pipeline import Pipeline
-from qdtrack_model.runtimes.export import graph_of
+from qdtrack_model.runtimes.graph import graph_of
 
 from .comparison import assert_same
 

@@ -12,7 +12,7 @@ from qdtrack_model import checkpoints, runtimes
 from qdtrack_model.checkpoints import Checkpoint, CheckpointError
 from qdtrack_model.pipeline import Preprocessor
 from qdtrack_model.runtimes import Options
-from qdtrack_model.runtimes.export import GraphError, export_onnx, graph_of
+from qdtrack_model.runtimes.graph import GraphError, export_onnx, graph_of
 from qdtrack_model.synthetic import Scene, SceneConfig
 
 from .comparison import assert_same
