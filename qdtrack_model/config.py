@@ -19,6 +19,9 @@ __all__ = [
 ]  # fmt: skip
 
 
+GREY = (114, 114, 114)
+
+
 @dataclass(frozen=True)
 class OneShotConfig:
     """The light one-shot network: a CSP backbone and centre-point heads at stride 4 (``networks/one_shot.py``)."""
@@ -31,6 +34,7 @@ class OneShotConfig:
     max_detections: int = 200
     score_floor: float = 0.1  # lower peaks never leave the network
     clip_boxes: bool = True  # boxes end at the border of the image
+    padding: tuple[int, int, int] = GREY  # colour (B, G, R) of the input where the image does not reach, as in training
 
     def __post_init__(self) -> None:
         require(len(self.classes) > 0, "classes", self.classes, "at least one name")
@@ -46,6 +50,7 @@ class OneShotConfig:
         peaks = (height // 4) * (width // 4)
         require(0 < self.max_detections <= peaks, "max_detections", self.max_detections, f"1..{peaks}")
         require(0 <= self.score_floor < 1, "score_floor", self.score_floor, "a number in [0, 1)")
+        _require_colour("padding", self.padding)
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ class QDTrackConfig:
     channel_order: Literal["bgr", "rgb"] = "bgr"  # what the backbone was trained with; images are BGR in any case
     mean: tuple[float, float, float] = (103.53, 116.28, 123.675)  # in that order, of pixels 0..255
     deviation: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    # Colour (B, G, R) of the input where the image does not reach, as in training; public checkpoints: `mean_colour`.
+    padding: tuple[int, int, int] = GREY
     channels: int = 256  # of the pyramid; a multiple of 32
     head_width: int = 1024  # hidden layers of the box and embedding heads
     embedding_size: int = 256
@@ -84,6 +91,7 @@ class QDTrackConfig:
         )  # fmt: skip
         require(self.depth in (18, 34, 50, 101), "depth", self.depth, "18, 34, 50 or 101")
         require(min(self.deviation) > 0, "deviation", self.deviation, "positive numbers")
+        _require_colour("padding", self.padding)
         require(self.channels > 0 and self.channels % 32 == 0, "channels", self.channels, "a positive multiple of 32")
         require(self.head_width > 0, "head_width", self.head_width, "a positive number")
         require(self.embedding_size > 0, "embedding_size", self.embedding_size, "a positive number")
@@ -98,6 +106,12 @@ class QDTrackConfig:
         require(
             0 < self.max_detections <= self.proposals, "max_detections", self.max_detections, f"1..{self.proposals}"
         )
+
+    @property
+    def mean_colour(self) -> tuple[int, int, int]:
+        """The colour (B, G, R) that normalisation turns into 0, but for half a grey level at most."""
+        first, second, third = (min(max(round(level), 0), 255) for level in self.mean)
+        return (first, second, third) if self.channel_order == "bgr" else (third, second, first)
 
 
 @dataclass(frozen=True)
@@ -188,6 +202,11 @@ class TaoConfig:
         )  # fmt: skip
         _require_range(self, fractions, 0, 1)
         require(0 < self.memory_span < math.inf, "memory_span", self.memory_span, "a positive number")
+
+
+def _require_colour(key: str, colour: tuple[int, int, int]) -> None:
+    """Raise ConfigError unless all channels are uint8."""
+    require(all(0 <= level <= 255 for level in colour), key, colour, "three whole numbers in 0..255")
 
 
 def _require_range(config: object, keys: tuple[str, ...], low: float, high: float) -> None:

@@ -23,8 +23,6 @@ from qdtrack_model.tracking import Tracker
 if TYPE_CHECKING:
     from qdtrack_model.runtimes import Options, Runtime
 
-PADDING = 114  # grey: where the network was trained to find nothing
-
 
 def _check_image(image: Array) -> None:
     """Raise ValueError unless ``image`` is uint8, (H, W, 3) or (H, W), and not empty."""
@@ -89,7 +87,7 @@ class Preprocessor:
 
     def __init__(self, config: ModelConfig) -> None:
         self.input_size = config.input_size
-        self._clip = config.clip_boxes
+        self._clip, self._padding = config.clip_boxes, config.padding
         self._canvas = np.empty((0, *config.input_size, 3), np.uint8)
         self._filled: list[tuple[int, int]] = []
 
@@ -108,7 +106,7 @@ class Preprocessor:
         for image in images:
             _check_image(image)
         if len(images) > len(self._canvas):
-            self._canvas = np.full((len(images), *self.input_size, 3), PADDING, np.uint8)
+            self._canvas = np.full((len(images), *self.input_size, 3), self._padding, np.uint8)
             self._filled = [(0, 0)] * len(images)
         letterboxes = [self._fit(image, place) for place, image in enumerate(images)]
         return self._canvas[: len(images)], letterboxes
@@ -120,7 +118,7 @@ class Preprocessor:
         fitted = (max(1, round(width * scale)), max(1, round(height * scale)))
         canvas = self._canvas[place]
         if fitted != self._filled[place]:
-            canvas[...] = PADDING
+            canvas[...] = self._padding
             self._filled[place] = fitted
         for _ in range(reduction_of((width, height), self.input_size).bit_length() - 1):
             image = cv2.resize(image, ((image.shape[1] + 1) // 2, (image.shape[0] + 1) // 2))

@@ -127,6 +127,7 @@ def convert(source: str | Path | Mapping[str, Any], config: QDTrackConfig) -> Co
     else:
         _check_classes(tensors, config, where)
         config = dataclasses.replace(config, **_declared(meta), **_class_names(meta, len(config.classes)))
+        config = dataclasses.replace(config, padding=config.mean_colour)  # all of them pad after normalisation, with 0
     network = QDTrack(config)
     parts = tuple(name for name, _ in network.named_children() if name != "backbone")
     fresh = parts if layout is TORCHVISION else ()

@@ -37,6 +37,7 @@ def main(args: argparse.Namespace) -> int:
     checkpoints.save(args.output, done.network, config, preset.tracker, provenance)
     print(f"{args.checkpoint}: {done.layout}, {done.used} tensors used")
     print(f"backbone: {config.style} style, {config.channel_order}, mean {config.mean}, deviation {config.deviation}")
+    print(f"beside the image: {config.padding} (B, G, R)")
     if done.fresh:
         print(f"not in the file, with fresh random weights: {', '.join(done.fresh)}")
     if done.unused:

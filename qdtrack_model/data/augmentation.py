@@ -58,18 +58,26 @@ def colour_tables(random: np.random.Generator) -> Array:
     return tables
 
 
-def crop(frame: LabelledImage, warp: Array, size: tuple[int, int], tables: Array, grey: bool) -> LabelledImage:
+def crop(
+    frame: LabelledImage,
+    warp: Array,
+    size: tuple[int, int],
+    padding: tuple[int, int, int],
+    tables: Array,
+    grey: bool,
+) -> LabelledImage:
     """The crop of ``frame`` that the affine map ``warp`` (2, 3) shows.
 
     Args:
         frame: what it is cut from.
         warp: from pixels of the frame to those of the crop.
         size: height, width of the crop.
+        padding: colour (B, G, R) of what lies beyond the frame, before colours are changed.
         tables: of :func:`colour_tables`.
         grey: whether colours are taken away.
     """
     height, width = size
-    image = cv2.warpAffine(frame.image, warp, (width, height), flags=cv2.INTER_LINEAR, borderValue=(114,) * 3)
+    image = cv2.warpAffine(frame.image, warp, (width, height), flags=cv2.INTER_LINEAR, borderValue=padding)
     image = cv2.LUT(image, tables[None])
     if grey:
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qdtrack_model.config import require
+from qdtrack_model.config import GREY, require
 from qdtrack_model.data.augmentation import colour_tables, crop, draw_warps
 from qdtrack_model.data.samples import LabelledImage, with_local_ids
 
@@ -38,12 +38,20 @@ class FramePairs:
         config: sizes and ranges.
         seed: seed of the whole run.
         count: how many pairs there are.
+        padding: colour (B, G, R) of what lies beyond a frame.
     """
 
-    def __init__(self, sequences: Sequence[list[LabelledImage]], config: PairConfig, seed: int, count: int) -> None:
+    def __init__(
+        self,
+        sequences: Sequence[list[LabelledImage]],
+        config: PairConfig,
+        seed: int,
+        count: int,
+        padding: tuple[int, int, int] = GREY,
+    ) -> None:
         self._sequences = sequences
         self._places = [(s, f) for s, frames in enumerate(sequences) for f in range(len(frames))]
-        self._config, self._seed, self._count = config, seed, count
+        self._config, self._seed, self._count, self._padding = config, seed, count, padding
 
     def __len__(self) -> int:
         return self._count
@@ -63,8 +71,8 @@ class FramePairs:
         warps = draw_warps(key_frame, config.crop_size, config.scale_range, random)
         tables = colour_tables(random)
         grey = random.random(2) < config.grey_probability
-        key_crop = crop(key_frame, warps[0], config.crop_size, tables, bool(grey[0]))
-        return key_crop, crop(reference_frame, warps[1], config.crop_size, tables, bool(grey[1]))
+        key_crop = crop(key_frame, warps[0], config.crop_size, self._padding, tables, bool(grey[0]))
+        return key_crop, crop(reference_frame, warps[1], config.crop_size, self._padding, tables, bool(grey[1]))
 
     def _reference(self, key: int, count: int, random: np.random.Generator) -> int:
         """Another frame in range of frame ``key`` of ``count``, all equally likely; ``key`` where there is none."""

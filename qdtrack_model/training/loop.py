@@ -124,7 +124,8 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
 
-    pairs = FramePairs(sequences, config.pairs, config.seed, config.steps * config.batch)
+    count = config.steps * config.batch
+    pairs = FramePairs(sequences, config.pairs, config.seed, count, config.model.padding)
     loader = DataLoader(
         Subset(parts.dataset(pairs), range(first * config.batch, len(pairs))),
         config.batch,

@@ -67,6 +67,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         ({"input_size": [100, 640]}, "input_size: got .*, expected height and width as multiples of 32"),
         ({"head_width": 10**9}, "head_width: got 1000000000, expected 1..4096"),
         ({"embedding_size": 10**9}, "embedding_size: got 1000000000, expected 1..4096"),
+        ({"padding": [0, 0, 256]}, r"padding: got \(0, 0, 256\), expected three whole numbers in 0..255"),
     ],
 )
 def test_networks_that_cannot_be_are_named(mapping: dict[str, object], message: str) -> None:

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from qdtrack_model import checkpoints, networks
 from qdtrack_model.checkpoints import CheckpointError
+from qdtrack_model.checkpoints.presets import read_preset
 from qdtrack_model.config import (
+    GREY,
     ConfigError,
     ModelConfig,
     OneShotConfig,
@@ -22,7 +24,7 @@ from qdtrack_model.config import (
     TaoConfig,
     TrackerConfig,
 )
-from qdtrack_model.pipeline import PADDING, Letterbox, Pipeline, Preprocessor
+from qdtrack_model.pipeline import Letterbox, Pipeline, Preprocessor
 from qdtrack_model.runtimes import Options, Runtime
 from qdtrack_model.structures import Array, Detections
 from qdtrack_model.tracking import QuasiDenseTracker, TaoTracker
@@ -64,12 +66,13 @@ def test_the_way_there_and_back_is_exact(width: int, height: int, corners: list[
     [((1280, 720), (160, 90)), ((160, 96), (160, 96)), ((100, 400), (24, 96)), ((33, 20), (158, 96))],
 )
 def test_aspect_is_kept_and_the_rest_is_padding(size: tuple[int, int], fitted: tuple[int, int]) -> None:
-    batch, letterbox = fit(np.full((size[1], size[0], 3), 250, np.uint8))
+    network = OneShotConfig(input_size=(96, 160), padding=(1, 2, 3))
+    batch, letterbox = fit(np.full((size[1], size[0], 3), 250, np.uint8), network)
     assert batch.shape == (1, 96, 160, 3)
     inside = np.zeros((96, 160), bool)
     inside[: fitted[1], : fitted[0]] = True
     assert (batch[0][inside] == 250).all()
-    assert (batch[0][~inside] == PADDING).all()
+    assert (batch[0][~inside] == (1, 2, 3)).all()
     assert letterbox.scale == (fitted[0] / size[0], fitted[1] / size[1])
 
 
@@ -86,7 +89,21 @@ def test_sizes_may_change_and_leave_nothing_behind() -> None:
     preprocess = Preprocessor(NETWORK)
     preprocess([np.full((96, 160, 3), 9, np.uint8)])
     small, _ = preprocess([np.full((96, 40, 3), 7, np.uint8)])
-    assert set(np.unique(small)) == {7, PADDING}
+    assert set(np.unique(small)) == {7, *GREY}
+
+
+@pytest.mark.parametrize("name", ["mot17", "dancetrack", "bdd100k", "lvis", "tao"])
+def test_public_checkpoints_see_zeros_beside_the_image_after_normalisation(name: str) -> None:
+    network = read_preset(name).model
+    batch, _ = fit(np.full((1, 9, 3), 250, np.uint8), network)
+    colour = batch[0, -1, 0].astype(float)
+    normalised = (colour if network.channel_order == "bgr" else colour[::-1]) - network.mean
+    assert np.abs(normalised).max() <= 0.5
+
+
+def test_weights_from_before_the_padding_was_stored_pad_grey() -> None:
+    for name in checkpoints.SHIPPED:
+        assert checkpoints.load(name).config.padding == (114, 114, 114)
 
 
 @pytest.mark.parametrize("kind", [OneShotConfig, QDTrackConfig])

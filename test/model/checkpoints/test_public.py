@@ -23,7 +23,7 @@ from qdtrack_model.networks import QDTrack
 
 CONFIG = QDTrackConfig(
     classes=("pedestrian", "car"), input_size=(64, 96), depth=18, channels=32, head_width=16, embedding_size=8,
-    proposals_per_level=50, proposals=60, max_detections=10,
+    proposals_per_level=50, proposals=60, max_detections=10, padding=(104, 116, 124),
 )  # fmt: skip
 EMBEDDING = {"mm": "track_head.embed_head.", "sysc21": "roi_head.track_head.", "syscv": "track_head.track_head."}
 REFERENCE_KEYS = Path(__file__).parents[4] / "shared" / "reference" / "faster_rcnn" / "keys_mmdet3.txt"
@@ -108,6 +108,8 @@ img_norm_cfg = dict(
     config = convert(content, CONFIG).network.config
     assert (config.style, config.channel_order, config.classes) == ("pytorch", "rgb", ("person", "vehicle"))
     assert config.deviation == (58.395, 57.12, 57.375)
+    other = {"state_dict": content["state_dict"], "meta": {"config": text.replace("123.675", "90.4")}}
+    assert convert(other, CONFIG).network.config.padding == (104, 116, 90)  # the mean, which is red, green, blue
     assert convert({"state_dict": content["state_dict"]}, CONFIG).network.config == CONFIG
 
 

@@ -1,6 +1,7 @@
 """Training on a tiny moving scene: it learns, resumes to the same weights, and refuses what it cannot use."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,17 @@ def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path, monkeypa
     fewer, network = [moving_blocks()[1:]], OneShotNetwork(CONFIG.model)
     with pytest.raises(ResumeError, match="other data"):
         train(CONFIG, fewer, network, tmp_path / "half.pt", torch.device("cpu"), resume=True)
+
+
+def test_crops_are_padded_as_the_network_says(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    learned = []
+    for number, padding in enumerate([(114, 114, 114), (114, 114, 114), (0, 114, 114)]):
+        pairs = PairConfig((64, 64), (0.4, 0.5))  # a frame fills half of its crop
+        config = replace(CONFIG, model=replace(MODEL, padding=padding), steps=1, batch=1, pairs=pairs)
+        learned.append(run(config, tmp_path / f"{number}.pt").state_dict()["heat_hidden.weight"])
+    assert torch.equal(learned[0], learned[1])
+    assert not torch.equal(learned[0], learned[2])
 
 
 def test_unknown_identities_teach_boxes_and_no_embeddings() -> None:
