@@ -12,7 +12,7 @@ from typing import Any
 from qdtrack_model.commands.arguments import frame_range
 from qdtrack_model.data.readers.mot import MotBoxes
 from qdtrack_model.evaluation.folders import COMBINED, read_folders, score_sequences
-from qdtrack_model.evaluation.protocols import motchallenge
+from qdtrack_model.evaluation.protocols import Report, bdd100k, motchallenge, waymo
 from qdtrack_model.evaluation.scores import Scores
 
 PERCENT = {"MOTA": "mota", "IDF1": "idf1", "HOTA": "hota", "DetA": "deta", "AssA": "assa", "MOTP": "motp"}
@@ -20,18 +20,20 @@ NUMBERS = {
     "IDSw": "id_switches", "FP": "false_positives", "FN": "false_negatives", "MT": "mostly_tracked",
     "ML": "mostly_lost", "objects": "objects",
 }  # fmt: skip
-PROTOCOLS = tuple(motchallenge.DISTRACTORS)
+# Protocols that cannot be asked for some frames alone.
+WHOLE_VIDEOS = {"bdd100k": bdd100k.evaluate, "waymo": waymo.evaluate}
+PROTOCOLS = (*motchallenge.DISTRACTORS, *WHOLE_VIDEOS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``qdtrack evaluate``."""
     parser.add_argument(
         "--ground-truth", type=Path, required=True, metavar="PATH",
-        help="a sequence folder (gt/gt.txt in it) or a folder of such sequences",
+        help="a sequence folder (gt/gt.txt in it) or a folder of such sequences; with other protocols their JSON",
     )  # fmt: skip
     parser.add_argument(
         "--results", type=Path, required=True, metavar="PATH",
-        help="a folder with SEQUENCE.txt or SEQUENCE/result.txt, or one file where there is one sequence",
+        help="a folder with SEQUENCE.txt or SEQUENCE/result.txt, or one file where there is one sequence; or JSON",
     )  # fmt: skip
     parser.add_argument(
         "--protocol", choices=PROTOCOLS,
@@ -79,13 +81,21 @@ def _warnings(sequences: Mapping[str, tuple[MotBoxes, MotBoxes, Path]]) -> list[
     return found
 
 
+def _by_protocol(args: argparse.Namespace) -> Report:
+    if args.protocol not in WHOLE_VIDEOS:
+        return motchallenge.evaluate(args.protocol, args.ground_truth, args.results, args.frames)
+    if args.frames:
+        raise ValueError(f"--frames: --protocol {args.protocol} scores whole videos")
+    return WHOLE_VIDEOS[args.protocol](args.ground_truth, args.results)
+
+
 def main(args: argparse.Namespace) -> int:
     """Score, print the table, write the JSON file."""
     content: dict[str, Any]
     if args.protocol:
-        report = motchallenge.evaluate(args.protocol, args.ground_truth, args.results, args.frames)
+        report = _by_protocol(args)
         warnings, rows = report.warnings, report.table
-        content = {"protocol": args.protocol, "scores": report.scores}
+        content = {"protocol": args.protocol, "scores": report.scores, **report.more}
     else:
         sequences = read_folders(args.ground_truth, args.results, args.frames)
         scores = score_sequences(sequences)

@@ -1,15 +1,18 @@
-"""The metric classes of TrackEval (https://github.com/JonathonLuiten/TrackEval), and frames as they take them."""
+"""The libraries that compute scores: TrackEval (https://github.com/JonathonLuiten/TrackEval) and motmetrics
+(https://github.com/cheind/py-motmetrics), and frames as they take them."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from qdtrack_model.evaluation.frames import EvaluationError, ScoredFrame
+from qdtrack_model.structures import Array
 
 
 def trackeval_metric(name: str) -> Any:
@@ -41,3 +44,22 @@ def trackeval_data(frames: Sequence[ScoredFrame]) -> dict[str, Any]:
         "tracker_ids": [np.searchsorted(result_ids, f.result_ids) for f in frames],
         "similarity_scores": [f.similarity for f in frames],
     }
+
+
+def motmetrics_values(frames: Iterable[tuple[Array, Array, Array]], names: Sequence[str]) -> dict[str, float]:
+    """What motmetrics computes under ``names`` for one sequence.
+
+    Args:
+        frames: each frame's ids (T,) of the ground truth and (R,) of the results, and their distances (T, R): 1 - IoU,
+            NaN where they cannot match. Its own distances fail on NumPy 2.
+        names: of its metrics.
+    """
+    import motmetrics
+
+    accumulator = motmetrics.MOTAccumulator(auto_id=True)
+    with motmetrics.lap.set_default_solver("scipy"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandas, about how motmetrics calls it
+        for truth_ids, result_ids, distances in frames:
+            accumulator.update(truth_ids, result_ids, distances)
+        table = motmetrics.metrics.create().compute(accumulator, metrics=list(names), return_dataframe=False)
+    return {name: float(value) for name, value in table.items()}

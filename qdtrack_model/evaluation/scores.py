@@ -6,7 +6,6 @@ Metrics", 2008. IDF1: Ristani et al., 2016 (both by motmetrics). HOTA, DetA, Ass
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +14,8 @@ import numpy as np
 
 from qdtrack_model.data.readers.mot import MotBoxes
 from qdtrack_model.evaluation.frames import EPSILON, MATCH_IOU, ScoredFrame, scored_frames
-from qdtrack_model.evaluation.metrics import trackeval_data, trackeval_metric
+from qdtrack_model.evaluation.metrics import motmetrics_values, trackeval_data, trackeval_metric
+from qdtrack_model.structures import Array
 
 COUNTS = {
     "num_objects": "objects", "num_predictions": "predictions", "num_unique_objects": "identities",
@@ -91,21 +91,9 @@ class Scores:
         return scores | {name: int(getattr(self, name)) for name in COUNTS.values()}
 
 
-def _motmetrics(frames: Sequence[ScoredFrame]) -> dict[str, float]:
-    """Counts by motmetrics, its accumulator fed with our distances (its own IoU fails on NumPy 2)."""
-    import motmetrics
-
-    accumulator = motmetrics.MOTAccumulator()
-    for number, frame in enumerate(frames):
-        close = frame.similarity >= MATCH_IOU - EPSILON
-        distances = np.where(close, 1 - frame.similarity, np.nan)
-        accumulator.update(frame.truth_ids, frame.result_ids, distances, frameid=number)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pandas, about how motmetrics calls it
-        table = motmetrics.metrics.create().compute(
-            accumulator, metrics=[*COUNTS, "motp", "num_detections"], return_dataframe=False
-        )
-    return {name: float(value) for name, value in table.items()}
+def _distances(frame: ScoredFrame) -> Array:
+    """1 - IoU (T, R), NaN below the overlap of a match."""
+    return np.where(frame.similarity >= MATCH_IOU - EPSILON, 1 - frame.similarity, np.nan)
 
 
 def evaluate(ground_truth: MotBoxes, results: MotBoxes) -> Scores:
@@ -117,7 +105,10 @@ def evaluate(ground_truth: MotBoxes, results: MotBoxes) -> Scores:
         EvaluationError: an id is twice in one frame, or no ground truth is scored.
     """
     frames = list(scored_frames(ground_truth, results))
-    values = _motmetrics(frames)
+    values = motmetrics_values(
+        ((frame.truth_ids, frame.result_ids, _distances(frame)) for frame in frames),
+        [*COUNTS, "motp", "num_detections"],
+    )
     counts = {ours: int(values[theirs]) for theirs, ours in COUNTS.items()}
     matched = int(values["num_detections"])
     overlap = (1 - values["motp"]) * matched if matched else 0.0

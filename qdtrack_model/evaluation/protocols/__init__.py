@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -15,8 +15,10 @@ class Report:
             one is not defined.
         table: the main scores for people: the header, then rows, the total last; first column names, all text.
         warnings: what is valid but seldom meant, a line each.
+        more: what stands beside the scores in the JSON file.
     """
 
     scores: dict[str, Any]
     table: list[list[str]]
     warnings: list[str]
+    more: dict[str, Any] = field(default_factory=dict)
