@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from qdtrack_model.mappings import ConfigError, convert, from_mapping, read_yaml, replaced, require, to_mapping
+from qdtrack_model.mappings import ConfigError, from_mapping, parse_value, read_yaml, replaced, require, to_mapping
 
 __all__ = [
     "ARCHITECTURES", "TRACKERS", "ConfigError", "ModelConfig", "OneShotConfig", "QDTrackConfig", "QuasiDenseConfig",
@@ -241,5 +241,5 @@ def read_tracker(mapping: Any, where: str) -> TrackerConfig:
     Raises:
         ConfigError: an unknown kind or key, or a bad value, by name.
     """
-    config: TrackerConfig = convert(mapping, TrackerConfig, where)
+    config: TrackerConfig = parse_value(mapping, TrackerConfig, where)
     return config

@@ -19,7 +19,7 @@ class ConfigError(ValueError):
     """A configuration that cannot be used; the text names the key, the value and what was expected."""
 
 
-def convert(value: Any, kind: Any, where: str) -> Any:
+def parse_value(value: Any, kind: Any, where: str) -> Any:
     """``value`` as the annotated ``kind``; ConfigError naming ``where`` if it cannot be."""
     origin, arguments = get_origin(kind), get_args(kind)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
@@ -27,7 +27,7 @@ def convert(value: Any, kind: Any, where: str) -> Any:
     if origin in (Union, UnionType):
         if value is None and type(None) in arguments:
             return None
-        return convert(value, _chosen([a for a in arguments if a is not type(None)], value, where), where)
+        return parse_value(value, _chosen([a for a in arguments if a is not type(None)], value, where), where)
     if origin is Literal:
         if value not in arguments:
             raise ConfigError(f"{where}: got {value!r}, expected one of {', '.join(map(str, arguments))}")
@@ -38,7 +38,7 @@ def convert(value: Any, kind: Any, where: str) -> Any:
         kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
         if len(kinds) != len(value):
             raise ConfigError(f"{where}: got {len(value)} values, expected {len(kinds)}")
-        return tuple(convert(v, k, f"{where}[{i}]") for i, (v, k) in enumerate(zip(value, kinds, strict=True)))
+        return tuple(parse_value(v, k, f"{where}[{i}]") for i, (v, k) in enumerate(zip(value, kinds, strict=True)))
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         if not abs(value) <= sys.float_info.max:  # so whole numbers too large for a float are refused as well
             raise ConfigError(f"{where}: got {value!r}, expected a finite number")
@@ -54,7 +54,7 @@ def _chosen(kinds: Sequence[Any], value: Any, where: str) -> Any:
     if len(kinds) == 1 or not isinstance(value, Mapping) or "kind" not in value:
         return kinds[0]
     by_name = {kind.kind: kind for kind in kinds}
-    return by_name[convert(value["kind"], Literal[tuple(by_name)], f"{where}.kind")]
+    return by_name[parse_value(value["kind"], Literal[tuple(by_name)], f"{where}.kind")]
 
 
 def from_mapping(kind: type[T], mapping: Any, where: str = "") -> T:
@@ -76,7 +76,7 @@ def from_mapping(kind: type[T], mapping: Any, where: str = "") -> T:
             which = f" ({getattr(kind, 'kind', '')})" if "kind" in known else ""
             raise ConfigError(f"{where}{which}: unknown key {key!r}{hint}")
     hints = get_type_hints(kind)
-    values = {key: convert(value, hints[key], f"{where}.{key}") for key, value in mapping.items()}
+    values = {key: parse_value(value, hints[key], f"{where}.{key}") for key, value in mapping.items()}
     try:
         return kind(**values)
     except ConfigError as error:

@@ -48,7 +48,7 @@ def decode_deltas(
     return torch.minimum(moved.clamp(min=0), limits)
 
 
-def overlaps(first: Tensor, second: Tensor) -> Tensor:
+def box_iou(first: Tensor, second: Tensor) -> Tensor:
     """Intersection over union (..., N, M) of boxes (..., N, 4) and (..., M, 4); 0 where both are empty."""
     # Coordinate by coordinate: on whole rows of M, where operations on pairs of numbers would be ten times as slow.
     left, top, right, bottom = first[..., :, None, :].unbind(dim=-1)
@@ -60,7 +60,7 @@ def overlaps(first: Tensor, second: Tensor) -> Tensor:
     return intersection / union.clamp(min=1e-9)
 
 
-def suppress(boxes: Tensor, valid: Tensor, threshold: float, groups: Tensor | None = None) -> Tensor:
+def nms(boxes: Tensor, valid: Tensor, threshold: float, groups: Tensor | None = None) -> Tensor:
     """Which boxes greedy non-maximum suppression keeps.
 
     A box is kept when no kept better one overlaps it by more than ``threshold``; starting from "all kept", this rule
@@ -76,7 +76,7 @@ def suppress(boxes: Tensor, valid: Tensor, threshold: float, groups: Tensor | No
         (..., N) bool.
     """
     count = boxes.shape[-2]
-    rival = overlaps(boxes, boxes) > threshold  # (..., N, N): row is overlapped by column
+    rival = box_iou(boxes, boxes) > threshold  # (..., N, N): row is overlapped by column
     rival = rival & torch.ones(count, count, dtype=torch.bool, device=boxes.device).tril(-1)
     if groups is not None:
         rival = rival & (groups[..., :, None] == groups[..., None, :])

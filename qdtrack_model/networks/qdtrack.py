@@ -106,7 +106,7 @@ class QDTrack(nn.Module):
             proposals,
             *self.roi_head(pyramid, proposals.boxes),
             floor=self.config.score_floor,
-            overlap=self.config.detection_overlap,
+            nms_iou=self.config.detection_overlap,
             count=self.config.max_detections,
             clip=clip,
         )

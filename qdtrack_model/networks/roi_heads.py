@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qdtrack_model.networks.box_coding import decode_deltas, suppress, take
+from qdtrack_model.networks.box_coding import decode_deltas, nms, take
 from qdtrack_model.networks.roi_align import BINS, roi_align
 from qdtrack_model.networks.rpn import Proposals
 
@@ -70,7 +70,7 @@ class RoiHead(nn.Module):
         deltas: Tensor,
         *,
         floor: float,
-        overlap: float,
+        nms_iou: float,
         count: int,
         clip: tuple[int, int] | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -81,7 +81,7 @@ class RoiHead(nn.Module):
             logits: (B, K, classes + 1).
             deltas: (B, K, classes, 4).
             floor: detections of at most this score are dropped.
-            overlap: greatest overlap of two detections of one class.
+            nms_iou: greatest overlap of two detections of one class.
             count: rows given back; those without a detection score 0 and have a box of zeros.
             clip: (height, width) of the image where boxes end at its border, or None.
 
@@ -97,7 +97,7 @@ class RoiHead(nn.Module):
         labels = index - row * classes
         moves = take(deltas.float().flatten(1, 2), index)
         boxes = decode_deltas(take(proposals.boxes, row), moves, DEVIATIONS, clip)
-        scores = scores * suppress(boxes, scores > 0, overlap, labels if classes > 1 else None)
+        scores = scores * nms(boxes, scores > 0, nms_iou, labels if classes > 1 else None)
         scores, index = scores.topk(min(count, scores.shape[1]), dim=1)
         boxes = take(boxes, index) * (scores > 0)[..., None]
         return boxes, scores, labels.gather(1, index)

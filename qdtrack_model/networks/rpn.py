@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qdtrack_model.networks.box_coding import decode_deltas, suppress, take
+from qdtrack_model.networks.box_coding import decode_deltas, nms, take
 from qdtrack_model.networks.constants import constant
 from qdtrack_model.networks.fpn import STRIDES
 
@@ -47,12 +47,12 @@ class RpnHead(nn.Module):
         channels: width of the pyramid.
         per_level: boxes of each level that take part in its suppression.
         kept: proposals of all levels together.
-        overlap: greatest overlap of two proposals of one level.
+        nms_iou: greatest overlap of two proposals of one level.
     """
 
-    def __init__(self, channels: int, per_level: int, kept: int, overlap: float) -> None:
+    def __init__(self, channels: int, per_level: int, kept: int, nms_iou: float) -> None:
         super().__init__()
-        self.per_level, self.kept, self.overlap = per_level, kept, overlap
+        self.per_level, self.kept, self.nms_iou = per_level, kept, nms_iou
         self.rpn_conv = nn.Conv2d(channels, channels, 3, padding=1)
         self.rpn_cls = nn.Conv2d(channels, len(RATIOS), 1)
         self.rpn_reg = nn.Conv2d(channels, 4 * len(RATIOS), 1)
@@ -90,7 +90,7 @@ class RpnHead(nn.Module):
         scores = torch.stack([F.pad(s, (0, longest - s.shape[1])) for _, s in best], dim=1)  # (B, levels, longest)
         # Not .all(dim=-1): its export in bfloat16 is a reduction that TensorRT refuses.
         filled = (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
-        kept = suppress(boxes, filled, self.overlap)
+        kept = nms(boxes, filled, self.nms_iou)
         scores = (scores * kept).flatten(1)
         scores, index = scores.topk(min(self.kept, scores.shape[1]), dim=1)
         boxes = take(boxes.flatten(1, 2), index)

@@ -20,7 +20,7 @@ class _Object:
     """What is known of an object, whichever cameras saw it."""
 
     label: int
-    looks: Array  # (D,) sum of its embeddings, each at length 1
+    embedding_sum: Array  # (D,) sum of its embeddings, each at length 1
     camera: str  # that saw it last
     last_seen: float
 
@@ -42,8 +42,8 @@ class Handover:
     more like the new track's than ``score``, and clearly more than that of anybody else whom other cameras saw in that
     time. If there is no such object, the id is new.
 
-    An object that two cameras see at once has two ids: by looks alone it could not be told from two objects that look
-    alike, which would then be one. No camera ever has one id twice, neither seen nor remembered.
+    An object that two cameras see at once has two ids: by appearance alone it could not be told from two objects
+    that look alike, which would then be one. No camera ever has one id twice, neither seen nor remembered.
 
     Args:
         span: in the unit of the times given to :meth:`update`, which must be of one clock for all cameras.
@@ -84,34 +84,35 @@ class Handover:
         here.time, here.seen = time, set()
         alive = [*seen.ids.tolist(), *lost.ids.tolist()]
         here.identities = {one: here.identities[one] for one in alive if one in here.identities}
-        looks = unit(np.concatenate([seen.embeddings, lost.embeddings]) if len(lost) else seen.embeddings)
-        self._identify(camera, np.array(alive), np.concatenate([seen.labels, lost.labels]), looks)
+        embeddings = unit(np.concatenate([seen.embeddings, lost.embeddings]) if len(lost) else seen.embeddings)
+        self._identify(camera, np.array(alive), np.concatenate([seen.labels, lost.labels]), embeddings)
         named = replace(seen, ids=np.array([here.identities[one] for one in seen.ids.tolist()], np.int64))
-        for identity, look in zip(named.ids.tolist(), looks, strict=False):
+        for identity, embedding in zip(named.ids.tolist(), embeddings, strict=False):
             known = self._objects[identity]
-            known.looks, known.camera, known.last_seen = known.looks + look, camera, time
+            known.embedding_sum += embedding
+            known.camera, known.last_seen = camera, time
         here.seen = set(named.ids.tolist())
         self._forget()
         return named, replace(lost, ids=np.array([here.identities[one] for one in lost.ids.tolist()], np.int64))
 
-    def _identify(self, camera: str, ids: Array, labels: Array, looks: Array) -> None:
+    def _identify(self, camera: str, ids: Array, labels: Array, embeddings: Array) -> None:
         """Give an identity to every track that has none."""
         here = self._cameras[camera]
         rows = np.array([row for row, one in enumerate(ids.tolist()) if one not in here.identities], np.intp)
         if not len(rows):
             return
-        taken = self._taken_over(camera, labels[rows], looks[rows])
+        taken = self._taken_over(camera, labels[rows], embeddings[rows])
         for position, row in enumerate(rows.tolist()):
             identity = taken.get(position)
             if identity is None:
                 identity = self._next_id
                 self._next_id += 1
-                nothing = np.zeros_like(looks[row])
+                nothing = np.zeros_like(embeddings[row])
                 self._objects[identity] = _Object(int(labels[row]), nothing, camera, here.time)
             here.identities[int(ids[row])] = identity
 
-    def _taken_over(self, camera: str, labels: Array, looks: Array) -> dict[int, int]:
-        """The ids that new tracks of the given classes (N,) and looks (N, D) take over, by their position."""
+    def _taken_over(self, camera: str, labels: Array, embeddings: Array) -> dict[int, int]:
+        """The ids that new tracks of the given classes (N,) and embeddings (N, D) take over, by their position."""
         now = self._cameras[camera].time
         recent = {
             identity: known
@@ -120,11 +121,11 @@ class Handover:
         }
         if not recent:
             return {}
-        likeness = cosine(looks, np.array([known.looks for known in recent.values()]))
-        likeness[labels[:, None] != [known.label for known in recent.values()]] = -1.0
+        similarity = cosine(embeddings, np.array([known.embedding_sum for known in recent.values()]))
+        similarity[labels[:, None] != [known.label for known in recent.values()]] = -1.0
         present = set(self._cameras[camera].identities.values()).union(*(one.seen for one in self._cameras.values()))
         gone = [identity not in present and known.last_seen <= now for identity, known in recent.items()]
-        pairs = _unmistakable(likeness, self._score)
+        pairs = _unmistakable(similarity, self._score)
         return {row: list(recent)[column] for row, column in pairs if gone[column]}
 
     def _clear(self, camera: str) -> None:
@@ -145,11 +146,11 @@ class Handover:
         }
 
 
-def _unmistakable(likeness: Array, score: float) -> list[tuple[int, int]]:
+def _unmistakable(similarity: Array, score: float) -> list[tuple[int, int]]:
     """The places in a matrix (N, M) above ``score`` that clearly lead both their row and their column."""
     places = []
-    for row, column in np.argwhere(likeness > score).tolist():
-        rivals = np.concatenate([np.delete(likeness[row], column), np.delete(likeness[:, column], row)])
-        if likeness[row, column] - rivals.max(initial=-1.0) >= _CLEARLY:
+    for row, column in np.argwhere(similarity > score).tolist():
+        rivals = np.concatenate([np.delete(similarity[row], column), np.delete(similarity[:, column], row)])
+        if similarity[row, column] - rivals.max(initial=-1.0) >= _CLEARLY:
             places.append((row, column))
     return places

@@ -63,9 +63,9 @@ def recover_by_overlap(boxes: Array, predicted: Array, allowed: Array, least: fl
         allowed: (N, M) boolean, pairs to consider.
         least: least intersection over union, above 0.
     """
-    overlaps = box_iou(boxes, predicted) * allowed
-    rows, columns = np.nonzero(overlaps >= least)
-    order = np.argsort(-overlaps[rows, columns], kind="stable")
+    ious = box_iou(boxes, predicted) * allowed
+    rows, columns = np.nonzero(ious >= least)
+    order = np.argsort(-ious[rows, columns], kind="stable")
     pairs: list[tuple[int, int]] = []
     free_rows, free_columns = set(rows.tolist()), set(columns.tolist())
     for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True):

@@ -16,7 +16,7 @@ from qdtrack_model.config import QuasiDenseConfig
 from qdtrack_model.structures import Array, Detections, Tracks
 from qdtrack_model.tracking.memory import CLOCK_RESOLUTION, TrackMemory
 from qdtrack_model.tracking.motion import predict_boxes, recover_by_overlap, squared_distances
-from qdtrack_model.tracking.similarity import bisoftmax, norms, row_softmax, shadowed, unit
+from qdtrack_model.tracking.similarity import bisoftmax, norms, row_softmax, suppressed, unit
 
 _UNMATCHED, _DROPPED = -1, -2  # instead of a row of the memory
 
@@ -25,19 +25,19 @@ _UNMATCHED, _DROPPED = -1, -2  # instead of a row of the memory
 class _Candidates:
     """Detections of one frame without duplicates, by falling score.
 
-    ``overlaps`` (A, A) are those of all detections by falling score, of which these N are the rows ``ranks``.
+    ``ious`` (A, A) are those of all detections by falling score, of which these N are the rows ``ranks``.
     """
 
     boxes: Array
     scores: Array
     labels: Array
     embeddings: Array
-    overlaps: Array
+    ious: Array
     ranks: Array
 
-    def repetitions(self, rows: Array, limit: float) -> Array:
+    def duplicates(self, rows: Array, limit: float) -> Array:
         """Which of the given rows overlap any other of a higher score by more than ``limit``."""
-        return shadowed(self.overlaps[self.ranks[rows]][:, self.ranks], limit, rows)
+        return suppressed(self.ious[self.ranks[rows]][:, self.ranks], limit, rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +135,7 @@ class QuasiDenseTracker:
         self._remember(found, rows, by_overlap)
         tracks = self._memory.observed(rows[rows >= 0])
         fresh = np.flatnonzero(rows == _UNMATCHED)
-        fresh = fresh[~found.repetitions(fresh, self.config.backdrop_iou)]
+        fresh = fresh[~found.duplicates(fresh, self.config.backdrop_iou)]
         if len(fresh):  # an empty frame may come before the first embedding tells the dimension
             self._backdrops = self._backdrops.after(found, fresh, time)
         self._memory.expire()
@@ -148,17 +148,17 @@ class QuasiDenseTracker:
     def _without_duplicates(self, detections: Detections) -> _Candidates:
         order = np.argsort(-detections.scores, kind="stable")
         boxes, scores = detections.boxes[order], detections.scores[order]
-        overlaps = box_iou(boxes, boxes)
+        ious = box_iou(boxes, boxes)
         weak = scores < self.config.object_score
-        repeated = shadowed(overlaps, np.where(weak, self.config.backdrop_iou, self.config.class_iou))
-        ranks = np.flatnonzero(~repeated)
+        duplicate = suppressed(ious, np.where(weak, self.config.backdrop_iou, self.config.class_iou))
+        ranks = np.flatnonzero(~duplicate)
         order = order[ranks]
         return _Candidates(
             boxes=boxes[ranks],
             scores=scores[ranks],
             labels=detections.labels[order],
             embeddings=detections.embeddings.take(order, axis=0),
-            overlaps=overlaps,
+            ious=ious,
             ranks=ranks,
         )
 

@@ -1,4 +1,4 @@
-"""How alike detections and memory entries are, and duplicates among detections (NumPy)."""
+"""Similarity of detections and memory entries, and duplicates among detections (NumPy)."""
 
 from __future__ import annotations
 
@@ -66,17 +66,17 @@ def cosine(first: Array, second: Array) -> Array:
     return unit(first) @ unit(second).T
 
 
-def shadowed(overlaps: Array, limits: Array | float, ranks: Array | None = None) -> Array:
-    """Which boxes (N,) overlap any earlier box by more than their limit.
+def suppressed(ious: Array, limits: Array | float, ranks: Array | None = None) -> Array:
+    """Which boxes (N,) overlap any earlier box by more than their limit; suppressed boxes suppress others, too.
 
     Args:
-        overlaps: (N, M) intersection over union with all boxes in order of rank.
+        ious: (N, M) intersection over union with all boxes in order of rank.
         limits: one limit, or (N,) one for each box.
         ranks: (N,) of the boxes among the M, in rising order; 0 .. N - 1 when None.
     """
-    if not overlaps.size:
-        return np.zeros(len(overlaps), bool)
-    over = overlaps > np.asarray(limits, overlaps.dtype).reshape(-1, 1)
+    if not ious.size:
+        return np.zeros(len(ious), bool)
+    over = ious > np.asarray(limits, ious.dtype).reshape(-1, 1)
     rows = np.arange(len(over))
     first = over.argmax(axis=1)
     return np.asarray((first < (rows if ranks is None else ranks)) & over[rows, first])

@@ -12,7 +12,7 @@ from qdtrack_model.boxes import box_iou
 from qdtrack_model.config import TaoConfig
 from qdtrack_model.structures import Array, Detections, Tracks
 from qdtrack_model.tracking.memory import TrackMemory
-from qdtrack_model.tracking.similarity import bisoftmax, cosine, shadowed
+from qdtrack_model.tracking.similarity import bisoftmax, cosine, suppressed
 
 
 class TaoTracker:
@@ -73,9 +73,9 @@ class TaoTracker:
 
     def _duplicates(self, detections: Detections) -> Array:
         """Which weak detections (N,) overlap an earlier one of their class."""
-        overlaps = box_iou(detections.boxes, detections.boxes)
-        overlaps *= detections.labels[:, None] == detections.labels
-        return shadowed(overlaps, self.config.duplicate_iou) & (detections.scores < self.config.duplicate_score)
+        ious = box_iou(detections.boxes, detections.boxes)
+        ious *= detections.labels[:, None] == detections.labels
+        return suppressed(ious, self.config.duplicate_iou) & (detections.scores < self.config.duplicate_score)
 
     def _match(self, scores: Array, labels: Array, embeddings: Array) -> Array:
         """Memory row of each detection (N,), -1 for none; greedy in the order given."""
@@ -84,12 +84,12 @@ class TaoTracker:
         if not len(memory) or not len(rows):
             return rows
         same_class = labels[:, None] == memory.labels
-        likeness = bisoftmax(embeddings @ memory.embeddings.T, same_class)
-        likeness = (likeness + cosine(embeddings, memory.embeddings) * same_class) / 2
+        similarity = bisoftmax(embeddings @ memory.embeddings.T, same_class)
+        similarity = (similarity + cosine(embeddings, memory.embeddings) * same_class) / 2
         free = np.ones(len(memory), bool)
-        eligible = (likeness.max(axis=1) > config.match_score) & (scores >= config.object_score)
+        eligible = (similarity.max(axis=1) > config.match_score) & (scores >= config.object_score)
         for row in np.flatnonzero(eligible).tolist():
-            left = likeness[row] * free
+            left = similarity[row] * free
             column = int(left.argmax())
             if left[column] > config.match_score:
                 rows[row] = column

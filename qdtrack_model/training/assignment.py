@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qdtrack_model.networks.box_coding import overlaps
+from qdtrack_model.networks.box_coding import box_iou
 
 NEGATIVE, NEITHER = -1, -2  # instead of the index of an object
 
@@ -50,15 +50,15 @@ def assign(boxes: Tensor, truth: Tensor, ignored: Tensor, rule: AssignmentRule) 
         return assigned, best
     if len(ignored):
         inside = _shared(boxes, ignored) > 0.5
-        assigned[(inside | (overlaps(boxes, ignored) >= rule.negative)).any(dim=1)] = NEITHER
+        assigned[(inside | (box_iou(boxes, ignored) >= rule.negative)).any(dim=1)] = NEITHER
     if len(truth):
-        table = overlaps(boxes, truth)  # (N, G)
-        best, owner = table.max(dim=1)
+        ious = box_iou(boxes, truth)  # (N, G)
+        best, owner = ious.max(dim=1)
         assigned[best >= rule.negative] = NEITHER
         assigned = torch.where(best >= rule.positive, owner, assigned)
         if rule.low_quality:
-            most = table.max(dim=0).values  # (G,)
-            tied = (table == most) & (most >= rule.minimum) & (most > 0)
+            most = ious.max(dim=0).values  # (G,)
+            tied = (ious == most) & (most >= rule.minimum) & (most > 0)
             # A box that is the best of several objects goes to the last of them, as in the public implementation.
             last = (tied * torch.arange(1, len(truth) + 1, device=boxes.device)).max(dim=1).values - 1
             assigned = torch.where(last >= 0, last, assigned)

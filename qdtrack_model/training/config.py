@@ -34,10 +34,10 @@ class TrainConfig:
     optimizer: Literal["adamw", "sgd"] = "adamw"  # sgd has a momentum of .9
     learning_rate: float = 2e-3
     warm_up: int = 100  # steps
-    drops: tuple[float, ...] = ()  # parts of the training after which the rate falls to a tenth; none: half a cosine
+    milestones: tuple[float, ...] = ()  # parts of all steps after which the rate falls to a tenth; none: half a cosine
     weight_decay: float = 0.02
     gradient_clip: float = 10.0  # largest norm of the gradient
-    average: float = 0.998  # momentum of the averaged weights, which are the result; 0: the last weights
+    ema_decay: float = 0.998  # of the moving average of the weights, which is the result; 0: the last weights
     contrastive_weight: float = 0.25
     auxiliary_weight: float = 1.0
 
@@ -47,9 +47,9 @@ class TrainConfig:
         require(self.batch > 0, "batch", self.batch, "a positive number")
         require(self.optimizer in ("adamw", "sgd"), "optimizer", self.optimizer, "adamw or sgd")
         require(0 < self.learning_rate < 1, "learning_rate", self.learning_rate, "a number in (0, 1)")
-        require(all(0 < part < 1 for part in self.drops), "drops", self.drops, "numbers in (0, 1)")
+        require(all(0 < part < 1 for part in self.milestones), "milestones", self.milestones, "numbers in (0, 1)")
         require(self.gradient_clip > 0, "gradient_clip", self.gradient_clip, "a positive number")
-        require(0 <= self.average < 1, "average", self.average, "a number in [0, 1)")
+        require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "a number in [0, 1)")
         for name in ("contrastive_weight", "auxiliary_weight", "weight_decay"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
 
@@ -96,7 +96,7 @@ class QDTrackTraining(TrainConfig):
     learning_rate: float = 0.02  # of 16 pairs a step
     weight_decay: float = 1e-4
     gradient_clip: float = 35.0
-    average: float = 0.0
+    ema_decay: float = 0.0
     frozen_stages: int = 1  # the stem and so many stages of the backbone keep their weights; 0: everything learns
     freeze_detector: bool = False  # the embedding head alone learns (the paper's fine-tuning on TAO)
     anchor_samples: int = 256  # of a frame, half of them positive

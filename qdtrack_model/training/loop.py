@@ -36,10 +36,10 @@ class DivergedError(ValueError):
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
-    """Linear warm-up; then a tenth from each of ``drops`` on, or half a cosine down to a hundredth without them."""
+    """Linear warm-up; then a tenth from each of ``milestones`` on, or without them half a cosine to a hundredth."""
     warm = min(1.0, (step + 1) / max(1, config.warm_up))
-    if config.drops:
-        decay = 0.1 ** sum(step >= part * config.steps for part in config.drops)
+    if config.milestones:
+        decay = 0.1 ** sum(step >= part * config.steps for part in config.milestones)
     else:
         decay = 0.01 + 0.99 * (1 + math.cos(math.pi * step / config.steps)) / 2
     return config.learning_rate * warm * decay
@@ -62,13 +62,13 @@ def total(terms: dict[str, Tensor], config: TrainConfig) -> Tensor:
     return sum((weights[name] * term for name, term in terms.items()), torch.zeros(()))
 
 
-def update_average(average: nn.Module, network: nn.Module, momentum: float, step: int) -> None:
+def update_ema(ema: nn.Module, network: nn.Module, decay: float, step: int) -> None:
     """Move the averaged weights towards the network's; quickly in the first steps, when there is little to keep."""
-    momentum = min(momentum, (1 + step) / (10 + step))
+    decay = min(decay, (1 + step) / (10 + step))
     with torch.no_grad():
-        for mean, value in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        for mean, value in zip(ema.state_dict().values(), network.state_dict().values(), strict=True):
             if mean.is_floating_point():
-                mean.lerp_(value, 1 - momentum)
+                mean.lerp_(value, 1 - decay)
             else:
                 mean.copy_(value)
 
@@ -110,7 +110,7 @@ def train(
     parts = step_for(config)
     network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     parts.prepare(network)
-    average = copy.deepcopy(network).eval()
+    ema = copy.deepcopy(network).eval()
     optimizer = make_optimizer(network, config)
     first, data = 0, fingerprint(sequences)
     if resume and state_path.exists():
@@ -120,7 +120,7 @@ def train(
         if state.get("data") != data:
             raise ResumeError(f"{state_path}: began with other data; give the same --data and --frames or start afresh")
         network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
+        ema.load_state_dict(state["ema"])
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
 
@@ -134,7 +134,7 @@ def train(
     )
 
     def save(step: int) -> None:
-        state = {"network": network.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
+        state = {"network": network.state_dict(), "ema": ema.state_dict(), "optimizer": optimizer.state_dict()}
         _save_state(state_path, state | {"step": step, "config": to_mapping(config), "data": data})
 
     step, saved, shown = first, time.monotonic(), -math.inf
@@ -151,7 +151,7 @@ def train(
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip, error_if_nonfinite=True)
             optimizer.step()
-            update_average(average, network, config.average, step)
+            update_ema(ema, network, config.ema_decay, step)
             step += 1
             latest = torch.stack([term.detach() for term in terms.values()])
             means = latest if means is None else means.lerp(latest, 0.05)
@@ -170,4 +170,4 @@ def train(
         progress.close()
         if step > first:
             save(step)
-    return average.to("cpu")
+    return ema.to("cpu")

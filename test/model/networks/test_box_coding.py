@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from qdtrack_model.boxes import box_iou
-from qdtrack_model.networks.box_coding import decode_deltas, encode_deltas, overlaps, suppress
+from qdtrack_model.networks import box_coding
+from qdtrack_model.networks.box_coding import decode_deltas, encode_deltas, nms
 from qdtrack_model.structures import Array
 
 DEVIATIONS = (0.1, 0.1, 0.2, 0.2)
@@ -37,10 +38,10 @@ def test_growth_is_limited_and_boxes_clipped_where_asked() -> None:
     assert decode_deltas(box, deltas, (1, 1, 1, 1), clip=(100, 200)).tolist() == [[0, 0, 200, 100]]
 
 
-def test_overlaps_equal_those_of_numpy() -> None:
+def test_iou_equals_that_of_numpy() -> None:
     first, second = random_boxes(2, 40), random_boxes(3, 30)
-    np.testing.assert_allclose(overlaps(first, second), box_iou(first.numpy(), second.numpy()), atol=1e-6)
-    assert overlaps(torch.zeros(1, 4), torch.zeros(1, 4)).item() == 0
+    np.testing.assert_allclose(box_coding.box_iou(first, second), box_iou(first.numpy(), second.numpy()), atol=1e-6)
+    assert box_coding.box_iou(torch.zeros(1, 4), torch.zeros(1, 4)).item() == 0
 
 
 def greedy(boxes: Array, valid: Array, threshold: float, groups: Array) -> Array:
@@ -61,14 +62,14 @@ def test_suppression_equals_the_greedy_loop(threshold: float, span: float) -> No
         generator = np.random.default_rng(seed)
         valid, groups = generator.uniform(size=400) > 0.1, generator.integers(0, 3, 400)
         expected = greedy(boxes.double().numpy(), valid, threshold, groups)
-        found = suppress(boxes, torch.tensor(valid), threshold, torch.tensor(groups))
+        found = nms(boxes, torch.tensor(valid), threshold, torch.tensor(groups))
         np.testing.assert_array_equal(found, expected)
         expected = greedy(boxes.double().numpy(), valid, threshold, np.zeros(400))
-        np.testing.assert_array_equal(suppress(boxes[None], torch.tensor(valid)[None], threshold)[0], expected)
+        np.testing.assert_array_equal(nms(boxes[None], torch.tensor(valid)[None], threshold)[0], expected)
 
 
 def test_a_long_chain_is_settled_to_its_end() -> None:
     # Each box overlaps the next by 3/5: every second one stays.
     left = torch.arange(60) * 4.0
     boxes = torch.stack([left, torch.zeros(60), left + 16, torch.full((60,), 10.0)], dim=1)
-    assert suppress(boxes, torch.ones(60, dtype=torch.bool), 0.5).tolist() == [True, False] * 30
+    assert nms(boxes, torch.ones(60, dtype=torch.bool), 0.5).tolist() == [True, False] * 30

@@ -32,14 +32,14 @@ def ids_at(tracker, frames: Iterable[Detections], times: Iterable[float] | None 
 def crowd(seed: int, frames: int, count: int, size: int = 16) -> list[Detections]:
     """Random people walking, a third of them hidden in each frame; classes 0 and 1."""
     generator = np.random.default_rng(seed)
-    looks = 1.5 * generator.standard_normal((count, size))
+    appearances = 1.5 * generator.standard_normal((count, size))
     centres, steps = generator.uniform(0, 1000, (count, 2)), generator.normal(0, 4, (count, 2))
     stream = []
     for _ in range(frames):
         centres = centres + steps
         seen = np.flatnonzero(generator.random(count) > 0.33)
         boxes = np.concatenate([centres[seen] - (15, 40), centres[seen] + (15, 40)], axis=1)
-        noisy = looks[seen] + 0.4 * generator.standard_normal((len(seen), size))
+        noisy = appearances[seen] + 0.4 * generator.standard_normal((len(seen), size))
         stream.append(Detections(boxes, generator.uniform(0.2, 1, len(seen)), seen % 2, noisy))
     return stream
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qdtrack_model.tracking.similarity import bisoftmax, cosine, row_softmax, shadowed
+from qdtrack_model.tracking.similarity import bisoftmax, cosine, row_softmax, suppressed
 
 LOGITS = np.array([[4.0, 1.0, 0.0], [3.9, 2.0, -1.0]], np.float32)
 
@@ -47,7 +47,7 @@ def test_cosine_of_a_zero_vector_is_zero():
 
 
 def test_only_earlier_boxes_shadow():
-    overlaps = np.array([[1, 0.6, 0.0], [0.6, 1, 0.4], [0.0, 0.4, 1]], np.float32)
-    assert shadowed(overlaps, 0.5).tolist() == [False, True, False]
-    assert shadowed(overlaps, np.array([0.1, 0.7, 0.3])).tolist() == [False, False, True]
-    assert shadowed(np.zeros((2, 2), np.float32), 0.0).tolist() == [False, False]  # empty boxes overlap nothing
+    ious = np.array([[1, 0.6, 0.0], [0.6, 1, 0.4], [0.0, 0.4, 1]], np.float32)
+    assert suppressed(ious, 0.5).tolist() == [False, True, False]
+    assert suppressed(ious, np.array([0.1, 0.7, 0.3])).tolist() == [False, False, True]
+    assert suppressed(np.zeros((2, 2), np.float32), 0.0).tolist() == [False, False]  # empty boxes overlap nothing

@@ -244,7 +244,7 @@ def test_nothing_is_frozen_in_a_network_from_scratch() -> None:
 
 
 def test_with_a_frozen_detector_the_embedding_head_alone_learns(tmp_path: Path) -> None:
-    config = dataclasses.replace(CONFIG, freeze_detector=True, average=0.5, optimizer="adamw", learning_rate=1e-3)
+    config = dataclasses.replace(CONFIG, freeze_detector=True, ema_decay=0.5, optimizer="adamw", learning_rate=1e-3)
     before = {name: tensor.clone() for name, tensor in network().state_dict().items()}
     after = run(config, tmp_path / "state.pt").state_dict()
     changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
@@ -280,7 +280,7 @@ def test_the_light_recipe_trains_the_light_preset() -> None:
 
 
 def test_rate_drops_where_the_recipe_says() -> None:
-    config = QDTrackTraining(steps=100, warm_up=0, drops=(0.5, 0.75))
+    config = QDTrackTraining(steps=100, warm_up=0, milestones=(0.5, 0.75))
     assert [learning_rate(step, config) for step in (0, 49, 50, 74, 75, 99)] == pytest.approx(
         [0.02, 0.02, 0.002, 0.002, 0.0002, 0.0002]
     )
@@ -345,7 +345,7 @@ def test_the_command_writes_weights_of_half_the_size_that_can_be_loaded(tmp_path
 def test_it_learns_to_find_and_to_tell_apart(tmp_path: Path) -> None:
     config = dataclasses.replace(
         CONFIG, steps=100, batch=2, warm_up=10, optimizer="adamw", learning_rate=1e-3, weight_decay=0.01,
-        gradient_clip=10.0, average=0.8,
+        gradient_clip=10.0, ema_decay=0.8,
     )  # fmt: skip
     net = run(config, tmp_path / "state.pt")
     frames = moving_blocks()
