@@ -34,7 +34,7 @@ from qdtrack_model.commands.arguments import positive_integer
 from qdtrack_model.config import QDTrackConfig, QuasiDenseConfig, to_mapping
 from qdtrack_model.data.detections import SceneDetections
 from qdtrack_model.data.loading import find_sequences, load_sequences
-from qdtrack_model.data.readers.mot import MotBoxes, from_tracks, join, read_mot
+from qdtrack_model.data.readers.mot import MotBoxes, class_columns, from_tracks, join, read_mot
 from qdtrack_model.data.sources import open_source
 from qdtrack_model.evaluation.scores import combine, evaluate
 from qdtrack_model.networks import QDTrack, build
@@ -79,7 +79,7 @@ def train_heads(args: argparse.Namespace, checkpoint: Checkpoint, heads: Mapping
     if not missing:
         return
     model = heads[missing[0]].model
-    sequences = load_sequences(find_sequences(args.data), model.classes, model.input_size, None)
+    sequences = load_sequences(find_sequences(args.data), model)
     for number, head in enumerate(missing, start=1):
         print(f"head {number} of {len(missing)}: {head}", flush=True)
         path = head_path(args.output, head)
@@ -136,11 +136,11 @@ def detect_scenes(
                 found.save(places[head])
 
 
-def track(scene: SceneDetections, config: QuasiDenseConfig, classes: Sequence[str]) -> MotBoxes:
+def track(scene: SceneDetections, config: QuasiDenseConfig, columns: Array) -> MotBoxes:
     """The tracks of a scene."""
     tracker = QuasiDenseTracker(config)
     rows = zip(scene.frames, scene.times, scene.detections, strict=True)
-    return join([from_tracks(tracker.update(found, time), frame, classes) for frame, time, found in rows])
+    return join([from_tracks(tracker.update(found, time), frame, columns) for frame, time, found in rows])
 
 
 def score(
@@ -159,7 +159,7 @@ def score(
         found = {name: SceneDetections.load(detections_path(args.output, name, head)) for name in scenes}
         for tracker, metric in missing:
             config = replace(trackers[tracker], metric=metric)
-            tracks = {name: track(scene, config, checkpoint.config.classes) for name, scene in found.items()}
+            tracks = {name: track(scene, config, class_columns(checkpoint.config)) for name, scene in found.items()}
             together = combine([evaluate(truths[name], boxes) for name, boxes in tracks.items()])
             scores[f"{tracker}/{metric}/{head}"] = together.to_mapping()
         output.write_text(json.dumps({"scenes": list(scenes), "scores": scores}, indent=1) + "\n")

@@ -27,6 +27,7 @@ class OneShotConfig:
     """The light one-shot network: a CSP backbone and centre-point heads at stride 4 (``networks/one_shot.py``)."""
 
     classes: tuple[str, ...] = ("pedestrian", "vehicle")
+    columns: tuple[int, ...] = ()  # their numbers in MOTChallenge files, where they are not those that the names say
     input_size: tuple[int, int] = (384, 640)  # height, width; multiples of 32
     width: float = 0.375  # channels relative to CSP-large (64 at stride 2)
     head_width: int = 128
@@ -37,7 +38,7 @@ class OneShotConfig:
     padding: tuple[int, int, int] = GREY  # colour (B, G, R) of the input where the image does not reach, as in training
 
     def __post_init__(self) -> None:
-        require(len(self.classes) > 0, "classes", self.classes, "at least one name")
+        _require_classes(self.classes, self.columns)
         height, width = self.input_size
         # Upper limits: a weights file from elsewhere shall not make this machine allocate all of its memory.
         require(
@@ -61,6 +62,7 @@ class QDTrackConfig:
     """
 
     classes: tuple[str, ...] = ("pedestrian",)
+    columns: tuple[int, ...] = ()  # their numbers in MOTChallenge files, where they are not those that the names say
     input_size: tuple[int, int] = (640, 1088)  # height, width; multiples of 32
     depth: Literal[18, 34, 50, 101] = 50
     style: Literal["pytorch", "caffe"] = "caffe"  # bottlenecks stride in their 3x3 (pytorch) or first 1x1 convolution
@@ -83,7 +85,7 @@ class QDTrackConfig:
     max_detections: int = 100
 
     def __post_init__(self) -> None:
-        require(len(self.classes) > 0, "classes", self.classes, "at least one name")
+        _require_classes(self.classes, self.columns)
         height, width = self.input_size
         require(
             height > 0 and width > 0 and height % 32 == 0 and width % 32 == 0,
@@ -207,6 +209,14 @@ class TaoConfig:
 def _require_colour(key: str, colour: tuple[int, int, int]) -> None:
     """Raise ConfigError unless all channels are uint8."""
     require(all(0 <= level <= 255 for level in colour), key, colour, "three whole numbers in 0..255")
+
+
+def _require_classes(classes: tuple[str, ...], columns: tuple[int, ...]) -> None:
+    """Raise ConfigError unless there are classes, and columns for all of them or none."""
+    require(len(classes) > 0, "classes", classes, "at least one name")
+    distinct = len(set(columns)) == len(columns) and all(0 < column < 10**6 for column in columns)
+    fit = distinct and len(columns) in (0, len(classes))
+    require(fit, "columns", columns, "a number from 1 to 999999 for each class, all different, or none")
 
 
 def _require_range(config: object, keys: tuple[str, ...], low: float, high: float) -> None:

@@ -18,7 +18,7 @@ from qdtrack_model import checkpoints
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.commands.arguments import frame_range, positive_integer
 from qdtrack_model.config import ModelConfig
-from qdtrack_model.data.readers.mot import MotBoxes, from_tracks, join, read_mot
+from qdtrack_model.data.readers.mot import MotBoxes, class_columns, from_tracks, join, read_mot
 from qdtrack_model.data.sources import Frame, SourceError, open_source
 from qdtrack_model.evaluation import EvaluationError, evaluate
 from qdtrack_model.evaluation.int8 import TOLERANCE, TOLERANCE_OF_TRACKS, Report
@@ -171,13 +171,14 @@ def compare(exact: Path, int8: Path, args: argparse.Namespace) -> Report:
         EvaluationError: fp32 finds nothing where there is no ground truth.
     """
     pipelines = [Pipeline.load(graph, Options("onnxruntime", batch=args.batch)) for graph in (exact, int8)]
+    columns = class_columns(pipelines[0].runtime.config)
     indices: list[int] = []
     parts: list[list[MotBoxes]] = [[], []]
     try:
         for frame in islice(_frames(args), TRACKED):
             indices.append(frame.index)
             for pipeline, boxes in zip(pipelines, parts, strict=True):
-                boxes.append(from_tracks(pipeline.process(frame.image, frame.time), frame.index, pipeline.classes))
+                boxes.append(from_tracks(pipeline.process(frame.image, frame.time), frame.index, columns))
     finally:
         for pipeline in pipelines:
             pipeline.close()

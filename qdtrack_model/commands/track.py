@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from qdtrack_model.commands.arguments import frame_range, positive_integer
 from qdtrack_model.config import ConfigError
-from qdtrack_model.data.readers.mot import format_rows, from_tracks
+from qdtrack_model.data.readers.mot import class_columns, format_rows, from_tracks
 from qdtrack_model.data.sources import DEFAULT_FRAME_RATE, Frame, Source, SourceError, open_source
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.runtimes import PRECISIONS, RUNTIMES, Options
@@ -70,15 +70,15 @@ class TrackFile:
     After an error the lines so far, if any, stay in ``FILE.partial`` and an older ``FILE`` is left as it was.
     """
 
-    def __init__(self, path: Path, classes: Sequence[str]) -> None:
-        self._path, self._classes = path, classes
+    def __init__(self, path: Path, columns: Array) -> None:
+        self._path, self._columns = path, columns
         path.parent.mkdir(parents=True, exist_ok=True)
         self._partial = path.with_name(path.name + ".partial")
         self._file = self._partial.open("w", encoding="utf-8")
 
     def write(self, tracks: Tracks, frame: int) -> None:
         """Append the tracks of one frame."""
-        self._file.write("".join(format_rows(from_tracks(tracks, frame, self._classes))))
+        self._file.write("".join(format_rows(from_tracks(tracks, frame, self._columns))))
 
     def __enter__(self) -> TrackFile:
         return self
@@ -193,7 +193,7 @@ def run(
     summary = Summary()
     total = frames[1] - frames[0] + 1 if frames else source.length
     with ExitStack() as stack:
-        file = stack.enter_context(TrackFile(output, pipeline.classes))
+        file = stack.enter_context(TrackFile(output, class_columns(pipeline.runtime.config)))
         rate = source.frame_rate or DEFAULT_FRAME_RATE
         drawing = _drawing(overlay, rate, pipeline.classes, stack) if overlay else None
         bar = stack.enter_context(tqdm(total=total, unit="frame", desc=source.name, disable=None))

@@ -90,7 +90,7 @@ def main(args: argparse.Namespace) -> int:
         fresh = initialise(network, source)
         print(f"starting from {args.init}; afresh: {', '.join(fresh) or 'nothing'}")
     folders = find_sequences(args.data)
-    sequences = load_sequences(folders, config.model.classes, config.model.input_size, args.frames)
+    sequences = load_sequences(folders, config.model, args.frames)
     frames = sum(map(len, sequences))
     print(f"{len(sequences)} sequences, {frames} frames, {config.steps} steps of {config.batch} pairs on {args.device}")
     state_path = args.output.with_suffix(".state.pt")

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from qdtrack_model.data.readers.mot import MotBoxes, MotError, mot_class, read_mot
+from qdtrack_model.config import ModelConfig
+from qdtrack_model.data.readers.mot import MOT_CLASSES, MotBoxes, MotError, class_columns, read_mot
 from qdtrack_model.data.samples import IGNORED, LabelledImage
 from qdtrack_model.data.sources import open_source
 from qdtrack_model.structures import Array
@@ -28,24 +29,27 @@ def find_sequences(paths: list[Path]) -> list[Path]:
     return found
 
 
-def _labels(truth: MotBoxes, classes: Sequence[str]) -> Array:
-    """Class indices of ground truth: IGNORED for what is not scored or not among ``classes``."""
-    columns = [mot_class(name, i) for i, name in enumerate(classes)]
+def _labels(truth: MotBoxes, columns: Array) -> Array:
+    """Class indices of ground truth: IGNORED for what is not scored or in none of the class ``columns``.
+
+    Where no classes are named, as in the 2015 challenge, all are people, or of the network's only class.
+    """
+    classes = truth.classes
+    if (classes < 0).all():
+        classes = np.full(len(truth), columns[0] if len(columns) == 1 else MOT_CLASSES["pedestrian"])
     labels = np.full(len(truth), IGNORED)
     for label, column in enumerate(columns):
-        labels[truth.classes == column] = label
-    if (truth.classes < 0).all():
-        labels[:] = 0  # the 2015 challenge names no classes: all are people
+        labels[classes == column] = label
     labels[truth.confidences == 0] = IGNORED
     return labels
 
 
-def load_sequence(
-    folder: str | Path, classes: Sequence[str], input_size: tuple[int, int], frames: tuple[int, int] | None = None
-) -> list[LabelledImage]:
-    """The frames of a MOTChallenge folder, scaled to fit ``input_size`` (height, width), in memory.
+def load_sequence(folder: str | Path, model: ModelConfig, frames: tuple[int, int] | None = None) -> list[LabelledImage]:
+    """The frames of a MOTChallenge folder, scaled to fit a network's input, in memory.
 
     Args:
+        folder: with ``gt/gt.txt`` and images.
+        model: the network's classes and input size.
         frames: first and last frame number to use; all frames that have ground truth when None.
 
     Raises:
@@ -56,7 +60,8 @@ def load_sequence(
     if not len(truth):
         raise MotError(f"{folder / 'gt' / 'gt.txt'}: expected at least one box")
     first, last = frames or (1, int(truth.frames.max()))
-    labels = _labels(truth, classes)
+    columns = class_columns(model)
+    labels = _labels(truth, columns)
     loaded = []
     with open_source(folder) as source:
         for frame in source:
@@ -65,19 +70,20 @@ def load_sequence(
             if frame.index < first:
                 continue
             height, width = frame.image.shape[:2]
-            scale = min(input_size[0] / height, input_size[1] / width)
+            scale = min(model.input_size[0] / height, model.input_size[1] / width)
             size = (round(width * scale), round(height * scale))
             image = cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
             rows = truth.frames == frame.index
             loaded.append(LabelledImage(image, truth.boxes[rows] * scale, truth.ids[rows], labels[rows]))
     if not any((frame.labels >= 0).any() for frame in loaded):
-        raise MotError(f"{folder}: no object of class {', '.join(classes)} in frames {first}-{last}")
+        names = ", ".join(f"{name} ({column})" for name, column in zip(model.classes, columns, strict=True))
+        raise MotError(f"{folder}: no object of class {names} in frames {first}-{last}")
     return loaded
 
 
 def load_sequences(
-    folders: Sequence[Path], classes: Sequence[str], input_size: tuple[int, int], frames: tuple[int, int] | None
+    folders: Sequence[Path], model: ModelConfig, frames: tuple[int, int] | None = None
 ) -> list[list[LabelledImage]]:
     """:func:`load_sequence` for several folders, with a progress bar."""
     with tqdm(folders, desc="reading", unit="sequence") as bar:  # closed before an error is printed
-        return [load_sequence(folder, classes, input_size, frames) for folder in bar]
+        return [load_sequence(folder, model, frames) for folder in bar]

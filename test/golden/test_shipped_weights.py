@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from qdtrack_model import checkpoints
-from qdtrack_model.data.readers.mot import MotBoxes, from_tracks, join, read_mot
+from qdtrack_model.data.readers.mot import MotBoxes, class_columns, from_tracks, join, read_mot
 from qdtrack_model.data.sources import open_source
 from qdtrack_model.evaluation import evaluate
 from qdtrack_model.pipeline import Pipeline
@@ -36,7 +36,8 @@ def test_they_are_shipped_small_and_with_a_card() -> None:
 def check(weights: str, images: Iterable[tuple[int, float, np.ndarray]], truth: MotBoxes) -> None:
     """Track (frame, seconds, image) with shipped weights; the scores must not fall below LEAST."""
     pipeline = Pipeline.load(weights)
-    parts = [from_tracks(pipeline.process(image, time), frame, pipeline.classes) for frame, time, image in images]
+    columns = class_columns(pipeline.runtime.config)
+    parts = [from_tracks(pipeline.process(image, time), frame, columns) for frame, time, image in images]
     scores = evaluate(truth, join(parts))
     mota, idf1 = LEAST[weights]
     assert scores.mota > mota

@@ -16,9 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
+from qdtrack_model.config import ModelConfig
 from qdtrack_model.structures import Array, Tracks
 
-MOT_CLASSES = {"pedestrian": 1, "person": 1, "car": 3, "vehicle": 3}  # class column of the files we write
+# The numbers of MOTChallenge's classes that networks find; it has 13 in all.
+MOT_CLASSES = {"pedestrian": 1, "person": 1, "car": 3, "vehicle": 3, "bicycle": 4, "motorbike": 5, "motorcycle": 5}
+FIRST_FREE_CLASS = 14
 COLUMNS = ("frame", "id", "left", "top", "width", "height", "confidence", "class", "visibility")
 
 
@@ -75,16 +78,33 @@ def join(parts: Sequence[MotBoxes]) -> MotBoxes:
 
 
 def mot_class(name: str, index: int) -> int:
-    """The class column for the class ``name``, ``index``-th (from 0) of a network: 1 pedestrian, 3 car or vehicle.
+    """The class column for the class ``name``, ``index``-th (from 0) of a network: 1 pedestrian, 3 car or vehicle ...
 
-    Names that MOTChallenge does not know are numbered ``index + 1``.
+    A name that MOTChallenge does not know has ``14 + index``, above its classes and different for all such names.
     """
-    return MOT_CLASSES.get(name.lower(), index + 1)
+    return MOT_CLASSES.get(name.lower(), FIRST_FREE_CLASS + index)
 
 
-def from_tracks(tracks: Tracks, frame: int, classes: Sequence[str]) -> MotBoxes:
-    """Tracks of one frame as rows: ids from 1, the class column by :func:`mot_class`."""
-    columns = np.array([mot_class(name, index) for index, name in enumerate(classes)], np.int64)
+def class_columns(model: ModelConfig) -> Array:
+    """The class column of each class of a network, (C,) int64: as its configuration says, else by :func:`mot_class`.
+
+    Raises:
+        MotError: two classes have one column, so that one would be taken for the other.
+    """
+    columns = model.columns or tuple(mot_class(name, index) for index, name in enumerate(model.classes))
+    owners: dict[int, str] = {}
+    for name, column in zip(model.classes, columns, strict=True):
+        if column in owners:
+            raise MotError(
+                f"classes {owners[column]!r} and {name!r} are both {column} in the class column of MOTChallenge files; "
+                "give each class a number of its own by `columns` beside `classes` in the recipe or preset"
+            )
+        owners[column] = name
+    return np.array(columns, np.int64)
+
+
+def from_tracks(tracks: Tracks, frame: int, columns: Array) -> MotBoxes:
+    """Tracks of one frame as rows: ids from 1, the class column of each label by ``columns``, see class_columns."""
     count = len(tracks)
     return MotBoxes(
         np.full(count, frame), tracks.ids + 1, tracks.boxes, tracks.scores, columns[tracks.labels], np.full(count, -1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -61,6 +63,15 @@ def test_sequence_is_tracked_and_scores_well(blob_folder: Path, tmp_path: Path, 
     assert len(frames) == 20
     assert frames[-1].time == pytest.approx(1.9, abs=1e-3)
     assert sorted(p.name for p in output.parent.iterdir()) == ["overlay.mp4", "tracks.txt"]
+
+
+def test_classes_are_written_into_the_columns_that_the_weights_name(
+    blob_folder: Path, tmp_path: Path, blobs: Any
+) -> None:
+    blobs.config = dataclasses.replace(blobs.config, columns=(4,))
+    with open_source(blob_folder) as source:
+        run(source, Pipeline(blobs, QuasiDenseTracker(QuasiDenseConfig())), tmp_path / "tracks.txt", frames=(1, 3))
+    assert set(read_mot(tmp_path / "tracks.txt").classes.tolist()) == {4}
 
 
 def test_part_of_a_sequence_keeps_its_frame_numbers(blob_folder: Path, tmp_path: Path, pipeline: Pipeline) -> None:

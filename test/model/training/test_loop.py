@@ -195,7 +195,7 @@ def test_a_wrong_recipe_is_named(tmp_path: Path, recipe: str, message: str) -> N
         (["--config", "{folder}/unknown.yaml"], "unknown.yaml: unknown key 'stepz'; did you mean 'steps'"),
         (["--config", "{folder}/diverging.yaml"], "the loss is not finite at step 0; lower learning_rate"),
         (["--data", "{folder}/folder"], "folder: no gt/gt.txt"),
-        (["--frames", "50-60"], "blocks: no object of class pedestrian in frames 50-60"),
+        (["--frames", "50-60"], "blocks: no object of class pedestrian (1) in frames 50-60"),
         (["--output", "{folder}/folder"], "folder: is a folder or a device, expected a file"),
         (["--output", "{folder}/broken.safetensors", "--resume"], "broken.state.pt: not a training state, or cut off"),
         (["--seed", "-1"], "seed: got -1, expected 0 or more"),

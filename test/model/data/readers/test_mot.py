@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qdtrack_model.checkpoints.presets import preset_files, read_preset
+from qdtrack_model.config import OneShotConfig
 from qdtrack_model.data.readers.mot import (
     MotBoxes,
     MotError,
     SequenceInfo,
+    class_columns,
     from_tracks,
-    mot_class,
     read_mot,
     read_seqinfo,
     write_mot,
@@ -118,15 +120,44 @@ def test_tracks_become_rows() -> None:
     one = np.ones(2)
     tracks = Tracks([0, 4], [[1, 2, 3.5, 5], [0, 0, 1, 1]], [0.5, 0.75], [1, 0], np.zeros((2, 3)), np.zeros((2, 2)),
                     one, one, one)  # fmt: skip
-    rows = from_tracks(tracks, 9, ("pedestrian", "vehicle"))
+    rows = from_tracks(tracks, 9, np.array([1, 3]))
     assert rows.ids.tolist() == [1, 5]
     assert rows.frames.tolist() == [9, 9]
     assert rows.classes.tolist() == [3, 1]
     np.testing.assert_array_equal(rows.boxes[0], [1, 2, 3.5, 5])
 
 
-def test_class_columns() -> None:
-    assert [mot_class(name, i) for i, name in enumerate(["Pedestrian", "car", "vehicle", "dog"])] == [1, 3, 3, 4]
+@pytest.mark.parametrize(
+    ("classes", "columns"),
+    [
+        (("Pedestrian", "car"), [1, 3]),
+        (("vehicle", "pedestrian", "cyclist"), [3, 1, 16]),
+        (("dog", "person", "cat"), [14, 1, 16]),
+        (
+            ("pedestrian", "rider", "car", "bus", "truck", "bicycle", "motorcycle", "train"),
+            [1, 15, 3, 17, 18, 4, 5, 21],
+        ),
+    ],
+)
+def test_every_class_has_a_column_of_its_own(classes: tuple[str, ...], columns: list[int]) -> None:
+    assert class_columns(OneShotConfig(classes=classes)).tolist() == columns
+
+
+def test_columns_may_be_named() -> None:
+    model = OneShotConfig(classes=("vehicle", "car", "cyclist"), columns=(3, 7, 4))
+    assert class_columns(model).tolist() == [3, 7, 4]
+
+
+@pytest.mark.parametrize("classes", [("car", "dog", "vehicle"), ("person", "Pedestrian"), ("dog", "car", "Car")])
+def test_two_classes_in_one_column_are_refused(classes: tuple[str, ...]) -> None:
+    with pytest.raises(MotError, match=r"^classes '.*' and '.*' are both \d in the class column.* `columns` beside"):
+        class_columns(OneShotConfig(classes=classes))
+
+
+@pytest.mark.parametrize("name", preset_files())
+def test_tracks_of_every_preset_can_be_written(name: str) -> None:
+    model = read_preset(name).model
+    assert len(set(class_columns(model).tolist())) == len(model.classes)
 
 
 def test_sequence_information_round_trip(tmp_path: Path) -> None:
