@@ -1,11 +1,13 @@
 """Launch RViz with qdtrack's layout: the image with the tracks over it, the overlay, and boxes in space.
 
 ``ros2 launch qdtrack rviz.launch.py image:=/camera/image_raw frame:=camera_optical_frame``
+``ros2 launch qdtrack rviz.launch.py image:=/camera/image_raw layout:=z_up frame:=base_link``
 """
 
 from __future__ import annotations
 
 import posixpath
+from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import OpaqueFunction
@@ -18,8 +20,7 @@ _ARGUMENTS = {
     **launching.USE_SIM_TIME,
     **launching.TOPICS,
     **launching.CAMERA,
-    "layout": (launching.file_of_ours("config/node", "qdtrack.rviz"), "Layout of RViz."),
-    "frame": launching.RVIZ["frame"],
+    **{name: launching.RVIZ[name] for name in ("layout", "frame")},
 }
 
 
@@ -32,11 +33,25 @@ def _rviz(context: LaunchContext) -> list[Node]:
             name="rviz",
             namespace=launching.given(context, "namespace"),
             output="screen",
-            arguments=["-d", launching.given(context, "layout"), *(["-f", frame] if frame else [])],
+            arguments=["-d", _layout(context), *(["-f", frame] if frame else [])],
             parameters=[{"use_sim_time": launching.truth(context, "use_sim_time")}],
             remappings=_remappings(context),
         )
     ]
+
+
+def _layout(context: LaunchContext) -> str:
+    """The file of the layout: one of ours by its name, or any by its path.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    layout = launching.given(context, "layout")
+    if layout in launching.LAYOUTS:
+        return launching.file_of_ours("config/node", f"{layout}.rviz").perform(context)
+    if not Path(layout).is_file():
+        raise ValueError(f"layout: got {layout!r}, expected {', '.join(launching.LAYOUTS)} or the path of a file")
+    return layout
 
 
 def _remappings(context: LaunchContext) -> list[tuple[str, str]]:

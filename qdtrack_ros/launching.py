@@ -18,6 +18,7 @@ from launch_ros.substitutions import FindPackageShare
 NodeAction = TypeVar("NodeAction", bound=Node)
 Arguments: TypeAlias = Mapping[str, tuple[Any, str]]  # name -> default (None: has to be given), description
 
+LAYOUTS = ("optical", "z_up")  # of RViz, in config/node/
 _RESPAWN_DELAY = 2.0  # seconds after which a node that ended is started again
 
 NAMESPACE: Arguments = {"namespace": ("", "Namespace of the node and of its relative topics, for example perception.")}
@@ -53,7 +54,11 @@ DEPTH: Arguments = {
 }
 RVIZ: Arguments = {
     "rviz": ("false", "Show images and tracks in RViz, too."),
-    "frame": ("", "Fixed frame of RViz, best the frame_id of the images; empty: as in its layout."),
+    "layout": (
+        LAYOUTS[0],
+        "Layout of RViz: optical for a camera's frame, z_up for base_link, or the path of a file.",
+    ),
+    "frame": ("", "Fixed frame of RViz: the frame_id of the images, or another for z_up; empty: as in the layout."),
 }
 CAMERA: Arguments = {"camera": ("", "Name of the camera of several that RViz shows.")}
 

@@ -21,8 +21,8 @@ from qdtrack_ros.output.frame import TrackedFrame
 from qdtrack_ros.throttle import Throttle
 
 _LIFETIME = Duration(sec=2)  # removes what a node that died has drawn
-_LINE, _TEXT = 1 / 400, 1 / 40  # width of lines and height of letters [image heights]
-_LINE_3D, _TEXT_3D = 0.02, 0.2  # the same in space [m]
+_LINE, _TEXT = 1 / 250, 1 / 30  # width of lines and height of letters [image heights]: seen in a small panel
+_LINE_3D, _TEXT_3D = 0.04, 0.4  # the same in space [m]
 _ABOVE = 0.8  # from an edge up to the middle of its label [heights of letters]
 _ADVANCE = 0.6  # from one letter to the next [heights of letters]
 

@@ -29,6 +29,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from qdtrack_model.data.bags import BagFrame, write_bag
+from qdtrack_ros import launching
 from qdtrack_ros.output.conversions import image_message
 
 FILES = {path.name: path for path in sorted((ROOT / "launch").glob("*.launch.py"))}
@@ -122,7 +123,7 @@ def test_a_bad_truth_value_is_named() -> None:
 
 
 def test_rviz_finds_every_topic_of_its_layout() -> None:
-    layout = yaml.safe_load((ROOT / "config" / "node" / "qdtrack.rviz").read_text())
+    layout = yaml.safe_load((ROOT / "config" / "node" / "optical.rviz").read_text())
     topics = {
         display["Topic"]["Value"] for display in layout["Visualization Manager"]["Displays"] if "Topic" in display
     }
@@ -130,6 +131,20 @@ def test_rviz_finds_every_topic_of_its_layout() -> None:
     assert topics | {"/camera_info", "/image/camera_info"} == set(rules)
     assert rules["/tracker/overlay"] == "tracker/front/overlay"
     assert rules["/image/camera_info"] == rules["/camera_info"] == "/front/camera_info"
+
+
+@pytest.mark.parametrize("name", launching.LAYOUTS)
+def test_rviz_has_a_layout_for_each_kind_of_frame(name: str, tmp_path: Path) -> None:
+    def layout_of(layout: str) -> str:
+        command = [str(part[0].text) for part in made("rviz.launch.py", layout=layout, frame="map").cmd]
+        assert command[command.index("-f") + 1] == "map"
+        return command[command.index("-d") + 1]
+
+    assert Path(layout_of(name)).samefile(ROOT / "config" / "node" / f"{name}.rviz")
+    (tmp_path / "own.rviz").touch()
+    assert layout_of(str(tmp_path / "own.rviz")) == str(tmp_path / "own.rviz")
+    with pytest.raises(ValueError, match="layout: got 'sideways', expected optical, z_up or the path of a file"):
+        layout_of("sideways")
 
 
 # ---- what they do

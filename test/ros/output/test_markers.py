@@ -88,6 +88,13 @@ def test_rviz_draws_markers_on_the_pixels(info: CameraInfo, size: tuple[int, int
     )
 
 
+def test_lines_and_letters_can_be_seen_in_a_small_panel() -> None:
+    found = shown(frame_of(tracks_at(BOXES), info=calibration()))
+    pixels = calibration().p[5]  # for a metre on the plane 1 m before the camera
+    assert found["boxes"][0].scale.x * pixels == pytest.approx(360 / 250)
+    assert found["ids"][0].scale.z * pixels == pytest.approx(360 / 30)
+
+
 def test_trails_lie_where_the_objects_stood() -> None:
     moments = [tracks_at([[10 + step, 20, 30 + step, 80.5]], ids=[7]) for step in range(4)]
     info = calibration()
