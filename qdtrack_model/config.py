@@ -7,7 +7,7 @@ the documentation. Networks and trackers store their configuration in the weight
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from qdtrack_model.mappings import ConfigError, from_mapping, parse_value, read_yaml, replaced, require, to_mapping
@@ -148,6 +148,7 @@ class QuasiDenseConfig:
     recover_score: float = 0.1  # ... if their score is above
     recover_span: float = 1.0  # ... and the track was seen no longer ago
 
+    frame_rate: float | None = None  # frames a second that the times stand for, where they are in seconds
     kind: Literal["quasi_dense"] = "quasi_dense"
 
     def __post_init__(self) -> None:
@@ -162,6 +163,24 @@ class QuasiDenseConfig:
         metrics = ("bisoftmax", "softmax", "cosine")
         require(self.metric in metrics, "metric", self.metric, f"one of {', '.join(metrics)}")
         require(self.motion in ("none", "gate"), "motion", self.motion, "none or gate")
+        _require_rate(self.frame_rate)
+
+    def in_frames(self) -> QuasiDenseConfig:
+        """The same with times in frames, for data of any frame rate, as benchmarks count.
+
+        Raises:
+            ConfigError: it is not said which ``frame_rate`` the times stand for.
+        """
+        rate = _known_rate(self.frame_rate)
+        return replace(
+            self,
+            memory_span=self.memory_span * rate,
+            backdrop_span=self.backdrop_span * rate,
+            gate_growth=self.gate_growth / rate,
+            velocity_decay=self.velocity_decay * rate,
+            recover_span=self.recover_span * rate,
+            frame_rate=None,
+        )
 
     @classmethod
     def preset(cls, name: str) -> QuasiDenseConfig:
@@ -195,6 +214,7 @@ class TaoConfig:
     duplicate_score: float = 0.5  # only detections weaker than this can be duplicates
     duplicate_iou: float = 0.3  # they are, where they overlap an earlier one of their class by more
 
+    frame_rate: float | None = None  # frames a second that the times stand for, where they are in seconds
     kind: Literal["tao"] = "tao"
 
     def __post_init__(self) -> None:
@@ -204,6 +224,11 @@ class TaoConfig:
         )  # fmt: skip
         _require_range(self, fractions, 0, 1)
         require(0 < self.memory_span < math.inf, "memory_span", self.memory_span, "a positive number")
+        _require_rate(self.frame_rate)
+
+    def in_frames(self) -> TaoConfig:
+        """As :meth:`QuasiDenseConfig.in_frames`."""
+        return replace(self, memory_span=self.memory_span * _known_rate(self.frame_rate), frame_rate=None)
 
 
 def _require_colour(key: str, colour: tuple[int, int, int]) -> None:
@@ -225,6 +250,19 @@ def _require_range(config: object, keys: tuple[str, ...], low: float, high: floa
     for key in keys:
         value = getattr(config, key)
         require(low <= value <= high and math.isfinite(value), key, value, expected)
+
+
+def _require_rate(rate: float | None) -> None:
+    require(rate is None or 0 < rate < math.inf, "frame_rate", rate, "a positive number, or none")
+
+
+def _known_rate(rate: float | None) -> float:
+    if rate is None:
+        raise ConfigError(
+            "tracker.frame_rate: not set: nothing says how many frames a second the times of the tracker stand for; "
+            "count its time in seconds, or set frame_rate in the preset or recipe that the weights are made by"
+        )
+    return rate
 
 
 # Every network has one configuration class; a weights file says which by `architecture`.

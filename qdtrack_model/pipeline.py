@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -22,6 +22,9 @@ from qdtrack_model.tracking import Tracker
 
 if TYPE_CHECKING:
     from qdtrack_model.runtimes import Options, Runtime
+
+
+TimeUnit: TypeAlias = Literal["seconds", "frames"]
 
 
 def _check_image(image: Array) -> None:
@@ -151,6 +154,7 @@ class Pipeline:
         weights: str | Path = "street",
         options: Options | None = None,
         tracker: Mapping[str, Any] | None = None,
+        time: TimeUnit = "seconds",
     ) -> Pipeline:
         """Build a pipeline from weights or from an exported graph.
 
@@ -159,16 +163,19 @@ class Pipeline:
             options: how the network is run; the best runtime that is present when None.
             tracker: values that replace those tuned for the weights, by their name in the configuration of the
                 tracker that the weights ask for (``QuasiDenseConfig`` or ``TaoConfig``).
+            time: what the tracker's times and those given to :meth:`process` are in; frames for benchmarks.
 
         Raises:
             CheckpointError: no such weights, or a file that cannot be used.
-            ConfigError: an unknown tracker key, or a value out of range.
+            ConfigError: an unknown tracker key, a value out of range, or frames where the weights do not say how many
+                of them are a second.
             RuntimeUnavailable: the runtime is not installed, or what it needs is not there.
         """
         from qdtrack_model import checkpoints, runtimes
 
         checkpoint = checkpoints.load(weights)
-        config = replaced(checkpoint.tracker, tracker or {}, "tracker")
+        tuned = checkpoint.tracker.in_frames() if time == "frames" else checkpoint.tracker
+        config = replaced(tuned, tracker or {}, "tracker")
         return cls(runtimes.load(checkpoint, options), tracking.build(config))
 
     @property
@@ -181,7 +188,7 @@ class Pipeline:
 
         Args:
             image: (H, W, 3) BGR or (H, W) grey, uint8, of any size.
-            time: seconds; a time before the last one starts afresh.
+            time: in seconds, or as :meth:`load` was asked for; a time before the last one starts afresh.
 
         Returns:
             The tracks seen in this image, boxes in its pixels (sub-pixel).

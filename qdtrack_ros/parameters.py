@@ -233,8 +233,8 @@ _TRACKER_DESCRIPTIONS = {
 
 
 def _settings(tracker: type[Any]) -> dict[str, Any]:
-    """The settings of a tracker, name and annotated kind; which tracker it is comes with the weights."""
-    return {name: kind for name, kind in get_type_hints(tracker).items() if name != "kind"}
+    """The settings of a tracker, name and annotated kind; what describes it otherwise comes with the weights."""
+    return {name: kind for name, kind in get_type_hints(tracker).items() if name not in ("kind", "frame_rate")}
 
 
 def _tracker() -> Iterable[Specification]:

@@ -14,7 +14,7 @@ PLACES = (PACKAGE.parent, *(parent / "share" / "qdtrack" for parent in PACKAGE.p
 
 @dataclass(frozen=True)
 class Preset:
-    """A network and the tracker that suits it; the tracker's times are in seconds."""
+    """A network and the tracker that suits it, whose times are in seconds and say of how many frames a second."""
 
     model: QDTrackConfig
     tracker: TrackerConfig

@@ -23,7 +23,7 @@ from qdtrack_model.commands.arguments import frame_range, positive_integer
 from qdtrack_model.config import ConfigError
 from qdtrack_model.data.readers.mot import class_columns, format_rows, from_tracks
 from qdtrack_model.data.sources import DEFAULT_FRAME_RATE, Frame, Source, SourceError, open_source
-from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.pipeline import Pipeline, TimeUnit
 from qdtrack_model.runtimes import PRECISIONS, RUNTIMES, Options
 from qdtrack_model.structures import Array, Tracks
 
@@ -42,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=positive_integer, metavar="N", help="CPU threads of the network [the runtime's choice]")
     add("--tracker", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
         help="tracker values other than those tuned for the weights, such as memory_span=2")  # fmt: skip
+    add(
+        "--time",
+        default="seconds",
+        choices=("seconds", "frames"),
+        help="what the tracker counts; frames for benchmarks, whose memory is so many frames at any rate [seconds]",
+    )
     add("--frames", type=frame_range, metavar="FIRST-LAST", help="track these frames alone; they keep their numbers")
     add("--topic", help="image topic, for bags with several")
 
@@ -181,8 +187,11 @@ def run(
     output: Path,
     overlay: Path | None = None,
     frames: tuple[int, int] | None = None,
+    time: TimeUnit = "seconds",
 ) -> tuple[Summary, bool]:
     """Track a source to its end, or until Ctrl-C; what was done until then is written all the same.
+
+    ``time`` is the unit that the pipeline was loaded for.
 
     Returns:
         What was done, and whether it was interrupted.
@@ -200,7 +209,7 @@ def run(
         stop = stack.enter_context(_Stop())
         started = perf_counter()
         for frame in _selected(source, frames, bar, summary):
-            tracks = pipeline.process(frame.image, frame.time)
+            tracks = pipeline.process(frame.image, frame.time if time == "seconds" else frame.index)
             _record(summary, pipeline.timings, tracks.ids)
             file.write(tracks, frame.index)
             if drawing:
@@ -248,10 +257,11 @@ def main(args: argparse.Namespace) -> int:
     _check_outputs(args)
     values = tracker_values(args.tracker)
     with open_source(args.input, args.topic) as source:
-        pipeline = Pipeline.load(args.weights, Options(args.runtime, args.precision, args.threads), values)
+        options = Options(args.runtime, args.precision, args.threads)
+        pipeline = Pipeline.load(args.weights, options, values, args.time)
         try:
             pipeline.runtime.warm_up()
-            summary, interrupted = run(source, pipeline, args.output, args.overlay, args.frames)
+            summary, interrupted = run(source, pipeline, args.output, args.overlay, args.frames, args.time)
         finally:
             pipeline.close()
         if interrupted:

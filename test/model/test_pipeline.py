@@ -221,10 +221,18 @@ def test_load_with_tracker_values_replaced(weights: str) -> None:
 
 
 def test_load_says_what_is_wrong(weights: str) -> None:
+    with pytest.raises(ConfigError, match="frame_rate: not set"):
+        Pipeline.load(weights, Options("torch"), time="frames")
     with pytest.raises(ConfigError, match="unknown key 'memory_spam'; did you mean 'memory_span'"):
         Pipeline.load(weights, tracker={"memory_spam": 3})
     with pytest.raises(CheckpointError, match="'nobody': neither a file nor one of the shipped weights"):
         Pipeline.load("nobody")
+
+
+def test_values_are_in_the_unit_of_the_time_that_is_asked_for(tmp_path: Path) -> None:
+    weights = save_tiny(tmp_path, QuasiDenseConfig(memory_span=3.0, backdrop_span=0.5, frame_rate=10.0))
+    pipeline = Pipeline.load(weights, Options("torch", threads=1), {"backdrop_span": 7}, time="frames")
+    assert (pipeline.tracker.config.memory_span, pipeline.tracker.config.backdrop_span) == (30.0, 7.0)
 
 
 def test_weights_bring_their_kind_of_tracker(tmp_path: Path) -> None:

@@ -48,8 +48,10 @@ def test_every_parameter_is_described(node: TrackerNode) -> None:
 
 
 def test_every_tracker_setting_is_a_parameter() -> None:
-    fields = {f"tracker.{field.name}" for kind in TRACKERS for field in dataclasses.fields(kind)} - {"tracker.kind"}
-    assert fields == {name for name in parameters.SPECIFICATIONS if name.startswith("tracker.")}
+    fields = {f"tracker.{field.name}" for kind in TRACKERS for field in dataclasses.fields(kind)}
+    assert fields - {"tracker.kind", "tracker.frame_rate"} == {
+        name for name in parameters.SPECIFICATIONS if name.startswith("tracker.")
+    }
 
 
 @pytest.mark.parametrize(

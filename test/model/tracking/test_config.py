@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
 import pytest
 
+from qdtrack_model.checkpoints.presets import read_preset
 from qdtrack_model.config import ConfigError, QuasiDenseConfig, TaoConfig, from_mapping, read_tracker, to_mapping
 from qdtrack_model.tracking import QuasiDenseTracker, TaoTracker, build
+
+from .scenes import BLUE, RED, crowd, people
 
 
 @pytest.mark.parametrize(
@@ -16,6 +22,44 @@ def test_presets(name, init_score, object_score, memory_span):
     config = QuasiDenseConfig.preset(name)
     assert (config.init_score, config.object_score, config.memory_span) == (init_score, object_score, memory_span)
     assert from_mapping(QuasiDenseConfig, to_mapping(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "memory"),
+    [("mot17", 30, 30), ("dancetrack", 20, 30), ("bdd100k", 5, 10), ("lvis", 1, 10), ("tao", 1, 10)],
+)
+def test_published_memory_is_a_number_of_frames(name, rate, memory):
+    tracker = read_preset(name).tracker
+    counted = tracker.in_frames()
+    assert (tracker.frame_rate, tracker.memory_span) == (rate, memory / rate)
+    assert (counted.frame_rate, counted.memory_span) == (None, memory)
+    assert getattr(counted, "backdrop_span", 1) // 1 == 1
+
+
+def test_the_same_tracks_by_seconds_and_by_frames():
+    config = dataclasses.replace(read_preset("light").tracker, gate_cosine=0.0)
+    stream, rate = crowd(seed=3, frames=40, count=8), config.frame_rate
+    seconds, frames = QuasiDenseTracker(config), QuasiDenseTracker(config.in_frames())
+    for number, seen in enumerate(stream):
+        by_seconds, by_frames = seconds.update(seen, number / rate), frames.update(seen, number)
+        assert by_seconds.ids.tolist() == by_frames.ids.tolist()
+        np.testing.assert_allclose(by_seconds.velocities / rate, by_frames.velocities, rtol=1e-4, atol=1e-4)
+    assert seconds.remembered().ids.tolist() == frames.remembered().ids.tolist()
+
+
+@pytest.mark.parametrize(("later", "identity"), [(1, 1), (2, 0)])
+def test_backdrops_that_count_frames_are_those_of_the_frame_before(later, identity):
+    tracker = build(read_preset("mot17").tracker.in_frames())
+    tracker.update(people((100, 200, RED, 0.95)), 1)
+    tracker.update(people((100, 200, RED, 0.95), (300, 200, BLUE, 0.8)), 2)  # the second one is too weak for a track
+    # Known from the frame before it is somebody else; unknown it can only be the first one.
+    assert tracker.update(people((300, 200, BLUE, 0.95)), 2 + later).ids.tolist() == [identity]
+
+
+@pytest.mark.parametrize("config", [QuasiDenseConfig(), TaoConfig()])
+def test_times_of_no_known_frame_rate_cannot_be_counted_in_frames(config):
+    with pytest.raises(ConfigError, match=r"frame_rate: not set: .* set frame_rate in the preset or recipe"):
+        config.in_frames()
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones():
@@ -37,6 +81,8 @@ def test_an_unknown_preset_is_refused_with_the_known_ones():
         (QuasiDenseConfig, "motion", "kalman"),
         (TaoConfig, "score_momentum", 2.0),
         (TaoConfig, "memory_span", -3.0),
+        (TaoConfig, "frame_rate", 0.0),
+        (QuasiDenseConfig, "frame_rate", float("nan")),
     ],
 )
 def test_a_bad_value_is_refused_by_name(kind, key, value):

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qdtrack_model.checkpoints.presets import read_preset
 from qdtrack_model.config import QuasiDenseConfig
 from qdtrack_model.structures import Detections
-from qdtrack_model.tracking import QuasiDenseTracker, TaoTracker
+from qdtrack_model.tracking import QuasiDenseTracker, TaoTracker, build
 
 FOLDER = Path(__file__).parents[4] / "shared" / "reference"
 NAMES = {
@@ -44,6 +45,14 @@ def test_quasi_dense(path):
         given = ast.literal_eval(str(stored["params"]))
         config = QuasiDenseConfig(**{NAMES[key]: value for key, value in given.items()})
         assert_equal_stream(QuasiDenseTracker(config), stored)
+
+
+@needs_streams
+@pytest.mark.parametrize("name", ["quasi_dense_mot17_bisoftmax_1", "quasi_dense_bdd100k_bisoftmax_1", "tao_1"])
+def test_presets_that_count_frames(name):
+    preset = next(known for known in ("mot17", "bdd100k", "tao") if known in name)
+    with np.load(FOLDER / f"{name}.npz") as stored:
+        assert_equal_stream(build(read_preset(preset).tracker.in_frames()), stored)
 
 
 @needs_streams
