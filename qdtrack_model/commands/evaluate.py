@@ -11,8 +11,8 @@ from typing import Any
 
 from qdtrack_model.commands.arguments import frame_range
 from qdtrack_model.data.readers.mot import MotBoxes
-from qdtrack_model.evaluation.folders import COMBINED, read_folders, score_sequences
-from qdtrack_model.evaluation.protocols import Report, bdd100k, motchallenge, waymo
+from qdtrack_model.evaluation.folders import read_folders, score_sequences
+from qdtrack_model.evaluation.protocols import Report, bdd100k, lvis, motchallenge, tao, waymo
 from qdtrack_model.evaluation.scores import Scores
 
 PERCENT = {"MOTA": "mota", "IDF1": "idf1", "HOTA": "hota", "DetA": "deta", "AssA": "assa", "MOTP": "motp"}
@@ -21,7 +21,12 @@ NUMBERS = {
     "ML": "mostly_lost", "objects": "objects",
 }  # fmt: skip
 # Protocols that cannot be asked for some frames alone.
-WHOLE_VIDEOS = {"bdd100k": bdd100k.evaluate, "waymo": waymo.evaluate}
+WHOLE_VIDEOS = {
+    "bdd100k": bdd100k.evaluate,
+    "tao": tao.evaluate,
+    "lvis": lvis.evaluate,
+    "waymo": waymo.evaluate,
+}
 PROTOCOLS = (*motchallenge.DISTRACTORS, *WHOLE_VIDEOS)
 
 
@@ -44,25 +49,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def format_table(rows: list[list[str]]) -> str:
-    """Aligned columns: a header, one line for each row, and a rule above the last one, the total, of several."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    """Aligned columns: a header over a rule, and one line for each row; an empty row is a rule."""
+    widths = [max(map(len, column)) for column in zip(*filter(None, rows), strict=True)]
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
     lines = [
         "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+        if row
+        else rule
         for row in rows
     ]
-    rule = "-" * len(lines[0])
-    body = lines[1:] if len(lines) < 3 else [*lines[1:-1], rule, lines[-1]]
-    return "\n".join([lines[0], rule, *body])
+    return "\n".join([lines[0], rule, *lines[1:]])
 
 
 def _rows(scores: Mapping[str, Scores]) -> list[list[str]]:
     """The table's header, and percentages and counts of each entry; the total where there are several sequences."""
-    shown = {name: s for name, s in scores.items() if name != COMBINED or len(scores) > 2}
     rows = [["sequence", *PERCENT, *NUMBERS]]
-    for name, s in shown.items():
+    for name, s in scores.items():
         percent = [f"{100 * getattr(s, key):.2f}" for key in PERCENT.values()]
         rows.append([name, *percent, *(str(getattr(s, key)) for key in NUMBERS.values())])
-    return rows
+    return [*rows[:-1], [], rows[-1]] if len(scores) > 2 else rows[:-1]
 
 
 def _warnings(sequences: Mapping[str, tuple[MotBoxes, MotBoxes, Path]]) -> list[str]:

@@ -13,7 +13,8 @@ class Report:
     Args:
         scores: every score and count by the official code's names, ready for JSON: ratios as it gives them, None where
             one is not defined.
-        table: the main scores for people: the header, then rows, the total last; first column names, all text.
+        table: the main scores for people: the header, then rows of as many texts, the first a name; an empty row is a
+            rule.
         warnings: what is valid but seldom meant, a line each.
         more: what stands beside the scores in the JSON file.
     """

@@ -158,6 +158,8 @@ def _average(classes: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def _table(scores: dict[str, dict[str, Any]]) -> list[list[str]]:
     rows = [["class", "MOTA", "IDF1", "MOTP", *COLUMNS]]
     for name, part in scores.items():
+        if name in ("human", "AVERAGE"):  # the first of the super-classes, and of what is over all
+            rows.append([])
         ratios = ["-" if part[key] is None else f"{part[key]:.2f}" for key in ("MOTA", "IDF1", "MOTP")]
         rows.append([name, *ratios, *(str(part[key]) for key in COLUMNS)])
     return rows

@@ -186,9 +186,8 @@ def _plain(part: dict[str, Any], metrics: dict[str, Any]) -> dict[str, dict[str,
 
 def _table(scores: dict[str, dict[str, Any]]) -> list[list[str]]:
     """The main scores in per cent and the counts, one row for each sequence; the total where there are several."""
-    shown = scores if len(scores) > 2 else {name: part for name, part in scores.items() if name != COMBINED}
     rows = [["sequence", *PERCENT, *COUNTS]]
-    for name, part in shown.items():
+    for name, part in scores.items():
         percent = [f"{100 * part[kind][key]:.2f}" for kind, key in PERCENT.values()]
         rows.append([name, *percent, *(str(part[kind][key]) for kind, key in COUNTS.values())])
-    return rows
+    return [*rows[:-1], [], rows[-1]] if len(scores) > 2 else rows[:-1]

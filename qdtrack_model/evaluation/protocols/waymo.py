@@ -119,4 +119,4 @@ def _table(scores: dict[str, dict[str, Any]]) -> list[list[str]]:
     for name, part in scores.items():
         ratios = ["-" if part[key] is None else f"{100 * part[key]:.2f}" for key in RATIOS]
         rows.append([name, *ratios, *(str(part[key]) for key in columns)])
-    return rows
+    return [*rows[:-1], [], rows[-1]]
