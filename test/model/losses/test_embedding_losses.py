@@ -11,11 +11,10 @@ from torch import Tensor
 
 from qdtrack_model.losses import auxiliary_cosine, multi_positive_contrastive
 
-REFERENCE = Path(__file__).parents[4] / "shared" / "reference" / "losses.npz"
+REFERENCE = Path(__file__).parents[2] / "reference" / "embedding_losses.npz"
 LOSSES = [multi_positive_contrastive, auxiliary_cosine]
 
 
-@pytest.mark.skipif(not REFERENCE.is_file(), reason="the reference numbers are not beside the repository")
 @pytest.mark.parametrize("case", range(3))
 @pytest.mark.parametrize(
     ("name", "loss", "weight"),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,26 +13,17 @@ from qdtrack_model.config import QDTrackConfig
 from qdtrack_model.networks import QDTrack
 from qdtrack_model.structures import Array
 
-FOLDER = Path(__file__).parents[4] / "shared" / "reference" / "faster_rcnn"
-NUMBERS = FOLDER / "r50_caffe_1class.npz"
-pytestmark = pytest.mark.skipif(not NUMBERS.exists(), reason=f"reference numbers not at {NUMBERS}")
+from . import seeded_weights
 
-
-def seeded_weights() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("seeded_weights", FOLDER / "seeded_weights.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+NUMBERS = Path(__file__).parents[2] / "reference" / "faster_rcnn" / "network.npz"
 
 
 def fill(network: nn.Module, seed: int, input_scale: float) -> None:
     """Give every tensor the reference's value for its name."""
-    make = seeded_weights().tensor
     tensors = {}
     for name, old in network.state_dict().items():
         canonical = name.removeprefix("embedding_head.")
-        tensors[name] = torch.from_numpy(make(seed, canonical, tuple(old.shape), input_scale))
+        tensors[name] = torch.from_numpy(seeded_weights.tensor(seed, canonical, tuple(old.shape), input_scale))
     network.load_state_dict(tensors)
 
 
@@ -49,7 +38,7 @@ def stages(reference: dict[str, Array]) -> dict[str, Array]:
     size = int(reference["height"]), int(reference["width"])
     network = QDTrack(QDTrackConfig(input_size=size)).eval()
     fill(network, int(reference["seed"]), input_scale=60)
-    image = torch.from_numpy(seeded_weights().image(int(reference["seed"]), *size))[None]
+    image = torch.from_numpy(seeded_weights.image(int(reference["seed"]), *size))[None]
     boxes = torch.from_numpy(reference["boxes"])[None]
     with torch.inference_mode():
         return {name: value[0].numpy() for name, value in network.stages(image, boxes).items()}

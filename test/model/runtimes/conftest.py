@@ -1,8 +1,6 @@
-"""What the tests of runtimes share: a small untrained network, and a cache of graphs and engines of their own."""
+"""What the tests of runtimes share: a small untrained network."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 import torch
@@ -20,11 +18,3 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> checkpoints.Checkpoi
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     checkpoints.save(path, build(config), config, QuasiDenseConfig(init_score=0.6), {"seed": 0})
     return checkpoints.load(path)
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the cache, the same for all tests, so that a graph is exported once."""
-    folder = tmp_path_factory.getbasetemp() / "cache"
-    monkeypatch.setenv("QDTRACK_CACHE", str(folder))
-    return folder

@@ -26,9 +26,7 @@ FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB\n.
 @pytest.mark.slow  # it compiles
 @pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("bf16", 0.05)])
-def test_compiled_equals_eager_and_is_compiled_once(
-    checkpoint: Checkpoint, cache: Path, precision: str, tolerance: float
-) -> None:
+def test_compiled_equals_eager_and_is_compiled_once(checkpoint: Checkpoint, precision: str, tolerance: float) -> None:
     # Three images by two: the last part is filled up.
     options = Options("aotinductor", precision, threads=1, batch=2)
     compiled = runtimes.load(checkpoint, options)
@@ -41,10 +39,11 @@ def test_compiled_equals_eager_and_is_compiled_once(
         assert_same(one, other, share=0.8, pixels=100 * tolerance, score=tolerance, embedding=10 * tolerance)
     compiled.close()
 
-    packages = {path: path.stat().st_mtime_ns for path in cache.glob("*.pt2")}
+    package = aotinductor.build(checkpoint, options)
+    compiled_at = package.stat().st_mtime_ns
     runtimes.load(checkpoint, options).close()
-    assert packages == {path: path.stat().st_mtime_ns for path in cache.glob("*.pt2")} != {}
-    manifest = read_manifest(aotinductor.build(checkpoint, options))
+    assert package.stat().st_mtime_ns == compiled_at
+    manifest = read_manifest(package)
     assert manifest is not None and manifest["identity"]["torch"] == torch.__version__
     assert (manifest["identity"]["precision"], manifest["identity"]["batch"]) == (precision, 2)
 
@@ -121,19 +120,18 @@ def test_what_compiling_for_a_gpu_takes_is_named(
     ids=["compiler", "memory"],
 )
 def test_a_failed_compilation_is_one_clear_error(
-    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, cache: Path, error: Exception, reason: str
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, own_cache: Path, error: Exception, reason: str
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    before = set(cache.glob("*"))
     monkeypatch.setattr(torch._inductor, "aoti_compile_and_package", fail)
     with pytest.raises(
         RuntimeUnavailable, match=rf"^aotinductor cannot compile small\.safetensors: {reason}"
     ) as caught:
         runtimes.load(checkpoint, Options("aotinductor", threads=1, batch=3))
     assert "\n" not in str(caught.value)
-    assert {path.suffix for path in set(cache.glob("*")) - before} <= {".lock"}
+    assert {path.suffix for path in own_cache.iterdir()} <= {".lock"}
 
 
 @pytest.mark.parametrize(
