@@ -25,11 +25,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from qdtrack_model import checkpoints
+from qdtrack_model.atomic import atomic_write
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.checkpoints.tensors import fill
+from qdtrack_model.commands import INTERRUPTED
 from qdtrack_model.commands.arguments import positive_integer
 from qdtrack_model.config import QDTrackConfig, QuasiDenseConfig, to_mapping
 from qdtrack_model.data.detections import SceneDetections
@@ -90,9 +90,8 @@ def train_heads(args: argparse.Namespace, checkpoint: Checkpoint, heads: Mapping
         network.embedding_head = fresh.embedding_head
         state = path.with_suffix(".state.pt")
         trained = train(heads[head], sequences, network, state, torch.device(args.device), resume=True)
-        partial = path.with_suffix(".partial")
-        save_file({name: tensor.contiguous() for name, tensor in trained.embedding_head.state_dict().items()}, partial)
-        partial.replace(path)
+        with atomic_write(path) as partial:
+            save_file({name: t.contiguous() for name, t in trained.embedding_head.state_dict().items()}, partial)
         state.unlink()
 
 
@@ -247,7 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run(parser.parse_args(arguments))
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except (ValueError, OSError) as error:
         print(f"ablation: error: {error}", file=sys.stderr)
         return 2

@@ -10,15 +10,11 @@ fastest tenth is nearer to what one core can do than the median.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from qdtrack_model.structures import Detections
 from qdtrack_model.tracking import QuasiDenseConfig, QuasiDenseTracker

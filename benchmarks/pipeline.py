@@ -9,13 +9,9 @@ the machine's speed meets all of them alike. The last line is what all takes tha
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from qdtrack_model import runtimes
 from qdtrack_model.pipeline import Pipeline

@@ -24,10 +24,6 @@ from typing import Any
 
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parent))
-
 from costs import costs_of
 from floor import peaks, work_of
 from models import deviation, exact, open_model, resized, street_images

@@ -12,6 +12,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from qdtrack_model.commands import INTERRUPTED
+
 COMMANDS = {
     "track": "track objects in a video, a folder of images or a bag",
     "evaluate": "score results against ground truth",
@@ -22,7 +24,6 @@ COMMANDS = {
     "train": "train a network",
 }
 USAGE_ERROR = 2
-INTERRUPTED = 130
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
+from qdtrack_model.atomic import atomic_write
 from qdtrack_model.checkpoints.tensors import CheckpointError, fill
 from qdtrack_model.config import (
     ARCHITECTURES,
@@ -194,8 +194,6 @@ def save(
 
     path = Path(path)
     metadata = describe(config, tracker, provenance)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
     tensors = {
         name: (tensor.half() if half and tensor.ndim > 1 else tensor).contiguous().cpu()
         for name, tensor in network.state_dict().items()
@@ -203,5 +201,5 @@ def save(
     if half and (large := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]):
         raise CheckpointError(f"{path}: {large[0]} has values too large for half precision; store it in full")
     # Not save_file: its files are readable by their owner alone, and a node often runs as somebody else.
-    partial.write_bytes(to_bytes(tensors, metadata))
-    os.replace(partial, path)
+    with atomic_write(path) as partial:
+        partial.write_bytes(to_bytes(tensors, metadata))

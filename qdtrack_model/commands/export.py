@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from qdtrack_model import checkpoints
+from qdtrack_model.atomic import atomic_write
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.commands.arguments import frame_range, positive_integer
 from qdtrack_model.config import ModelConfig
@@ -106,9 +106,9 @@ def _takers(args: argparse.Namespace) -> str:
 
 
 def _export_int8(checkpoint: Checkpoint, args: argparse.Namespace) -> None:
-    # In the destination's folder, so that the final rename cannot cross file systems.
-    with tempfile.TemporaryDirectory(dir=args.output.parent, prefix=f".{args.output.stem}-") as folder:
-        exact, int8 = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
+    path = args.output.with_name(args.output.name + ".json")
+    with atomic_write(path) as proof, atomic_write(args.output) as int8, tempfile.TemporaryDirectory() as folder:
+        exact = Path(folder) / "fp32.onnx"
         export_onnx(checkpoint, exact, "fp32", args.batch)
         used, images = _calibration_images(args, checkpoint.config)
         print(f"calibrating with {len(used)} frames", flush=True)
@@ -122,9 +122,7 @@ def _export_int8(checkpoint: Checkpoint, args: argparse.Namespace) -> None:
             "input_size": list(checkpoint.config.input_size), "batch": args.batch,
             "calibration": {"source": str(args.calibration), "frames": used}, **report.to_mapping(),
         }  # fmt: skip
-        path = args.output.with_name(args.output.name + ".json")
-        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        os.replace(int8, args.output)
+        proof.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(f"accuracy: {path}")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
+from qdtrack_model.atomic import atomic_write
 from qdtrack_model.config import require
 from qdtrack_model.synthetic.config import SceneConfig
 from qdtrack_model.synthetic.scene import Scene
@@ -43,23 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _write(config: SceneConfig, target: Path, form: str, progress: Callable[[], object] | None = None) -> int:
-    """Write one sequence beside its place and move it there when it is complete; returns its number of frames."""
+    """Write one sequence, whole or not at all; returns its number of frames."""
     cv2.setNumThreads(1)  # several sequences share the processor
-    partial = target.with_name(target.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        scene = Scene(config)
+    scene = Scene(config)
+    with atomic_write(target) as folder:
         if form == "bag":
-            write_scene_bag(scene, partial, progress)
+            write_scene_bag(scene, folder, progress)
         else:
-            write_sequence(scene, partial, progress, target.name)
-        if target.is_dir():
-            target.rmdir()  # empty, as checked
-        partial.rename(target)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+            write_sequence(scene, folder, progress)
     return config.frames
 
 

@@ -7,8 +7,8 @@ import os
 import signal
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -19,6 +19,8 @@ import numpy as np
 import yaml
 from tqdm import tqdm
 
+from qdtrack_model.atomic import atomic_write
+from qdtrack_model.commands import INTERRUPTED
 from qdtrack_model.commands.arguments import frame_range, positive_integer
 from qdtrack_model.config import ConfigError
 from qdtrack_model.data.readers.mot import class_columns, format_rows, from_tracks
@@ -26,8 +28,6 @@ from qdtrack_model.data.sources import DEFAULT_FRAME_RATE, Frame, Source, Source
 from qdtrack_model.pipeline import Pipeline, TimeUnit
 from qdtrack_model.runtimes import PRECISIONS, RUNTIMES, Options
 from qdtrack_model.structures import Array, Tracks
-
-INTERRUPTED = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,33 +70,19 @@ def tracker_values(pairs: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-class TrackFile:
-    """Collects tracks in ``FILE.partial``, one line each, and gives the file its name when all is done.
+@contextmanager
+def _track_file(path: Path, columns: Array) -> Iterator[Callable[[Tracks, int], None]]:
+    """Give a function that writes the tracks of a frame; ``path`` gets its name when all is done.
 
     After an error the lines so far, if any, stay in ``FILE.partial`` and an older ``FILE`` is left as it was.
     """
-
-    def __init__(self, path: Path, columns: Array) -> None:
-        self._path, self._columns = path, columns
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._partial = path.with_name(path.name + ".partial")
-        self._file = self._partial.open("w", encoding="utf-8")
-
-    def write(self, tracks: Tracks, frame: int) -> None:
-        """Append the tracks of one frame."""
-        self._file.write("".join(format_rows(from_tracks(tracks, frame, self._columns))))
-
-    def __enter__(self) -> TrackFile:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
-        if error is None:
-            os.replace(self._partial, self._path)
-        elif self._partial.stat().st_size == 0:
-            self._partial.unlink()
+    with atomic_write(path) as partial, partial.open("w", encoding="utf-8") as file:
+        try:
+            yield lambda tracks, frame: file.writelines(format_rows(from_tracks(tracks, frame, columns)))
+        except BaseException:
+            if file.tell():
+                os.replace(partial, path.with_name(path.name + ".partial"))
+            raise
 
 
 class _Stop:
@@ -202,7 +188,7 @@ def run(
     summary = Summary()
     total = frames[1] - frames[0] + 1 if frames else source.length
     with ExitStack() as stack:
-        file = stack.enter_context(TrackFile(output, class_columns(pipeline.runtime.config)))
+        write = stack.enter_context(_track_file(output, class_columns(pipeline.runtime.config)))
         rate = source.frame_rate or DEFAULT_FRAME_RATE
         drawing = _drawing(overlay, rate, pipeline.classes, stack) if overlay else None
         bar = stack.enter_context(tqdm(total=total, unit="frame", desc=source.name, disable=None))
@@ -211,7 +197,7 @@ def run(
         for frame in _selected(source, frames, bar, summary):
             tracks = pipeline.process(frame.image, frame.time if time == "seconds" else frame.index)
             _record(summary, pipeline.timings, tracks.ids)
-            file.write(tracks, frame.index)
+            write(tracks, frame.index)
             if drawing:
                 before = perf_counter()
                 drawing(frame, tracks)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from qdtrack_model import checkpoints
+from qdtrack_model.commands import INTERRUPTED
 from qdtrack_model.commands.arguments import frame_range
 from qdtrack_model.config import ModelConfig, architecture_of
 from qdtrack_model.data.loading import find_sequences, load_sequences
@@ -99,7 +100,7 @@ def main(args: argparse.Namespace) -> int:
         trained = train(config, sequences, network, state_path, torch.device(args.device), args.workers, args.resume)
     except KeyboardInterrupt:
         print(f"\ninterrupted; {state_path} holds the state: run the same command with --resume", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     provenance = {
         "command": shlex.join(["qdtrack", *sys.argv[1:]]),
         "data": [folder.name for folder in folders],

@@ -26,7 +26,8 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from qdtrack_model.data import qdtrack_msgs, vision_msgs
-from qdtrack_model.data.readers.mot import MotBoxes
+from qdtrack_model.data.images import JPEG_QUALITY
+from qdtrack_model.data.readers.mot import IGNORED_CLASS, MotBoxes
 from qdtrack_model.sensors.encodings import compressed_image, raw_image
 from qdtrack_model.sensors.messages import InvalidImage
 from qdtrack_model.structures import Array
@@ -38,8 +39,6 @@ FRAME_ID = "camera_optical_frame"
 START_NANOSECONDS = 1_717_200_000 * 10**9  # stamp of the first frame: 2024-06-01 00:00 UTC
 CLASS_NAMES = {1: "pedestrian", 3: "vehicle"}  # MOTChallenge class -> class_id
 IGNORE = "ignore"
-IGNORED_CLASS = 8
-JPEG_QUALITY = 92
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 ARRAY = "vision_msgs/msg/Detection2DArray"
 

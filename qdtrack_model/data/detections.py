@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from qdtrack_model.atomic import atomic_write
 from qdtrack_model.structures import Detections
 
 
@@ -29,11 +29,8 @@ class SceneDetections:
         }
         for field in fields(Detections):
             columns[field.name] = np.concatenate([getattr(found, field.name) for found in self.detections])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        with partial.open("wb") as file:
+        with atomic_write(path) as partial, partial.open("wb") as file:
             np.savez(file, **columns)
-        os.replace(partial, path)
 
     @classmethod
     def load(cls, path: Path) -> SceneDetections:

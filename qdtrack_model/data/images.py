@@ -6,6 +6,8 @@ import cv2
 
 from qdtrack_model.structures import Array
 
+JPEG_QUALITY = 92  # of images that are recorded
+
 
 def decode(data: Array) -> Array | None:
     """(H, W, 3) BGR uint8 of the bytes (N,) uint8 of a JPEG, PNG ...; None where they are no image.

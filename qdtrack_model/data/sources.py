@@ -12,6 +12,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,8 +28,6 @@ from qdtrack_model.structures import Array
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv"})
 BAG_SUFFIXES = frozenset({".mcap", ".db3"})
-# A broken video is one error of ours; without this FFmpeg adds a line for every packet. Read at the first opening.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 MAX_MISSING = 100  # frames in a row that cannot be decoded before a video counts as ended
 DEFAULT_FRAME_RATE = 25.0  # plain images and containers that name no rate
 
@@ -93,12 +92,29 @@ class _GrowingTime:
         return self._last
 
 
+@contextmanager
+def _quiet_ffmpeg() -> Iterator[None]:
+    """Without FFmpeg's line for every broken packet: a broken video is one error of ours.
+
+    OpenCV looks for the level in the environment when it opens the first video of the process.
+    """
+    name = "OPENCV_FFMPEG_LOGLEVEL"
+    wanted = name in os.environ
+    os.environ.setdefault(name, "-8")
+    try:
+        yield
+    finally:
+        if not wanted:
+            del os.environ[name]
+
+
 class VideoSource(Source):
     """A video file, decoded by OpenCV in the order of presentation."""
 
     def __init__(self, path: Path, info: SequenceInfo | None = None) -> None:
         self._path, self._info = path, info
-        self._capture = cv2.VideoCapture(str(path))
+        with _quiet_ffmpeg():
+            self._capture = cv2.VideoCapture(str(path))
         if not (self._capture.isOpened() and self._capture.get(cv2.CAP_PROP_FRAME_WIDTH) > 0):
             self._capture.release()
             raise SourceError(f"{path}: not a video that can be decoded (empty, cut off, or an unknown format)")

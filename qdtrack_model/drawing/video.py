@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +11,7 @@ import av
 import cv2
 import numpy as np
 
+from qdtrack_model.atomic import atomic_write
 from qdtrack_model.structures import Array
 
 TIME_BASE = Fraction(1, 90_000)
@@ -42,8 +43,8 @@ class VideoWriter:
         self._path = Path(path)
         check_name(self._path)
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._partial = self._path.with_name(self._path.name + ".partial")
-        self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
+        self._resources = ExitStack()
+        self._container: av.container.OutputContainer
         self._rate = Fraction(frame_rate).limit_denominator(1000)
         self._stream: av.VideoStream | None = None
         self._size = (0, 0)
@@ -76,6 +77,9 @@ class VideoWriter:
         if max(height, width) > MAX_SIDE:
             raise VideoError(f"{self._path}: images are {width}x{height}, and H.264 takes {MAX_SIDE} pixels a side")
         self._size = (width + width % 2, height + height % 2)  # 4:2:0 needs even sides
+        partial = self._resources.enter_context(atomic_write(self._path))
+        self._container = av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"})
+        self._resources.enter_context(self._container)
         stream = self._container.add_stream("libx264", rate=self._rate)
         stream.width, stream.height = self._size
         stream.pix_fmt = "yuv420p"
@@ -96,16 +100,7 @@ class VideoWriter:
         if self._stream is not None:
             for packet in self._stream.encode():
                 self._container.mux(packet)
-        self._container.close()
-        if self._stream is not None:
-            os.replace(self._partial, self._path)
-        else:
-            self._partial.unlink(missing_ok=True)
-
-    def abandon(self) -> None:
-        """Leave no file of this writer behind; an older one under the same name stays."""
-        self._container.close()
-        self._partial.unlink(missing_ok=True)
+        self._resources.close()
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -116,4 +111,4 @@ class VideoWriter:
         if error is None:
             self.close()
         else:
-            self.abandon()
+            self._resources.__exit__(kind, error, trace)

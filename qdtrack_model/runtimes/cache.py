@@ -11,11 +11,12 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from qdtrack_model.atomic import atomic_write
 
 log = logging.getLogger(__name__)
 
@@ -103,9 +104,8 @@ def keep(stem: str, suffix: str, identity: Identity, build: Callable[[Path], Non
 
 def _build(path: Path, identity: Identity, build: Callable[[Path], None]) -> None:
     begin = time.monotonic()
-    # In the destination's folder, so that the final renames cannot cross file systems.
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
-        partial, manifest = Path(folder) / path.name, Path(folder) / "manifest.json"
+    # The file gets its name first: after a crash in between its manifest does not fit, and it is built again.
+    with atomic_write(manifest_path(path)) as manifest, atomic_write(path) as partial:
         build(partial)
         seconds = round(time.monotonic() - begin, 1)
         content = {
@@ -113,9 +113,6 @@ def _build(path: Path, identity: Identity, build: Callable[[Path], None]) -> Non
             "built": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }  # fmt: skip
         manifest.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        # A crash in between leaves a file whose manifest does not fit: it is built again.
-        os.replace(partial, path)
-        os.replace(manifest, manifest_path(path))
 
 
 def _hash(path: Path) -> str:

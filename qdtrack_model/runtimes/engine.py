@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from qdtrack_model.atomic import atomic_write
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes import gpu
 from qdtrack_model.runtimes.cuda import Buffer, CudaError, Stream
 from qdtrack_model.runtimes.engine_builder import EngineError, create, listen
-from qdtrack_model.runtimes.graph import OUTPUTS, write_graph
+from qdtrack_model.runtimes.graph import OUTPUTS
 from qdtrack_model.runtimes.interface import Options, check_images, in_batches, to_detections
 from qdtrack_model.structures import Array, Detections
 
@@ -113,7 +114,8 @@ class EngineRuntime:
         content = bytes(memoryview(made))
         with contextlib.suppress(OSError):  # a read-only folder: they are made again next time
             if not self._kernels_path.exists() or self._kernels_path.read_bytes() != content:
-                write_graph(content, self._kernels_path)
+                with atomic_write(self._kernels_path) as partial:
+                    partial.write_bytes(content)
 
     def _buffer(self, name: str, resources: contextlib.ExitStack) -> Buffer:
         shape = tuple(self._engine.get_tensor_shape(name))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qdtrack_model import checkpoints
+from qdtrack_model.atomic import atomic_write
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes.cache import Identity, keep
 
@@ -88,15 +87,8 @@ def export_onnx(checkpoint: Checkpoint, path: Path, precision: str = "fp32", bat
     described |= {"weights": checkpoint.digest, "precision": precision, "batch": str(batch)}
     onnx.helper.set_model_props(model, described)
     onnx.checker.check_model(model, full_check=True)
-    write_graph(model.SerializeToString(), path)
-
-
-def write_graph(content: bytes, path: Path) -> None:
-    """Write a file that appears whole or not at all."""
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
-        partial = Path(folder) / path.name
-        partial.write_bytes(content)
-        os.replace(partial, path)
+    with atomic_write(path) as partial:
+        partial.write_bytes(model.SerializeToString())
 
 
 def graph_identity(checkpoint: Checkpoint, precision: str, batch: int) -> Identity:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from qdtrack_model.runtimes.graph import quiet, write_graph
+from qdtrack_model.atomic import atomic_write
+from qdtrack_model.runtimes.graph import quiet
 from qdtrack_model.structures import Array
 
 
@@ -65,4 +66,5 @@ def quantize(graph: Path, output: Path, images: Iterable[Array], symmetric: bool
     described = {entry.key: entry.value for entry in onnx.load(graph).metadata_props}
     onnx.helper.set_model_props(model, described | {"precision": "int8"})
     onnx.checker.check_model(model, full_check=True)
-    write_graph(model.SerializeToString(), output)
+    with atomic_write(output) as partial:
+        partial.write_bytes(model.SerializeToString())

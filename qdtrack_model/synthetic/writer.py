@@ -8,12 +8,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from qdtrack_model.data.readers.mot import MotBoxes, SequenceInfo, join, mot_class, write_mot, write_seqinfo
+from qdtrack_model.data.images import JPEG_QUALITY
+from qdtrack_model.data.readers.mot import (
+    IGNORED_CLASS,
+    MotBoxes,
+    SequenceInfo,
+    join,
+    mot_class,
+    write_mot,
+    write_seqinfo,
+)
 from qdtrack_model.synthetic.config import CLASSES, MINIMUM_HEIGHT, MINIMUM_VISIBILITY, SceneConfig
 from qdtrack_model.synthetic.scene import Scene, Truth
-
-IGNORED_CLASS = 8  # MOTChallenge's "distractor": results on it are removed before scoring
-JPEG_QUALITY = 92
 
 
 def ignored(config: SceneConfig, truth: Truth) -> np.ndarray:
@@ -32,14 +38,13 @@ def mot_rows(config: SceneConfig, truth: Truth, frame: int) -> MotBoxes:
     )  # fmt: skip
 
 
-def write_sequence(
-    scene: Scene, folder: str | Path, progress: Callable[[], object] | None = None, name: str | None = None
-) -> None:
+def write_sequence(scene: Scene, folder: str | Path, progress: Callable[[], object] | None = None) -> None:
     """Render the scene into ``folder``: img1/000001.jpg ..., gt/gt.txt, seqinfo.ini.
 
     Args:
+        scene: what is rendered.
+        folder: whose name is that of the sequence.
         progress: called after each frame.
-        name: of the sequence; None: the folder's.
 
     Raises:
         OSError: something cannot be written.
@@ -55,7 +60,7 @@ def write_sequence(
         if progress is not None:
             progress()
     write_mot(folder / "gt" / "gt.txt", join(parts))
-    write_seqinfo(folder, SequenceInfo(name or folder.name, config.frame_rate, config.frames, *config.size))
+    write_seqinfo(folder, SequenceInfo(folder.name, config.frame_rate, config.frames, *config.size))
 
 
 def write_scene_bag(scene: Scene, folder: str | Path, progress: Callable[[], object] | None = None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import pickle
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
+from qdtrack_model.atomic import atomic_write
 from qdtrack_model.config import to_mapping
 from qdtrack_model.data.pairs import FramePairs
 from qdtrack_model.data.samples import LabelledImage, fingerprint
@@ -74,9 +74,8 @@ def update_ema(ema: nn.Module, network: nn.Module, decay: float, step: int) -> N
 
 
 def _save_state(path: Path, state: dict[str, Any]) -> None:
-    partial = path.with_name(path.name + ".partial")
-    torch.save(state, partial)
-    os.replace(partial, path)
+    with atomic_write(path) as partial:
+        torch.save(state, partial)
 
 
 def _load_state(path: Path, device: torch.device) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from qdtrack_model.drawing.video import VideoWriter
 from qdtrack_model.structures import Array, Tracks
 from qdtrack_ros.demo import plots
 from qdtrack_ros.demo.results import DemoResults
+from qdtrack_ros.output.conversions import OVERLAY_QUALITY
 
 _KEY_FRAMES = 6
 _KEY_FRAME_WIDTH = 960
@@ -81,7 +82,7 @@ def _jpeg(image: Array) -> bytes:
     if width > _KEY_FRAME_WIDTH:
         size = (_KEY_FRAME_WIDTH, round(height * _KEY_FRAME_WIDTH / width))
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes())
+    return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, OVERLAY_QUALITY])[1].tobytes())
 
 
 def write_report(results: DemoResults, key_frames: list[KeyFrame], path: Path) -> None:

@@ -20,6 +20,7 @@ from rclpy.executors import ExternalShutdownException, ShutdownException, Single
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from qdtrack_model.commands import INTERRUPTED
 from qdtrack_model.data.readers.mot import write_mot
 from qdtrack_ros.demo.material import Material, material_from_scene, material_from_video
 from qdtrack_ros.demo.player import Player
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _run(args)
     except KeyboardInterrupt:
         print("\ndemo: interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except (NodeError, ValueError, OSError) as error:
         print(f"demo: error: {error}", file=sys.stderr)
         return 2

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,6 +13,8 @@ from typing import Any
 
 import yaml
 from rclpy.serialization import serialize_message
+
+from qdtrack_model.atomic import atomic_write
 
 MEGABYTE = 1_000_000
 
@@ -113,7 +113,9 @@ class Snapshot:
         try:
             from qdtrack_model.data.bags import write_raw  # rosbags is not needed for tracking
 
-            with _whole_or_not_at_all(target) as folder:
+            if target.exists():
+                raise SnapshotError(f"{target}: is there already; choose another place or remove it")
+            with atomic_write(target) as folder:  # rosbag2 names the file in a bag by its folder
                 write_raw(folder, _records([message for kept in frames.values() for one in kept for message in one]))
                 for name, content in about.items():
                     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
@@ -142,18 +144,6 @@ def _target(path: str) -> Path:
     if "\0" in path:
         raise SnapshotError(f"{path!r}: not a path")
     return Path(os.path.expanduser(path)).absolute()
-
-
-@contextmanager
-def _whole_or_not_at_all(target: Path) -> Iterator[Path]:
-    """A path to write to, which becomes ``target`` if all goes well, and of which otherwise nothing is left."""
-    if target.exists():
-        raise SnapshotError(f"{target}: is there already; choose another place or remove it")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".snapshot-", dir=target.parent) as made:
-        folder = Path(made) / target.name  # rosbag2 names the file in a bag by its folder
-        yield folder
-        folder.rename(target)
 
 
 def _records(kept: Sequence[Kept]) -> Iterator[tuple[str, str, int, bytes]]:

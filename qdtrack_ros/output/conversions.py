@@ -23,7 +23,7 @@ from qdtrack_model.boxes import box_centres
 from qdtrack_model.sensors.depth import Boxes3D
 from qdtrack_model.structures import Array, Tracks
 
-_JPEG_QUALITY = 85
+OVERLAY_QUALITY = 85  # of JPEGs for people to look at
 
 
 def image_message(image: Array, header: Header) -> Image:
@@ -37,7 +37,7 @@ def image_message(image: Array, header: Header) -> Image:
 
 def compressed_message(image: Array, header: Header) -> CompressedImage:
     """A BGR image (H, W, 3) as JPEG, called as image_transport calls it."""
-    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, OVERLAY_QUALITY])
     return CompressedImage(header=header, format="bgr8; jpeg compressed bgr8", data=array.array("B", data.tobytes()))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import colorsys
 import importlib.util
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -35,10 +34,8 @@ def benchmark() -> Callable[[str], ModuleType]:
         path = Path(__file__).resolve().parents[2] / "benchmarks" / f"{name}.py"
         spec = importlib.util.spec_from_file_location(f"benchmark_{name}", path)
         assert spec and spec.loader
-        before = list(sys.path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        sys.path[:] = before
         return module
 
     return load

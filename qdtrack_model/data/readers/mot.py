@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import configparser
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from qdtrack_model.atomic import atomic_write
 from qdtrack_model.config import ModelConfig
 from qdtrack_model.structures import Array, Tracks
 
 # The numbers of MOTChallenge's classes that networks find; it has 13 in all.
 MOT_CLASSES = {"pedestrian": 1, "person": 1, "car": 3, "vehicle": 3, "bicycle": 4, "motorbike": 5, "motorcycle": 5}
 FIRST_FREE_CLASS = 14
+IGNORED_CLASS = 8  # MOTChallenge's distractor, in which we write what is not scored
 COLUMNS = ("frame", "id", "left", "top", "width", "height", "confidence", "class", "visibility")
 
 
@@ -209,12 +210,8 @@ def format_rows(boxes: MotBoxes) -> Iterator[str]:
 
 def write_mot(path: str | Path, boxes: MotBoxes) -> None:
     """Write boxes as nine columns, in the order given; the file appears complete or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
+    with atomic_write(path) as partial, partial.open("w", encoding="utf-8") as file:
         file.writelines(format_rows(boxes))
-    os.replace(partial, path)
 
 
 @dataclass(frozen=True)

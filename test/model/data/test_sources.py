@@ -1,5 +1,6 @@
 """Videos and folders give their images in order, with the right numbers and times, or say what is wrong."""
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -43,6 +44,16 @@ def test_frame_rate_of_the_sequence_wins_over_the_video(tmp_path: Path) -> None:
     with open_source(tmp_path) as source:
         assert (source.name, source.frame_rate, source.length) == ("walk", 10, 4)
         np.testing.assert_allclose([f.time for f in source], [0, 0.1, 0.2, 0.3])
+
+
+def test_the_environment_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_video(tmp_path / "clip.mp4", [0, 0.04])
+    for before in (None, "16"):
+        monkeypatch.delenv("OPENCV_FFMPEG_LOGLEVEL", raising=False)
+        if before is not None:
+            monkeypatch.setenv("OPENCV_FFMPEG_LOGLEVEL", before)
+        open_source(tmp_path / "clip.mp4").close()
+        assert os.environ.get("OPENCV_FFMPEG_LOGLEVEL") == before
 
 
 def test_times_that_do_not_grow_are_replaced_by_one_step() -> None:

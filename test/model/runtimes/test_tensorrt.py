@@ -17,6 +17,7 @@ import pytest
 
 from qdtrack_model import checkpoints, cli, runtimes
 from qdtrack_model.checkpoints import Checkpoint
+from qdtrack_model.commands import INTERRUPTED
 from qdtrack_model.runtimes import Options, RuntimeUnavailable, engine_builder, gpu, tensorrt, tensorrt_rtx
 from qdtrack_model.runtimes.cache import read_manifest
 from qdtrack_model.runtimes.engine_builder import EngineError, build_engine, import_package, lacking
@@ -254,7 +255,7 @@ def test_an_interrupted_build_leaves_nothing(checkpoint: Checkpoint, tmp_path: P
             break
     time.sleep(1)
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == cli.INTERRUPTED
+    assert process.wait(60) == INTERRUPTED
     said = process.stderr.read()  # torch may add the statistics of its caches
     assert "qdtrack: interrupted\n" in said and "Traceback" not in said
     assert {path.suffix for path in tmp_path.iterdir()} == {".lock"}

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from qdtrack_model import checkpoints, runtimes
+from qdtrack_model.commands import INTERRUPTED
 from qdtrack_model.config import OneShotConfig, QDTrackConfig, QuasiDenseConfig
 from qdtrack_model.data.detections import SceneDetections
 from qdtrack_model.data.sources import open_source
@@ -126,7 +127,7 @@ def test_the_same_command_goes_on_after_an_interruption(
         return real(*args, **kwargs)
 
     monkeypatch.setattr(ablation, "train", interrupted)
-    assert ablation.main(arguments) == 130
+    assert ablation.main(arguments) == INTERRUPTED
     assert files(tmp_path / "out").keys() == {"heads/quasi-dense-0.safetensors"}
     assert ablation.main(arguments) == 0
     assert calls == 4, "one was trained, one interrupted, two left"
