@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import threading
 import time
@@ -20,7 +21,6 @@ from rclpy.executors import ExternalShutdownException, ShutdownException, Single
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from qdtrack_model.commands import INTERRUPTED
 from qdtrack_model.data.readers.mot import write_mot
 from qdtrack_ros.demo.material import Material, material_from_scene, material_from_video
 from qdtrack_ros.demo.player import Player
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _run(args)
     except KeyboardInterrupt:
         print("\ndemo: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return 128 + signal.SIGINT
     except (NodeError, ValueError, OSError) as error:
         print(f"demo: error: {error}", file=sys.stderr)
         return 2
