@@ -28,7 +28,7 @@ class TrackMemory:
     velocities: Array
     first_seen: Array
     last_seen: Array
-    sightings: Array
+    hits: Array
 
     def __init__(self) -> None:
         self.clear()
@@ -67,7 +67,7 @@ class TrackMemory:
             "velocities": column(np.float32, 2),
             "first_seen": column(np.float64),
             "last_seen": column(np.float64),
-            "sightings": column(np.int64),
+            "hits": column(np.int64),
         }
         self._resize(0)
 
@@ -146,7 +146,7 @@ class TrackMemory:
         self.embeddings[rows] = embeddings
         self.velocities[rows] = 0
         self.first_seen[rows] = self.last_seen[rows] = self.time
-        self.sightings[rows] = 1
+        self.hits[rows] = 1
         self.next_id += new
         return rows
 
@@ -155,7 +155,7 @@ class TrackMemory:
     ) -> None:
         """Continue tracks with new detections; those ``hidden`` (N,) leave the remembered embedding as it is."""
         gaps = self.time - self.last_seen[rows]
-        weights = np.where(self.sightings[rows] == 1, 1.0, self.velocity_momentum)
+        weights = np.where(self.hits[rows] == 1, 1.0, self.velocity_momentum)
         moved = boxes - self.boxes[rows]
         newest = (moved[:, :2] + moved[:, 2:]) * (weights / (2 * gaps))[:, None]
         self.velocities[rows] = (1 - weights)[:, None] * self.velocities[rows] + newest
@@ -167,11 +167,11 @@ class TrackMemory:
             mixed[hidden] = self.embeddings[rows[hidden]]
         self.embeddings[rows] = mixed
         self.last_seen[rows] = self.time
-        self.sightings[rows] += 1
+        self.hits[rows] += 1
 
     def observed(self, rows: Array) -> Tracks:
         """The tracks of the given rows, all seen at this time, in that order."""
-        return self._tracks(rows, _STATES.take(self.sightings[rows] > 1))
+        return self._tracks(rows, _STATES.take(self.hits[rows] > 1))
 
     def remembered(self) -> Tracks:
         """The tracks not seen at this time, each with the box where it was last seen."""

@@ -98,6 +98,14 @@ def test_pip_packages_hold_every_module_and_the_weights(project: dict) -> None:
     }
     packed = {path for pattern in patterns for path in (ROOT / "qdtrack_model").glob(pattern)}
     assert data <= packed
+    held = {
+        (folder, path)
+        for folder, patterns in settings["data-files"].items()
+        for pattern in patterns
+        for path in ROOT.glob(pattern)
+    }
+    configs = ROOT.glob("config/**/*.yaml")  # each where colcon puts it, too, and presets are looked up
+    assert held == {(f"share/qdtrack/{path.parent.relative_to(ROOT)}", path) for path in configs}
     assert project["scripts"] == {"qdtrack": "qdtrack_model.cli:main"}
 
 
