@@ -194,7 +194,8 @@ class Pipeline:
             The tracks seen in this image, boxes in its pixels (sub-pixel).
 
         Raises:
-            ValueError: the image has another shape or dtype, or no pixels. The pipeline stays usable.
+            ValueError: the image has another shape or dtype, or no pixels, or the time is not finite or that of the
+                image before. The pipeline stays usable.
         """
         [detections] = self.detect([image])
         detected = perf_counter()

@@ -35,8 +35,10 @@ class Options:
     """How a network is run.
 
     Args:
-        runtime: ``auto`` or one of RUNTIMES.
-        precision: ``auto`` (the runtime's own choice; that of the file where it is a graph) or one of PRECISIONS.
+        runtime: ``auto``, ``onnxruntime``, ``openvino``, ``tensorrt``, ``tensorrt_rtx``, ``aotinductor``, ``torch`` or
+            ``torch_tensorrt``.
+        precision: ``auto`` (the runtime's own choice; that of the file where it is a graph), ``fp32``, ``fp16``,
+            ``bf16`` or ``int8``; not every runtime has each.
         threads: CPU threads; all usable cores when None.
         batch: images that go through the network together.
         fallback: where the runtime cannot be loaded, take another.

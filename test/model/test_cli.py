@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,14 @@ import pytest
 from qdtrack_model import cli
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+PAGES = (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))
+DOCUMENTED = sorted({
+    line
+    for page in PAGES
+    for line in re.findall(
+        rf"^ *qdtrack ((?:{'|'.join(cli.COMMANDS)})\b.*)", page.read_text("utf-8").replace("\\\n", ""), re.MULTILINE
+    )
+})  # fmt: skip
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
@@ -47,3 +57,8 @@ def test_help_and_evaluation_load_no_network_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("line", DOCUMENTED)
+def test_commands_in_the_documentation_are_understood(line: str) -> None:
+    assert cli.parse(shlex.split(re.sub(r" \[.*?\]", "", line), comments=True))  # without what is optional
