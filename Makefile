@@ -26,4 +26,4 @@ test: setup
 	@$(in_environment) python -m pytest test --numprocesses auto --maxprocesses 8 --dist worksteal --durations 10 $(PYTEST)
 
 clean:
-	rm -rf .venv build install log qdtrack.egg-info
+	rm -rf .venv build dist install log qdtrack.egg-info
