@@ -33,7 +33,7 @@ from qdtrack_model.commands import INTERRUPTED
 from qdtrack_model.commands.arguments import positive_integer
 from qdtrack_model.config import QDTrackConfig, QuasiDenseConfig, to_mapping
 from qdtrack_model.data.detections import SceneDetections
-from qdtrack_model.data.loading import find_sequences, load_sequences
+from qdtrack_model.data.loading import find_sets, load_sets
 from qdtrack_model.data.readers.mot import MotBoxes, class_columns, from_tracks, join, read_mot
 from qdtrack_model.data.sources import open_source
 from qdtrack_model.evaluation.scores import combine, evaluate
@@ -79,7 +79,7 @@ def train_heads(args: argparse.Namespace, checkpoint: Checkpoint, heads: Mapping
     if not missing:
         return
     model = heads[missing[0]].model
-    sequences = load_sequences(find_sequences(args.data), model)
+    sets = load_sets(find_sets(args.data), model, heads[missing[0]].data)
     for number, head in enumerate(missing, start=1):
         print(f"head {number} of {len(missing)}: {head}", flush=True)
         path = head_path(args.output, head)
@@ -89,7 +89,7 @@ def train_heads(args: argparse.Namespace, checkpoint: Checkpoint, heads: Mapping
         assert isinstance(fresh, QDTrack) and isinstance(network, QDTrack)
         network.embedding_head = fresh.embedding_head
         state = path.with_suffix(".state.pt")
-        trained = train(heads[head], sequences, network, state, torch.device(args.device), resume=True)
+        trained = train(heads[head], sets, network, state, torch.device(args.device), resume=True)
         with atomic_write(path) as partial:
             save_file({name: t.contiguous() for name, t in trained.embedding_head.state_dict().items()}, partial)
         state.unlink()
@@ -215,7 +215,7 @@ def run(args: argparse.Namespace) -> None:
     warm_up = min(recipe.warm_up, args.steps // 10)  # the recipe's is meant for a training from scratch
     recipe = replace(recipe, model=checkpoint.config, steps=args.steps, warm_up=warm_up, freeze_detector=True)
     heads = {f"{v}-{seed}": replace(recipe, seed=seed, **VARIANTS[v]) for seed in args.seeds for v in VARIANTS}
-    training, held_out = find_sequences(args.data), find_sequences(args.scenes)
+    training, held_out = find_sets(args.data), find_sets(args.scenes)
     scenes = {folder.resolve().name: folder for folder in held_out}
     if len(scenes) < len(held_out):
         raise ValueError("--scenes: two of them have one name; rename one")

@@ -9,27 +9,26 @@ from launch import LaunchContext, LaunchDescription
 from launch.actions import OpaqueFunction
 from launch_ros.actions import Node
 
-from qdtrack_ros import launch_arguments, launching
+from qdtrack_ros import launching
 
 _ARGUMENTS = {
-    **launch_arguments.NODE,
-    **launch_arguments.ON_A_VEHICLE,
-    **launch_arguments.TOPICS,
-    **launch_arguments.DEPTH,
-    **launch_arguments.RVIZ,
+    **launching.NODE,
+    **launching.params_file("tracker.yaml"),
+    **launching.ON_A_VEHICLE,
+    **launching.TOPICS,
+    **launching.DEPTH,
+    **launching.RVIZ,
 }
 
 
 def _tracker(context: LaunchContext) -> list[Node]:
-    values = context.launch_configurations
-    return [launching.tracker(values, **launching.respawning(values))]
+    return [launching.tracker(context, **launching.respawning(context))]
 
 
 def generate_launch_description() -> LaunchDescription:
     """The arguments, the node that they make, and RViz where it is asked for."""
     return LaunchDescription([
         *launching.declare(_ARGUMENTS),
-        launching.params_file("tracker.yaml"),
         OpaqueFunction(function=_tracker),
         launching.rviz(),
     ])  # fmt: skip

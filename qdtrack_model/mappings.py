@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import dataclasses
 import difflib
 import sys
@@ -32,6 +33,10 @@ def parse_value(value: Any, kind: Any, where: str) -> Any:
         if value not in arguments:
             raise ConfigError(f"{where}: got {value!r}, expected one of {', '.join(map(str, arguments))}")
         return value
+    if origin is collections.abc.Mapping:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where}: got {value!r}, expected a mapping of names to values")
+        return {str(key): parse_value(item, arguments[1], f"{where}.{key}") for key, item in value.items()}
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{where}: got {value!r}, expected a list")

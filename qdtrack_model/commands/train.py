@@ -15,7 +15,7 @@ from qdtrack_model import checkpoints
 from qdtrack_model.commands import INTERRUPTED
 from qdtrack_model.commands.arguments import frame_range
 from qdtrack_model.config import ModelConfig, architecture_of
-from qdtrack_model.data.loading import find_sequences, load_sequences
+from qdtrack_model.data.loading import find_sets, load_sets
 from qdtrack_model.networks import build
 from qdtrack_model.training.config import read_recipe
 from qdtrack_model.training.loop import train
@@ -24,7 +24,13 @@ from qdtrack_model.training.loop import train
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``qdtrack train``."""
     parser.add_argument("--config", type=Path, required=True, help="recipe, such as config/training/street.yaml")
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="MOTChallenge folders, or folders of them")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="MOTChallenge sequences, sets of stills in COCO form, or folders of them",
+    )
     parser.add_argument("--frames", type=frame_range, metavar="FIRST-LAST", help="train on these frames alone")
     parser.add_argument("--init", help="weights to start from (name or path); other heads start afresh")
     anyway = "start from them although their style, normalisation or classes are not the recipe's"
@@ -90,21 +96,21 @@ def main(args: argparse.Namespace) -> int:
             raise ValueError(f"--init {args.init}: {'; '.join(wrong)}; {remedy}")
         fresh = initialise(network, source)
         print(f"starting from {args.init}; afresh: {', '.join(fresh) or 'nothing'}")
-    folders = find_sequences(args.data)
-    sequences = load_sequences(folders, config.model, args.frames)
-    frames = sum(map(len, sequences))
-    print(f"{len(sequences)} sequences, {frames} frames, {config.steps} steps of {config.batch} pairs on {args.device}")
+    folders = find_sets(args.data)
+    sets = load_sets(folders, config.model, config.data, args.frames)
+    images = sum(len(part.samples) for part in sets)
+    print(f"{len(sets)} sets, {images} images, {config.steps} steps of {config.batch} pairs on {args.device}")
     state_path = args.output.with_suffix(".state.pt")
     state_path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        trained = train(config, sequences, network, state_path, torch.device(args.device), args.workers, args.resume)
+        trained = train(config, sets, network, state_path, torch.device(args.device), args.workers, args.resume)
     except KeyboardInterrupt:
         print(f"\ninterrupted; {state_path} holds the state: run the same command with --resume", file=sys.stderr)
         return INTERRUPTED
     provenance = {
         "command": shlex.join(["qdtrack", *sys.argv[1:]]),
         "data": [folder.name for folder in folders],
-        "frames": frames,
+        "images": images,
         "seed": config.seed,
         "steps": config.steps,
         "torch": torch.__version__,

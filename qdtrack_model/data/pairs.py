@@ -1,31 +1,41 @@
-"""Pairs of frames for training: two moments of one sequence, cropped, scaled, flipped and recoloured."""
+"""Pairs of training images: two moments of one sequence, or two views of one still or of a mosaic of stills."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from qdtrack_model.config import GREY, require
-from qdtrack_model.data.augmentation import colour_tables, crop, draw_warps
-from qdtrack_model.data.samples import LabelledImage, with_local_ids
+from qdtrack_model.data.augmentation import GRIDS, draw_light, draw_warps, exposed, mosaic, view
+from qdtrack_model.data.samples import LabelledImage, SampleError, SampleSet
+from qdtrack_model.structures import Array
+
+ATTEMPTS = 20  # to draw a pair of images that can be read
+MOSAIC_MARGIN = 1.15  # by how much a mosaic is larger than a crop: room for two views of it
+MOSAIC_SCALES = (0.85, 1.2)
+STILL_SPREAD, SEQUENCE_SPREAD = 0.1, 0.05  # how far the views of a still, and those of two frames, are moved apart
+STILL_EXPOSURE, SEQUENCE_EXPOSURE = 0.5, 0.2  # strength of each view's own change of colours
 
 
 @dataclass(frozen=True)
 class PairConfig:
-    """How a pair of crops is drawn from a sequence."""
+    """How a pair of crops is drawn."""
 
     crop_size: tuple[int, int] = (256, 448)  # height, width; multiples of 32
     scale_range: tuple[float, float] = (0.7, 1.4)
     reference_range: int = 20  # the reference frame is another one, at most so far away; 0: the key frame itself
     grey_probability: float = 0.2
+    mosaic_zoom: tuple[float, float] = (1.0, 1.6)  # enlargement of a still in a mosaic beyond what covers its cell
 
     def __post_init__(self) -> None:
         multiples = all(n > 0 and n % 32 == 0 for n in self.crop_size)
         require(multiples, "crop_size", self.crop_size, "height and width as positive multiples of 32")
-        low, high = self.scale_range
-        require(0 < low <= high, "scale_range", self.scale_range, "0 < lowest <= highest")
+        for key in ("scale_range", "mosaic_zoom"):
+            low, high = getattr(self, key)
+            require(0 < low <= high, key, (low, high), "0 < lowest <= highest")
         require(self.reference_range >= 0, "reference_range", self.reference_range, "0 or more frames")
         require(0 <= self.grey_probability <= 1, "grey_probability", self.grey_probability, "a number in [0, 1]")
 
@@ -34,45 +44,83 @@ class FramePairs:
     """Endless pairs, but countable: pair i of a seed is always the same, so training can resume anywhere.
 
     Args:
-        sequences: frames of each sequence in order.
+        sets: what is drawn from.
         config: sizes and ranges.
         seed: seed of the whole run.
         count: how many pairs there are.
-        padding: colour (B, G, R) of what lies beyond a frame.
+        padding: colour (B, G, R) of what lies beyond an image.
     """
 
     def __init__(
         self,
-        sequences: Sequence[list[LabelledImage]],
+        sets: Sequence[SampleSet],
         config: PairConfig,
         seed: int,
         count: int,
         padding: tuple[int, int, int] = GREY,
     ) -> None:
-        self._sequences = sequences
-        self._places = [(s, f) for s, frames in enumerate(sequences) for f in range(len(frames))]
-        self._config, self._seed, self._count, self._padding = config, seed, count, padding
+        self._sets, self._config, self._seed, self._count, self._padding = sets, config, seed, count, padding
+        weights = np.array([part.weight * len(part.samples) for part in sets])
+        self._bounds = np.cumsum(weights)
+        self._mosaic_bounds = np.cumsum(weights * [part.still and part.mosaic > 0 for part in sets])
+        self._broken: set[str] = set()  # what was said of images that cannot be read
+        self._crop = (config.crop_size[1], config.crop_size[0])
 
     def __len__(self) -> int:
         return self._count
 
     def __getitem__(self, item: int) -> tuple[LabelledImage, LabelledImage]:
-        """Key and reference frame of pair ``item``, as crops of ``crop_size``."""
+        """Key and reference of pair ``item``, as crops of ``crop_size``.
+
+        An image that cannot be read is told on stderr, once, and another pair is drawn instead.
+
+        Raises:
+            SampleError: so it goes time and again.
+        """
         if not 0 <= item < self._count:
             raise IndexError(item)
-        random = np.random.default_rng((self._seed, item))
-        sequence, key = self._places[random.integers(len(self._places))]
-        frames = self._sequences[sequence]
-        reference = self._reference(key, len(frames), random)
-        key_frame, reference_frame = frames[key], frames[reference]
-        if reference == key:
-            key_frame = reference_frame = with_local_ids(key_frame)
-        config = self._config
-        warps = draw_warps(key_frame, config.crop_size, config.scale_range, random)
-        tables = colour_tables(random)
-        grey = random.random(2) < config.grey_probability
-        key_crop = crop(key_frame, warps[0], config.crop_size, self._padding, tables, bool(grey[0]))
-        return key_crop, crop(reference_frame, warps[1], config.crop_size, self._padding, tables, bool(grey[1]))
+        for attempt in range(ATTEMPTS):
+            try:
+                return self._pair(np.random.default_rng((self._seed, item, attempt)))
+            except SampleError as error:
+                if str(error) not in self._broken:
+                    print(f"qdtrack: warning: left out: {error}", file=sys.stderr)
+                self._broken.add(str(error))
+        raise SampleError(f"{len(self._broken)} images cannot be read; the last: {sorted(self._broken)[-1]}")
+
+    def _pair(self, random: np.random.Generator) -> tuple[LabelledImage, LabelledImage]:
+        drawn, place = self._draw(self._bounds, random)
+        scales = drawn.scale_range or self._config.scale_range
+        if drawn.still and random.random() < drawn.mosaic:
+            images, scales = [self._mosaic(random)] * 2, MOSAIC_SCALES
+        else:
+            images = self._images(drawn, place, random)
+        warps = draw_warps(images[0], self._crop, scales, STILL_SPREAD if drawn.still else SEQUENCE_SPREAD, random)
+        light = draw_light(self._config.grey_probability, random)
+        own = STILL_EXPOSURE if drawn.still else SEQUENCE_EXPOSURE
+        views = [view(image, warp, self._crop, self._padding) for image, warp in zip(images, warps, strict=True)]
+        key, reference = (LabelledImage(exposed(v.image, light, own, random), v.objects) for v in views)
+        return key, reference
+
+    def _draw(self, bounds: Array, random: np.random.Generator) -> tuple[SampleSet, int]:
+        """A set and the place of a sample in it; ``bounds`` are the sums of the weights up to each set."""
+        drawn = self._sets[int(np.searchsorted(bounds, random.random() * bounds[-1], side="right"))]
+        return drawn, int(random.integers(len(drawn.samples)))
+
+    def _images(self, drawn: SampleSet, place: int, random: np.random.Generator) -> list[LabelledImage]:
+        """The sample at ``place`` of a set and its reference: in a set of stills the same one."""
+        key = drawn.samples[place].read()
+        reference = place if drawn.still else self._reference(place, len(drawn.samples), random)
+        if reference == place:
+            return [replace(key, objects=key.objects.with_local_ids())] * 2
+        return [key, drawn.samples[reference].read()]
+
+    def _mosaic(self, random: np.random.Generator) -> LabelledImage:
+        columns, rows = GRIDS[random.integers(len(GRIDS))]
+        places = [self._draw(self._mosaic_bounds, random) for _ in range(columns * rows)]
+        size = (round(self._crop[0] * MOSAIC_MARGIN), round(self._crop[1] * MOSAIC_MARGIN))
+        parts = [drawn.samples[place].read() for drawn, place in places]
+        return mosaic(parts, columns, size, self._config.mosaic_zoom, random)
 
     def _reference(self, key: int, count: int, random: np.random.Generator) -> int:
         """Another frame in range of frame ``key`` of ``count``, all equally likely; ``key`` where there is none."""

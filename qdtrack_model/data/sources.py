@@ -166,22 +166,22 @@ class ImageFolderSource(Source):
     """
 
     def __init__(self, name: str, files: list[Path], indices: list[int], info: SequenceInfo | None) -> None:
-        self.name, self._files, self._indices = name, files, indices
+        self.name, self.files, self.indices = name, files, indices
         self.length = len(files)
         self.frame_rate = info.frame_rate if info else DEFAULT_FRAME_RATE
         self.size = (info.width, info.height) if info else None
 
     def __iter__(self) -> Iterator[Frame]:
         assert self.frame_rate is not None
-        for path, index in zip(self._files, self._indices, strict=True):
+        for path, index in zip(self.files, self.indices, strict=True):
             # Not cv2.imread: it prints its own warnings and cannot open every path.
             image = decode(np.fromfile(path, np.uint8))
             if image is None:
                 self.undecodable += 1
                 continue
             yield Frame(index, (index - 1) / self.frame_rate, image)
-        if self.undecodable == len(self._files):
-            raise SourceError(f"{self._files[0].parent}: not one of its {len(self._files)} images could be decoded")
+        if self.undecodable == len(self.files):
+            raise SourceError(f"{self.files[0].parent}: not one of its {len(self.files)} images could be decoded")
 
 
 class BagSource(Source):

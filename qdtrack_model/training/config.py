@@ -18,6 +18,7 @@ from qdtrack_model.config import (
     read_yaml,
     require,
 )
+from qdtrack_model.data.loading import DataConfig
 from qdtrack_model.data.pairs import PairConfig
 
 
@@ -31,6 +32,7 @@ class TrainConfig:
     steps: int = 3000
     batch: int = 8  # pairs of frames a step
     pairs: PairConfig = field(default_factory=PairConfig)
+    data: DataConfig = field(default_factory=DataConfig)
     optimizer: Literal["adamw", "sgd"] = "adamw"  # sgd has a momentum of .9
     learning_rate: float = 2e-3
     warm_up: int = 100  # steps

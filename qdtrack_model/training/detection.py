@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from qdtrack_model.networks.box_coding import encode_deltas
 from qdtrack_model.networks.fpn import STRIDES
 from qdtrack_model.networks.roi_heads import RoiHead
 from qdtrack_model.networks.rpn import Proposals, level_anchors
-from qdtrack_model.training.assignment import AssignmentRule, assign
+from qdtrack_model.training.assignment import NEGATIVE, NEITHER, AssignmentRule, assign
 from qdtrack_model.training.sampling import SamplingRule, sample
 
 ANCHORS = AssignmentRule(positive=0.7, negative=0.3, minimum=0.3, low_quality=True)
@@ -24,20 +24,40 @@ SMOOTH = 1 / 9  # of the anchors' box loss: where the parabola ends
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What is in one image: boxes (G, 4) in pixels, labels (G,), ids (G,), below 0 where the identity is unknown;
-    regions (I, 4) that count for nothing.
+    """What is in one image.
+
+    Args:
+        boxes: (G, 4) in pixels.
+        labels: (G,) class indices.
+        ids: (G,) identities, below 0 where unknown.
+        ignored: (I, 4) regions that count for nothing.
+        open_boxes: (M, 4) regions in which objects of one class may stand without a box.
+        open_labels: (M,) the class of each.
     """
 
     boxes: Tensor
     labels: Tensor
     ids: Tensor
     ignored: Tensor
+    open_boxes: Tensor = field(default_factory=lambda: torch.zeros(0, 4))
+    open_labels: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+
+    def open_classes(self, boxes: Tensor, count: int) -> Tensor:
+        """(N, count) bool: classes of which each of the boxes (N, 4) may show an object that has no box."""
+        table = torch.zeros(len(boxes), count, dtype=torch.bool, device=boxes.device)
+        centres = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2  # (N, 1, 2)
+        inside = ((centres >= self.open_boxes[:, :2]) & (centres <= self.open_boxes[:, 2:])).all(dim=2)  # (N, M)
+        for region, label in enumerate(self.open_labels.tolist()):
+            table[:, label] |= inside[:, region]
+        return table
 
 
 def rpn_losses(
     objectness: list[Tensor], deltas: list[Tensor], truths: list[Truth], count: int, generator: torch.Generator
 ) -> dict[str, Tensor]:
     """``rpn_class`` (binary cross-entropy) and ``rpn_box`` (smooth L1), each over the number of sampled anchors.
+
+    An anchor that may show an object without a box, of whatever class, is no background.
 
     Args:
         objectness: logits (B, 3, H, W) of each level.
@@ -54,6 +74,9 @@ def rpn_losses(
     classes, boxes, samples = logits.sum() * 0, moves.sum() * 0, 0
     for i, truth in enumerate(truths):
         assigned, best = assign(anchors, truth.boxes, truth.ignored, ANCHORS)
+        if len(truth.open_boxes):
+            unsure = truth.open_classes(anchors, int(truth.open_labels.max()) + 1).any(dim=1)
+            assigned = assigned.masked_fill(unsure & (assigned == NEGATIVE), NEITHER)
         positives, negatives = sample(assigned, best, SamplingRule(count, 0.5), generator)
         samples += len(positives) + len(negatives)
         # softplus(-x) is the cross-entropy of a positive logit, softplus(x) that of a negative one.
@@ -79,6 +102,8 @@ def roi_losses(
     """``roi_class`` (cross-entropy, background last) and ``roi_box`` (L1 of the own class's deltas), each over the
     number of sampled regions; boxes of the ground truth are among the regions.
 
+    Background that may show an object without a box competes with the other classes alone.
+
     Args:
         head: the box head.
         pyramid: of the B images.
@@ -88,7 +113,7 @@ def roi_losses(
         generator: of the CPU.
     """
     background = head.bbox_head.fc_cls.out_features - 1
-    boxes, labels, targets = [], [], []
+    boxes, labels, targets, unsure = [], [], [], []
     for i, truth in enumerate(truths):
         regions = with_truth(proposals, i, truth)
         assigned, best = assign(regions, truth.boxes, truth.ignored, REGIONS)
@@ -98,9 +123,12 @@ def roi_losses(
         labels.append(torch.cat([truth.labels[owner], torch.full_like(negatives, background)]))
         wanted = encode_deltas(regions[positives], truth.boxes[owner], roi_heads.DEVIATIONS)
         targets.append(F.pad(wanted, (0, 0, 0, len(negatives))))
+        sure = torch.zeros(len(positives), background + 1, dtype=torch.bool, device=regions.device)
+        unsure.append(torch.cat([sure, truth.open_classes(regions[negatives], background + 1)]))
     used = pad_sequence([torch.ones_like(x, dtype=torch.bool) for x in labels], batch_first=True)  # (B, K)
     logits, moves = (x.float()[used] for x in head(pyramid, pad_sequence(boxes, batch_first=True)))
     label, target = torch.cat(labels), torch.cat(targets)
+    logits = logits.masked_fill(torch.cat(unsure), -torch.inf)
     positive = label != background
     own = moves[positive, label[positive]]  # (P, 4)
     return {

@@ -6,6 +6,7 @@ import copy
 import math
 import pickle
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ from tqdm import tqdm
 from qdtrack_model.atomic import atomic_write
 from qdtrack_model.config import to_mapping
 from qdtrack_model.data.pairs import FramePairs
-from qdtrack_model.data.samples import LabelledImage, fingerprint
+from qdtrack_model.data.samples import SampleSet, fingerprint
 from qdtrack_model.training.config import TrainConfig
 from qdtrack_model.training.steps import step_for
 
@@ -90,7 +91,7 @@ def _load_state(path: Path, device: torch.device) -> dict[str, Any]:
 
 def train(
     config: TrainConfig,
-    sequences: list[list[LabelledImage]],
+    sets: Sequence[SampleSet],
     network: Network,
     state_path: Path,
     device: torch.device,
@@ -111,7 +112,7 @@ def train(
     parts.prepare(network)
     ema = copy.deepcopy(network).eval()
     optimizer = make_optimizer(network, config)
-    first, data = 0, fingerprint(sequences)
+    first, data = 0, fingerprint(sets)
     if resume and state_path.exists():
         state = _load_state(state_path, device)
         if state.get("config") != to_mapping(config):
@@ -124,7 +125,7 @@ def train(
         first = state["step"]
 
     count = config.steps * config.batch
-    pairs = FramePairs(sequences, config.pairs, config.seed, count, config.model.padding)
+    pairs = FramePairs(sets, config.pairs, config.seed, count, config.model.padding)
     loader = DataLoader(
         Subset(parts.dataset(pairs), range(first * config.batch, len(pairs))),
         config.batch,

@@ -25,7 +25,7 @@ class PairBatch:
 
     images: Tensor  # (2 B, h, w, 3) uint8
     heat: Tensor  # (2 B, C, h/4, w/4)
-    ignored: Tensor  # (2 B, h/4, w/4)
+    ignored: Tensor  # (2 B, C, h/4, w/4)
     index: Tensor  # (2 B, K)
     boxes: Tensor  # (2 B, K, 4)
     identity: Tensor  # (2 B, K)
@@ -68,7 +68,7 @@ def losses(network: OneShotNetwork, batch: PairBatch) -> dict[str, Tensor]:
     objects = known | (batch.identity == UNKNOWN)
     boxes = decode_boxes(batch.index, offset, sides, features.shape[3])
     terms = {
-        "heat": focal_heatmap(logits.masked_fill(batch.ignored[:, None], NEVER), batch.heat),
+        "heat": focal_heatmap(logits.masked_fill(batch.ignored, NEVER), batch.heat),
         "box": generalised_iou(boxes[objects], batch.boxes[objects]),
     }
     contrastive, auxiliary = [], []

@@ -32,6 +32,8 @@ class RegionBatch:
     boxes: Tensor  # (2 B, N, 4) float32, pixels
     labels: Tensor  # (2 B, N) int64; IGNORED, or UNUSED in rows left over
     ids: Tensor  # (2 B, N) int64
+    open_boxes: Tensor  # (2 B, M, 4) float32, where objects of a class may stand without a box
+    open_labels: Tensor  # (2 B, M) int64; UNUSED in rows left over
     seed: int  # of what the step draws at random
 
     def to(self, device: torch.device) -> RegionBatch:
@@ -43,7 +45,11 @@ class RegionBatch:
         """What is in one image."""
         labels, boxes = self.labels[image], self.boxes[image]
         known = labels >= 0
-        return Truth(boxes[known], labels[known], self.ids[image][known], boxes[labels == IGNORED])
+        regions = self.open_labels[image] >= 0
+        return Truth(
+            boxes[known], labels[known], self.ids[image][known], boxes[labels == IGNORED],
+            self.open_boxes[image][regions], self.open_labels[image][regions],
+        )  # fmt: skip
 
 
 class RegionPairs(Dataset[tuple[LabelledImage, LabelledImage, int]]):
@@ -65,7 +71,7 @@ def collate(items: Sequence[tuple[LabelledImage, LabelledImage, int]]) -> Region
     views = [view for key, reference, _ in items for view in (key, reference)]
 
     def stack(name: str, dtype: torch.dtype, fill: float) -> Tensor:
-        rows = [torch.from_numpy(getattr(view, name)).to(dtype) for view in views]
+        rows = [torch.from_numpy(getattr(view.objects, name)).to(dtype) for view in views]
         return pad_sequence(rows, batch_first=True, padding_value=fill)
 
     return RegionBatch(
@@ -73,6 +79,8 @@ def collate(items: Sequence[tuple[LabelledImage, LabelledImage, int]]) -> Region
         stack("boxes", torch.float32, 0),
         stack("labels", torch.int64, UNUSED),
         stack("ids", torch.int64, 0),
+        stack("open_boxes", torch.float32, 0),
+        stack("open_labels", torch.int64, UNUSED),
         seed=items[0][2],
     )
 

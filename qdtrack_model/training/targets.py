@@ -49,7 +49,7 @@ class CentreTargets:
 
     Args:
         heat: (C, h, w) float32, the heatmap.
-        ignored: (h, w) bool, cells that count for nothing.
+        ignored: (C, h, w) bool, cells that count for nothing in the heatmap of a class.
         index: (K,) int64, flat cell indices of the places.
         boxes: (K, 4) float32, x1 y1 x2 y2 in cells, of the object that each place describes.
         identity: (K,) int64, the object's id, or UNKNOWN; BACKGROUND where there is none, UNUSED in rows left over.
@@ -71,21 +71,27 @@ def centre_targets(
     many places of background join in, so that what is nothing is told apart too. A random choice of ``places``
     remains where there are more.
     """
+    objects = labelled.objects
     height, width = labelled.image.shape[0] // STRIDE, labelled.image.shape[1] // STRIDE
     heat = np.zeros((class_count, height, width), np.float32)
-    ignored, background = np.zeros((height, width), bool), np.ones((height, width), bool)
-    boxes = labelled.boxes / STRIDE
-    known = labelled.labels != IGNORED
-    for x1, y1, x2, y2 in boxes[~known]:
-        ignored[int(y1) : math.ceil(y2), int(x1) : math.ceil(x2)] = True
-    background &= ~ignored
+    ignored, background = np.zeros((class_count, height, width), bool), np.ones((height, width), bool)
+    boxes, known = objects.boxes / STRIDE, objects.labels != IGNORED
+    for box, label in zip(objects.open_boxes / STRIDE, objects.open_labels, strict=True):
+        ignored[label][_cells(box)] = True
+    for box, label in zip(boxes[known], objects.labels[known], strict=True):
+        ignored[label][_cells(box)] = False  # within its box nothing but the object itself is to be found
+    for box in boxes[~known]:
+        down, across = _cells(box)
+        ignored[:, down, across] = True
+        background[down, across] = False
     rows: list[tuple[Array, Array, int]] = []  # cells, box, identity
-    for box, label, number in zip(boxes[known], labelled.labels[known], labelled.ids[known], strict=True):
+    for box, label, number in zip(boxes[known], objects.labels[known], objects.ids[known], strict=True):
         centre, sides = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
         column, row = np.minimum(centre.astype(int), (width - 1, height - 1))
         radius = max(0, int(gaussian_radius(math.ceil(sides[1]), math.ceil(sides[0]))))
         draw_gaussian(heat[label], column, row, radius)
-        ignored[max(0, row - radius) : row + radius + 1, max(0, column - radius) : column + radius + 1] = False
+        near = slice(max(0, row - radius), row + radius + 1), slice(max(0, column - radius), column + radius + 1)
+        ignored[label][near] = False
         x1, y1, x2, y2 = box.astype(int)
         background[y1 : y2 + 1, x1 : x2 + 1] = False
         around = (centre + random.uniform(-0.18, 0.18, (per_object - 1, 2)) * sides).astype(int)
@@ -95,6 +101,12 @@ def centre_targets(
     if len(empty):
         rows.append((random.choice(empty, places // 4), np.zeros(4), BACKGROUND))
     return CentreTargets(heat, ignored, *_fill(rows, places, random))
+
+
+def _cells(box: Array) -> tuple[slice, slice]:
+    """The rows and columns that a box (4,) in cells touches."""
+    x1, y1, x2, y2 = box
+    return slice(int(y1), math.ceil(y2)), slice(int(x1), math.ceil(x2))
 
 
 def _fill(rows: list[tuple[Array, Array, int]], places: int, random: np.random.Generator) -> tuple[Array, Array, Array]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qdtrack_model.config import OneShotConfig
-from qdtrack_model.data.loading import load_sequence
-from qdtrack_model.data.readers.mot import MotBoxes, MotError, write_mot
+from qdtrack_model.config import ConfigError, OneShotConfig
+from qdtrack_model.data.loading import DataConfig, SetConfig, find_sets, load_sequence, load_sets
+from qdtrack_model.data.readers.mot import MotBoxes, MotError, read_mot, write_mot
 from qdtrack_model.data.samples import IGNORED
 
 CLASSES = ("vehicle", "pedestrian", "cyclist")
@@ -37,9 +37,10 @@ def test_boxes_are_of_the_class_that_their_column_says(
     blob_folder: Path, classes: tuple[str, ...], named: tuple[int, ...], columns: list[int], labels: list[int]
 ) -> None:
     model = OneShotConfig(classes=classes, columns=named, input_size=(96, 160))
-    frame, *_ = load_sequence(labelled(blob_folder, columns), model)
-    assert frame.labels.tolist() == labels
-    np.testing.assert_allclose(frame.boxes[0], [5, 5, 15, 25])
+    first, *_ = load_sequence(labelled(blob_folder, columns), model)
+    objects = first.read().objects
+    assert objects.labels.tolist() == labels
+    np.testing.assert_allclose(objects.boxes[0], [5, 5, 15, 25])
 
 
 def test_without_any_object_of_the_classes_their_columns_are_named(blob_folder: Path) -> None:
@@ -50,3 +51,34 @@ def test_without_any_object_of_the_classes_their_columns_are_named(blob_folder: 
 def test_colliding_classes_are_refused(blob_folder: Path) -> None:
     with pytest.raises(MotError, match="classes 'car' and 'vehicle' are both 3"):
         load_sequence(blob_folder, OneShotConfig(classes=("car", "vehicle")))
+
+
+def find(tmp_path: Path, *parts: str) -> list[str]:
+    return [str(folder.relative_to(tmp_path)) for folder in find_sets([tmp_path.joinpath(*parts)])]
+
+
+def test_sequences_and_stills_are_found_side_by_side(blob_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "stills").mkdir()
+    (tmp_path / "stills" / "instances.json").write_text("{}")
+    (tmp_path / "other").mkdir()
+    assert find(tmp_path) == ["squares", "stills"]
+    assert find(tmp_path, "squares") == ["squares"]
+    with pytest.raises(ValueError, match=r"other: no gt/gt\.txt and no instances\.json"):
+        find(tmp_path, "other")
+
+
+def test_a_set_is_used_as_its_folder_or_the_one_above_is_told(blob_folder: Path) -> None:
+    model = OneShotConfig(classes=("pedestrian",), input_size=(96, 160))
+    write_mot(blob_folder / "gt" / "gt.txt", read_mot(blob_folder / "gt" / "gt.txt"))
+    for name, expected in (("squares", 3), (blob_folder.parent.name, 3), ("another", 20)):
+        config = DataConfig(sets={name: SetConfig(weight=2.0, frames=(4, 6))})
+        (found,) = load_sets([blob_folder], model, config)
+        assert len(found.samples) == expected
+        assert found.weight == (2.0 if expected == 3 else 1.0)
+        assert not found.still
+
+
+def test_a_recipe_that_names_a_class_of_no_network_is_refused(tmp_path: Path) -> None:
+    config = DataConfig(categories={"pedestrain": ("person",)})
+    with pytest.raises(ConfigError, match=r"'pedestrain' is none of the model's classes \(pedestrian, vehicle\)"):
+        config.labelling(tmp_path, ("pedestrian", "vehicle"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from qdtrack_model.data.samples import LabelledImage
+from qdtrack_model.data.samples import LabelledImage, Objects
 
 
 def moving_blocks(ids: tuple[int, ...] = (0, 1, 2)) -> list[LabelledImage]:
@@ -22,7 +22,7 @@ def moving_blocks(ids: tuple[int, ...] = (0, 1, 2)) -> list[LabelledImage]:
             x, y = 5 + 28 * i + t, 10 + 5 * i
             image[y : y + 24, x : x + 12] = texture
             boxes.append([x, y, x + 12, y + 24])
-        frames.append(LabelledImage(image, np.array(boxes, float), np.array(ids), np.zeros(3, int)))
+        frames.append(LabelledImage(image, Objects(np.array(boxes, float), np.array(ids), np.zeros(3, int))))
     return frames
 
 
@@ -33,7 +33,7 @@ def write_folder(folder: Path) -> Path:
     lines = []
     for t, frame in enumerate(moving_blocks(), start=1):
         cv2.imwrite(str(folder / "img1" / f"{t:06d}.png"), frame.image)
-        for number, (x1, y1, x2, y2) in zip(frame.ids, frame.boxes, strict=True):
+        for number, (x1, y1, x2, y2) in zip(frame.objects.ids, frame.objects.boxes, strict=True):
             lines.append(f"{t},{number + 1},{x1},{y1},{x2 - x1},{y2 - y1},1,1,1")
     (folder / "gt" / "gt.txt").write_text("\n".join(lines) + "\n")
     (folder / "seqinfo.ini").write_text(

@@ -1,5 +1,6 @@
 """Training on a tiny moving scene: it learns, resumes to the same weights, and refuses what it cannot use."""
 
+import dataclasses
 import itertools
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from qdtrack_model import checkpoints
 from qdtrack_model.cli import main
 from qdtrack_model.config import ConfigError, OneShotConfig
 from qdtrack_model.data.pairs import FramePairs, PairConfig
+from qdtrack_model.data.samples import LabelledImage, SampleSet
 from qdtrack_model.networks import OneShotNetwork
 from qdtrack_model.training import loop, one_shot
 from qdtrack_model.training.config import OneShotTraining, read_recipe
@@ -27,7 +29,22 @@ CONFIG = OneShotTraining(
 
 def run(config: OneShotTraining, state: Path, resume: bool = False) -> OneShotNetwork:
     torch.manual_seed(config.seed)
-    return train(config, [moving_blocks()], OneShotNetwork(config.model), state, torch.device("cpu"), resume=resume)
+    return train(
+        config, [SampleSet(moving_blocks())], OneShotNetwork(config.model), state, torch.device("cpu"), resume=resume
+    )
+
+
+def test_a_class_that_is_not_labelled_gets_no_gradient() -> None:
+    torch.manual_seed(0)
+    model = dataclasses.replace(MODEL, classes=("pedestrian", "vehicle"))
+    network, config = OneShotNetwork(model).train(), dataclasses.replace(CONFIG, model=model)
+    whole = {"open_boxes": np.array([[0.0, 0, 96, 64]]), "open_labels": np.array([1])}
+    frames = [LabelledImage(f.image, dataclasses.replace(f.objects, **whole)) for f in moving_blocks()]
+    data = one_shot.CentrePairs(FramePairs([SampleSet(frames)], PairConfig((64, 96), (1.0, 1.0)), 0, 2), config)
+    heat = one_shot.losses(network, one_shot.collate([data[0], data[1]]))["heat"]
+    weight, bias = torch.autograd.grad(heat, [network.heat.weight, network.heat.bias])
+    assert (weight[0] != 0).any() and bias[0] != 0
+    assert (weight[1] == 0).all() and bias[1] == 0
 
 
 def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +71,7 @@ def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path, monkeypa
     other = OneShotTraining(model=MODEL, steps=13, batch=2, pairs=PairConfig((64, 64)))
     with pytest.raises(ResumeError, match="another recipe"):
         run(other, tmp_path / "half.pt", resume=True)
-    fewer, network = [moving_blocks()[1:]], OneShotNetwork(CONFIG.model)
+    fewer, network = [SampleSet(moving_blocks()[1:])], OneShotNetwork(CONFIG.model)
     with pytest.raises(ResumeError, match="other data"):
         train(CONFIG, fewer, network, tmp_path / "half.pt", torch.device("cpu"), resume=True)
 
@@ -73,7 +90,9 @@ def test_crops_are_padded_as_the_network_says(tmp_path: Path) -> None:
 def test_unknown_identities_teach_boxes_and_no_embeddings() -> None:
     torch.manual_seed(0)
     network = OneShotNetwork(MODEL).train()
-    pairs = FramePairs([moving_blocks(ids=(0, -1, 2))], PairConfig((64, 96), (1.0, 1.0), reference_range=2), 0, 4)
+    pairs = FramePairs(
+        [SampleSet(moving_blocks(ids=(0, -1, 2)))], PairConfig((64, 96), (1.0, 1.0), reference_range=2), 0, 4
+    )
     places = one_shot.CentrePairs(pairs, CONFIG)
     batch = one_shot.collate([places[i] for i in range(4)])
     learned: list[torch.Tensor] = []
@@ -139,7 +158,7 @@ def test_it_learns_to_find_and_to_tell_apart(tmp_path: Path) -> None:
     assert (scores[:, 3:] < 0.4).all()
     order = boxes[:, :3, 0].argsort(dim=1)
     found = torch.stack([boxes[i, order[i]] for i in range(2)])
-    np.testing.assert_allclose(found[0], frames[2].boxes, atol=4)
+    np.testing.assert_allclose(found[0], frames[2].objects.boxes, atol=4)
     vectors = torch.nn.functional.normalize(torch.stack([embeddings[i, order[i]] for i in range(2)]), dim=-1)
     assert (vectors[0] @ vectors[1].T).argmax(dim=1).tolist() == [0, 1, 2]
 

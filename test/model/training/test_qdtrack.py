@@ -14,7 +14,7 @@ from qdtrack_model.checkpoints.presets import read_preset
 from qdtrack_model.cli import main
 from qdtrack_model.config import QDTrackConfig
 from qdtrack_model.data.pairs import FramePairs, PairConfig
-from qdtrack_model.data.samples import IGNORED, LabelledImage
+from qdtrack_model.data.samples import IGNORED, LabelledImage, Objects, SampleSet
 from qdtrack_model.networks import QDTrack
 from qdtrack_model.networks.resnet import BatchNorm
 from qdtrack_model.training import qdtrack
@@ -27,13 +27,14 @@ from qdtrack_model.training.quasi_dense import Regions, choose_regions, only_pos
 from .scene import moving_blocks, write_folder
 
 RECIPES = Path(__file__).parents[3] / "config" / "training"
+NOTHING = Objects(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0, int))
 MODEL = QDTrackConfig(
     classes=("pedestrian",), input_size=(64, 96), depth=18, style="pytorch", frozen_norm=False, channel_order="rgb",
     mean=(123.675, 116.28, 103.53), deviation=(58.395, 57.12, 57.375), channels=32, head_width=64, embedding_size=32,
     sampling=1, clip_boxes=True, proposals_per_level=60, proposals=60, max_detections=20,
 )  # fmt: skip
 CONFIG = QDTrackTraining(
-    model=MODEL, steps=4, batch=1, pairs=PairConfig((64, 96), (0.9, 1.1), reference_range=3), warm_up=2,
+    model=MODEL, steps=4, batch=1, pairs=PairConfig((64, 96), (1.1, 1.2), reference_range=3), warm_up=2,
     frozen_stages=0, anchor_samples=64, box_samples=32, region_samples=32,
 )  # fmt: skip
 
@@ -45,7 +46,7 @@ def network(config: QDTrackConfig = MODEL) -> QDTrack:
 
 
 def batch_of(frames: list[LabelledImage], count: int = 1) -> qdtrack.RegionBatch:
-    pairs = RegionPairs(FramePairs([frames], CONFIG.pairs, 0, count), seed=0)
+    pairs = RegionPairs(FramePairs([SampleSet(frames)], CONFIG.pairs, 0, count), seed=0)
     return collate([pairs[i] for i in range(count)])
 
 
@@ -123,13 +124,13 @@ def test_embeddings_learn_nothing_from_regions_of_unknown_identity(matching: str
 
 def test_pairs_with_other_numbers_of_objects_are_one_batch() -> None:
     frames = moving_blocks()[:1]
-    empty = LabelledImage(frames[0].image, np.zeros((0, 4)), np.zeros(0, int), np.zeros(0, int))
-    mixed = LabelledImage(frames[0].image, frames[0].boxes, frames[0].ids, np.array([0, IGNORED, 0]))
+    empty = LabelledImage(frames[0].image, NOTHING)
+    mixed = LabelledImage(frames[0].image, dataclasses.replace(frames[0].objects, labels=np.array([0, IGNORED, 0])))
     batch = collate([(frames[0], empty, 5), (mixed, frames[0], 6)])
     assert [len(batch.truth(i).boxes) for i in range(4)] == [3, 0, 2, 3]
     assert [len(batch.truth(i).ignored) for i in range(4)] == [0, 0, 1, 0]
     assert batch.truth(2).ids.tolist() == [0, 2]
-    np.testing.assert_allclose(batch.truth(2).ignored, frames[0].boxes[1:2])
+    np.testing.assert_allclose(batch.truth(2).ignored, frames[0].objects.boxes[1:2])
 
 
 # The step
@@ -143,12 +144,12 @@ def test_losses_and_gradients_are_finite(matching: str, labels: int | None, free
     frames = [
         LabelledImage(
             f.image,
-            *((f.boxes, f.ids, np.full(3, labels)) if labels is not None else (np.zeros((0, 4)), f.ids[:0], f.ids[:0])),
+            dataclasses.replace(f.objects, labels=np.full(3, labels)) if labels is not None else NOTHING,
         )
         for f in moving_blocks()
     ]
     net = network().train()
-    terms = losses(net, batch_of(frames, 2), config)
+    terms = losses(net, batch_of(frames, 4), config)
     assert terms.keys() == config.weights.keys()
     assert all(term.isfinite() and term.ndim == 0 for term in terms.values())
     total(terms, config).backward()
@@ -163,13 +164,26 @@ def test_unknown_identities_teach_detection_and_within_one_frame_embeddings(refe
     net, config = network().train(), dataclasses.replace(CONFIG.pairs, reference_range=reference_range)
 
     def terms(*ids: int) -> dict[str, torch.Tensor]:
-        pairs = RegionPairs(FramePairs([moving_blocks(ids)], config, 0, 2), seed=0)
+        pairs = RegionPairs(FramePairs([SampleSet(moving_blocks(ids))], config, 0, 2), seed=0)
         return losses(net, collate([pairs[0], pairs[1]]), CONFIG)
 
     known, unknown = terms(0, 1, 2), terms(-1, -1, -1)
     for name in known:
         learned = reference_range == 0 or name not in ("contrastive", "auxiliary")
         assert unknown[name].item() == pytest.approx(known[name].item() if learned else 0, rel=1e-5), name
+
+
+def test_a_class_that_is_not_labelled_gets_no_gradient_from_background() -> None:
+    torch.manual_seed(0)
+    net = network(dataclasses.replace(MODEL, classes=("block", "other"))).train()
+    whole = {"open_boxes": np.array([[-500.0, -500, 500, 500]]), "open_labels": np.array([1])}
+    frames = [LabelledImage(f.image, dataclasses.replace(NOTHING, **whole)) for f in moving_blocks()]
+    terms = losses(net, batch_of(frames, 2), CONFIG)
+    (bias,) = torch.autograd.grad(terms["roi_class"], [net.roi_head.bbox_head.fc_cls.bias], retain_graph=True)
+    assert bias[1] == 0 and bias[0] > 0 > bias[2], "background competes with the labelled class alone"
+    assert terms["rpn_class"] == 0, "any anchor may show what is not labelled"
+    labelled = losses(net, batch_of([LabelledImage(f.image, NOTHING) for f in frames], 2), CONFIG)
+    assert labelled["rpn_class"] > 0
 
 
 def test_the_reference_frame_teaches_through_embeddings_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +197,7 @@ def test_the_reference_frame_teaches_through_embeddings_alone(monkeypatch: pytes
         return list(levels)
 
     monkeypatch.setattr(net, "pyramid", watched)
-    terms = losses(net, batch_of(moving_blocks(), 2), CONFIG)
+    terms = losses(net, batch_of(moving_blocks(), 4), CONFIG)
 
     def reaches(name: str) -> tuple[bool, bool]:
         """Whether the term has a gradient at the pyramid of key and of reference frames."""
@@ -287,7 +301,7 @@ def test_rate_drops_where_the_recipe_says() -> None:
 
 
 def run(config: QDTrackTraining, state: Path, resume: bool = False) -> QDTrack:
-    return train(config, [moving_blocks()], network(config.model), state, torch.device("cpu"), resume=resume)
+    return train(config, [SampleSet(moving_blocks())], network(config.model), state, torch.device("cpu"), resume=resume)
 
 
 def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,6 +369,6 @@ def test_it_learns_to_find_and_to_tell_apart(tmp_path: Path) -> None:
     assert (scores[:, 3:] < 0.7).all()
     order = boxes[:, :3, 0].argsort(dim=1)
     found = torch.stack([boxes[i, order[i]] for i in range(2)])
-    np.testing.assert_allclose(found[0], frames[2].boxes, atol=4)
+    np.testing.assert_allclose(found[0], frames[2].objects.boxes, atol=4)
     vectors = torch.stack([embeddings[i, order[i]] for i in range(2)])
     assert (vectors[0] @ vectors[1].T).argmax(dim=1).tolist() == [0, 1, 2]

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qdtrack_model.data.samples import IGNORED, LabelledImage
+from qdtrack_model.data.samples import IGNORED, LabelledImage, Objects
 from qdtrack_model.training.targets import BACKGROUND, UNKNOWN, UNUSED, centre_targets, draw_gaussian, gaussian_radius
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "one_shot.npz"
@@ -35,9 +35,7 @@ def test_a_centre_at_the_border_still_peaks_at_one(column: int, row: int) -> Non
 def labelled(boxes: list[list[float]], labels: list[int]) -> LabelledImage:
     return LabelledImage(
         np.zeros((64, 96, 3), np.uint8),
-        np.array(boxes, float).reshape(-1, 4),
-        np.arange(len(boxes)) + 7,
-        np.array(labels),
+        Objects(np.array(boxes, float).reshape(-1, 4), np.arange(len(boxes)) + 7, np.array(labels)),
     )
 
 
@@ -47,21 +45,21 @@ def test_objects_ignored_regions_and_background_are_told_apart() -> None:
     row, column = (8 + 48) // 2 // 4, (8 + 28) // 2 // 4
     assert targets.heat[1, row, column] == 1
     assert targets.heat[0].max() == 0  # nothing of class 0
-    assert targets.ignored[5, 17]
-    assert not targets.ignored[row, column]
+    assert targets.ignored[:, 5, 17].all()
+    assert not targets.ignored[:, row, column].any()
     object_rows = targets.identity == 7
     assert row * 24 + column in targets.index[object_rows]
     np.testing.assert_allclose(targets.boxes[object_rows], np.array([[8, 8, 28, 48]]).repeat(object_rows.sum(), 0) / 4)
     background = targets.index[targets.identity == BACKGROUND]
     assert len(background) == 10
-    assert not targets.ignored.flatten()[background].any()
+    assert not targets.ignored.all(0).flatten()[background].any()
     assert set(np.unique(targets.identity)) == {7, BACKGROUND, UNUSED}
 
 
 def test_an_object_of_unknown_identity_is_an_object() -> None:
     view = labelled([[8, 8, 28, 48], [60, 10, 80, 50]], [0, 0])
     known = centre_targets(view, 1, places=40, per_object=4, random=np.random.default_rng(0))
-    unknown = dataclasses.replace(view, ids=np.array([7, -1]))
+    unknown = LabelledImage(view.image, dataclasses.replace(view.objects, ids=np.array([7, -1])))
     targets = centre_targets(unknown, 1, places=40, per_object=4, random=np.random.default_rng(0))
     for name in ("heat", "ignored", "index", "boxes"):
         np.testing.assert_array_equal(getattr(targets, name), getattr(known, name), name)
@@ -75,3 +73,15 @@ def test_more_places_than_room_are_thinned_and_none_are_padded() -> None:
     nobody = centre_targets(labelled([], []), 1, 16, 5, random)
     assert (nobody.identity == BACKGROUND).sum() == 4
     assert nobody.heat.max() == 0
+
+
+def test_a_class_that_is_not_labelled_is_asked_for_nowhere_but_at_its_known_objects() -> None:
+    view = labelled([[8, 8, 28, 48], [60, 8, 80, 48]], [0, 1])
+    whole = dataclasses.replace(view.objects, open_boxes=np.array([[0.0, 0, 96, 64]]), open_labels=np.array([1]))
+    targets = centre_targets(LabelledImage(view.image, whole), 2, 40, 4, np.random.default_rng(0))
+    assert not targets.ignored[0].any(), "the other class is complete"
+    known = np.zeros((16, 24), bool)
+    known[2:12, 15:20] = True
+    np.testing.assert_array_equal(targets.ignored[1], ~known)
+    assert targets.heat[1, 7, 17] == 1
+    assert (targets.identity == BACKGROUND).sum() == 10, "background still tells embeddings what is no object"

@@ -1,0 +1,260 @@
+"""Still images with boxes in COCO form: one JSON file of images, annotations and categories, the images beside it.
+
+https://cocodataset.org/#format-data. Beyond the format, ``images[].split`` puts an image into a part of the set, and
+``info.labelled`` or ``images[].labelled`` list the categories of which every object has a box: objects of others may
+be in the pictures without one. Without such a list all categories of the file are complete.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qdtrack_model.boxes import box_iou
+from qdtrack_model.data.samples import IGNORED, Objects, StoredImage
+from qdtrack_model.sensors.image_headers import announced_size
+from qdtrack_model.structures import Array
+
+ANNOTATIONS = ("instances.json", "annotations.json", "_annotations.coco.json")  # the first that is there
+DETECTIONS = "detected.json"
+HEADER = 65536  # bytes of an image file that hold its size
+DUPLICATE_IOU = 0.5  # a detection that overlaps an object of its class by more shows that object
+
+
+class CocoError(ValueError):
+    """A COCO file that cannot be used; the text names the file, the entry and the value."""
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """How the categories of a set become the classes of a network.
+
+    Args:
+        classes: of the network, in order.
+        categories: names of categories by class, those of ``ignored`` are neither learned nor punished. A class that
+            is not named here has the category of its own name; all other categories are background. Upper and lower
+            case are alike.
+        partial: classes that are not complete although the file says so.
+        complete: classes that are complete although the file does not say so.
+        absent: classes of which a picture shows nothing where the detector of ``detected.json`` saw nothing of them.
+        fill_score: detections from this score on count as objects of classes that are not complete.
+    """
+
+    classes: tuple[str, ...]
+    categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    partial: tuple[str, ...] = ()
+    complete: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    fill_score: float = 0.5
+
+    def label(self, category: str) -> int | None:
+        """The class index of a category, IGNORED, or None for background."""
+        named = {c.lower(): c for c in self.classes if c not in self.categories}
+        named |= {c.lower(): name for name, names in self.categories.items() for c in names}
+        name = named.get(category.lower())
+        if name is None:
+            return None
+        return IGNORED if name == "ignored" else self.classes.index(name)
+
+    def incomplete(self, categories: Iterable[str], labelled: Iterable[str]) -> list[int]:
+        """The classes of which something may be in a picture without a box.
+
+        Args:
+            categories: of the set.
+            labelled: those of which every object in the picture has a box.
+        """
+        known = {name.lower() for name in labelled}
+        found = []
+        for index, name in enumerate(self.classes):
+            own = {c.lower() for c in categories if self.label(c) == index}
+            complete = bool(own) and own <= known and name not in self.partial
+            if not (complete or name in self.complete):
+                found.append(index)
+        return found
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What a detector saw: box (x1, y1, x2, y2) in pixels, class index, score."""
+
+    box: tuple[float, ...]
+    label: int
+    score: float
+
+
+def find_annotations(folder: Path) -> Path | None:
+    """The COCO file of a folder, if there is one."""
+    return next((folder / name for name in ANNOTATIONS if (folder / name).is_file()), None)
+
+
+def read_coco(
+    folder: str | Path, labelling: Labelling, largest: tuple[int, int], split: str | None = None
+) -> tuple[list[StoredImage], Counter[str]]:
+    """The labelled images of a folder, none of them in memory yet, and how often something was odd in it.
+
+    The images lie in ``FOLDER/images/`` or in FOLDER, by their ``file_name``. Crowds are ignored objects.
+
+    Args:
+        folder: holds one of ANNOTATIONS, and perhaps ``detected.json``: a list of detections (``image_id``,
+            ``category``, ``bbox``, ``score``) for the classes that are not complete.
+        labelling: how categories become classes.
+        largest: see :class:`StoredImage`.
+        split: images of this part alone, and those of none.
+
+    Raises:
+        CocoError: the file is missing or broken, nothing in it is of these classes, or none of its images is there.
+    """
+    folder = Path(folder)
+    file = find_annotations(folder)
+    if file is None:
+        raise CocoError(f"{folder}: expected one of {', '.join(ANNOTATIONS)} in it")
+    content, odd = _read_json(file), Counter[str]()
+    names = {_value(c, "id", int, f"{file}: categories"): str(c.get("name")) for c in content["categories"]}
+    labels = {category: labelling.label(name) for category, name in names.items()}
+    if not any(label is not None and label >= 0 for label in labels.values()):
+        wanted = ", ".join(labelling.classes)
+        raise CocoError(f"{file}: none of its categories ({', '.join(names.values())}) is of the classes {wanted}")
+    annotations = _annotations(content["annotations"], labels, file, odd)
+    detections = _detections(folder / DETECTIONS, labelling)
+    everywhere = content.get("info", {}).get("labelled", list(names.values()))
+    images = []
+    for number, entry in enumerate(content["images"]):
+        where = f"{file}: images[{number}]"
+        image = _value(entry, "id", int, where)
+        if split is not None and entry.get("split", split) != split:
+            continue
+        size = (_value(entry, "width", int, where), _value(entry, "height", int, where))
+        path = _find_image(folder, _value(entry, "file_name", str, where), size, where, odd)
+        if path is not None:
+            incomplete = labelling.incomplete(names.values(), entry.get("labelled", everywhere))
+            objects = _objects(annotations[image], detections[image], incomplete, labelling, size)
+            images.append(StoredImage(path, objects, largest, size))
+    if not images:
+        part = f" of split {split!r}" if split is not None else ""
+        raise CocoError(f"{file}: not one usable image{part}{_told(odd)}")
+    return images, odd
+
+
+def _told(odd: Counter[str]) -> str:
+    return "".join(f"; {count} {what}" for what, count in odd.items())
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CocoError(f"{file}: cannot be read as JSON: {error}") from None
+    for key in ("images", "annotations", "categories"):
+        entries = content.get(key) if isinstance(content, dict) else None
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise CocoError(f"{file}: not a COCO file: expected a list of mappings under {key!r}")
+    if not isinstance(content.get("info", {}), dict):
+        raise CocoError(f"{file}: info is {content['info']!r}, expected a mapping")
+    return dict(content)
+
+
+def _value(entry: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
+    value = entry.get(key)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise CocoError(f"{where}: {key} is {value!r}, expected {kind.__name__}")
+    return value
+
+
+def _annotations(
+    entries: Sequence[Mapping[str, Any]], labels: Mapping[int, int | None], file: Path, odd: Counter[str]
+) -> dict[int, list[tuple[tuple[float, ...], int]]]:
+    """Box and label of every object that is of a class or ignored, by image."""
+    found: dict[int, list[tuple[tuple[float, ...], int]]] = defaultdict(list)
+    for number, entry in enumerate(entries):
+        where = f"{file}: annotations[{number}]"
+        category: Any = entry.get("category_id")
+        if category not in labels:
+            raise CocoError(f"{where}: category_id is {category!r}, which is not among the categories")
+        label = labels[category]
+        if label is None:
+            odd["objects of categories that are no class: taken for background"] += 1
+            continue
+        box = _box(entry.get("bbox"), where)
+        if box is None:
+            odd["boxes without area: left out"] += 1
+            continue
+        found[_value(entry, "image_id", int, where)].append((box, IGNORED if entry.get("iscrowd") else label))
+    return found
+
+
+def _box(bbox: Any, where: str) -> tuple[float, ...] | None:
+    """x1 y1 x2 y2; None without area."""
+    numbers = isinstance(bbox, list) and len(bbox) == 4 and all(isinstance(v, int | float) for v in bbox)
+    if not numbers or not np.isfinite(bbox).all() or min(bbox[2:]) < 0:
+        raise CocoError(f"{where}: bbox is {bbox!r}, expected [left, top, width, height] in pixels")
+    left, top, width, height = bbox
+    return (left, top, left + width, top + height) if width > 0 and height > 0 else None
+
+
+def _detections(file: Path, labelling: Labelling) -> dict[int, list[Detection]]:
+    """Detections of the classes, by image; none where there is no file."""
+    found: dict[int, list[Detection]] = defaultdict(list)
+    if not file.is_file():
+        return found
+    try:
+        for number, entry in enumerate(json.loads(file.read_text(encoding="utf-8"))):
+            label = labelling.label(str(entry["category"]))
+            box = _box(entry["bbox"], f"{file}[{number}]")
+            if label is not None and label >= 0 and box is not None:
+                found[entry["image_id"]].append(Detection(box, label, float(entry["score"])))
+    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise CocoError(f"{file}: not a list of detections (image_id, category, bbox, score): {error!r}") from None
+    return found
+
+
+def _find_image(folder: Path, name: str, size: tuple[int, int], where: str, odd: Counter[str]) -> Path | None:
+    """The image's file; None, and counted, where it is missing or no image of this size."""
+    for path in (folder / "images" / name, folder / name):
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise CocoError(f"{where}: file_name is {name!r}, expected a path below the folder")
+        if path.is_file():
+            break
+    else:
+        odd["image files missing: left out"] += 1
+        return None
+    with path.open("rb") as file:
+        announced = announced_size(file.read(HEADER))
+    if announced not in (size, (0, 0)):
+        odd["images of another size than the file says: left out"] += 1
+        return None
+    return path
+
+
+def _objects(
+    annotations: Sequence[tuple[tuple[float, ...], int]],
+    detections: Sequence[Detection],
+    incomplete: Sequence[int],
+    labelling: Labelling,
+    size: tuple[int, int],
+) -> Objects:
+    """What is labelled, what was seen of classes that are not complete, and where more of those may be."""
+    boxes, labels, open_labels = [box for box, _ in annotations], [label for _, label in annotations], []
+    for label in incomplete:
+        seen = [detection for detection in detections if detection.label == label]
+        if not seen and labelling.classes[label] in labelling.absent:
+            continue
+        open_labels.append(label)
+        own = _rows([box for box, kind in zip(boxes, labels, strict=True) if kind == label])
+        for detection in seen:
+            known = box_iou(_rows([detection.box]), own).max(initial=0) > DUPLICATE_IOU
+            if detection.score >= labelling.fill_score and not known:
+                boxes.append(detection.box)
+                labels.append(label)
+    whole = _rows([(0, 0, *size)]).repeat(len(open_labels), axis=0)
+    numbers = np.arange(len(boxes))
+    return Objects(_rows(boxes), numbers, np.array(labels, np.int64), whole, np.array(open_labels, np.int64))
+
+
+def _rows(boxes: Sequence[Sequence[float]]) -> Array:
+    return np.array(boxes, np.float64).reshape(-1, 4)

@@ -1,0 +1,185 @@
+"""Stills in COCO form: what is labelled, what is not, and what is wrong in a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from qdtrack_model.data.readers.coco import CocoError, Labelling, read_coco
+from qdtrack_model.data.samples import IGNORED, SampleError, StoredImage
+
+CLASSES = ("pedestrian", "vehicle")
+NAMES = {"pedestrian": ["person"], "vehicle": ["Car", "bus"], "ignored": ["bicycle"]}
+CATEGORIES = ["person", "car", "bus", "bicycle", "dog"]
+LARGEST = (480, 640)
+
+
+def write_set(folder: Path, name: str = "instances.json", **changes: Any) -> Path:
+    """Two images of 80x60: a person, a car and a bicycle in the first, a dog in the second."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    for number in (1, 2):
+        cv2.imwrite(str(folder / "images" / f"{number}.png"), np.full((60, 80, 3), 40 * number, np.uint8))
+    boxes = [(1, "person", [2, 3, 10, 30]), (1, "car", [40, 20, 30, 20.5]), (1, "bicycle", [0, 0, 9, 9])]
+    boxes += [(2, "dog", [5, 5, 20, 20])]
+    content = {
+        "images": [{"id": i, "file_name": f"{i}.png", "width": 80, "height": 60} for i in (1, 2)],
+        "annotations": [
+            {"id": i, "image_id": image, "category_id": CATEGORIES.index(kind), "bbox": box}
+            for i, (image, kind, box) in enumerate(boxes)
+        ],
+        "categories": [{"id": i, "name": name} for i, name in enumerate(CATEGORIES)],
+    }
+    (folder / name).write_text(json.dumps(content | changes))
+    return folder
+
+
+def read(folder: Path, split: str | None = None, **how: Any) -> list[StoredImage]:
+    return read_coco(folder, Labelling(CLASSES, NAMES, **how), LARGEST, split)[0]
+
+
+def test_boxes_become_objects_of_the_classes(tmp_path: Path) -> None:
+    images, odd = read_coco(write_set(tmp_path), Labelling(CLASSES, NAMES), LARGEST)
+    first, second = images
+    np.testing.assert_array_equal(first.objects.boxes, [[2, 3, 12, 33], [40, 20, 70, 40.5], [0, 0, 9, 9]])
+    assert first.objects.labels.tolist() == [0, 1, IGNORED]
+    assert len(set(first.objects.ids.tolist())) == 3
+    assert len(second.objects.boxes) == 0, "what is no class is background"
+    assert len(first.objects.open_boxes) == len(second.objects.open_boxes) == 0, "and all of the file is complete"
+    assert (second.read().image == 80).all()
+    assert odd == {"objects of categories that are no class: taken for background": 1}
+
+
+@pytest.mark.parametrize("name", ["annotations.json", "_annotations.coco.json"])
+def test_images_may_lie_beside_the_file_and_classes_go_by_their_own_names(tmp_path: Path, name: str) -> None:
+    folder = write_set(tmp_path, name)
+    for path in (folder / "images").iterdir():
+        path.rename(folder / path.name)
+    images, _ = read_coco(folder, Labelling(("Dog",)), LARGEST)
+    assert [len(image.objects.boxes) for image in images] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("info", "image", "how", "expected"),
+    [
+        ({}, {}, {}, []),
+        ({"labelled": ["person", "dog"]}, {}, {}, [1]),
+        ({"labelled": ["person", "car"]}, {}, {}, [1]),  # no bus was labelled
+        ({"labelled": ["person", "car", "bus"]}, {}, {}, []),
+        ({"labelled": ["person", "car", "bus"]}, {"labelled": ["CAR", "bus"]}, {}, [0]),
+        ({"labelled": []}, {}, {"complete": ("pedestrian",)}, [1]),
+        ({}, {}, {"partial": ("vehicle",)}, [1]),
+    ],
+)
+def test_what_is_not_labelled_may_be_anywhere(
+    tmp_path: Path, info: dict[str, Any], image: dict[str, Any], how: dict[str, Any], expected: list[int]
+) -> None:
+    images = [{"id": i, "file_name": f"{i}.png", "width": 80, "height": 60, **image} for i in (1, 2)]
+    first = read(write_set(tmp_path, info=info, images=images), **how)[0]
+    assert first.objects.open_labels.tolist() == expected
+    assert first.objects.open_boxes.tolist() == [[0, 0, 80, 60]] * len(expected)
+    assert first.objects.labels.tolist() == [0, 1, IGNORED], "what has a box is learned all the same"
+
+
+def test_detections_fill_what_is_not_labelled(tmp_path: Path) -> None:
+    folder = write_set(tmp_path, info={"labelled": ["person"]})
+    seen = [
+        ("car", [41, 20, 30, 20], 0.9),  # the labelled car
+        ("car", [5, 40, 20, 15], 0.6),
+        ("bus", [50, 0, 20, 15], 0.4),  # too weak
+        ("person", [50, 0, 20, 15], 0.9),  # people are complete
+    ]
+    rows = [{"image_id": 1, "category": c, "bbox": box, "score": score} for c, box, score in seen]
+    (folder / "detected.json").write_text(json.dumps(rows))
+    first, second = read(folder)
+    np.testing.assert_array_equal(first.objects.boxes[3:], [[5, 40, 25, 55]])
+    assert first.objects.labels.tolist() == [0, 1, IGNORED, 1]
+    assert first.objects.open_labels.tolist() == second.objects.open_labels.tolist() == [1], "others may be there"
+    first, second = read(folder, absent=("vehicle",))
+    assert first.objects.open_labels.tolist() == [1]
+    assert second.objects.open_labels.tolist() == [], "nothing was seen there"
+
+
+def test_a_split_and_crowds(tmp_path: Path) -> None:
+    images = [{"id": i, "file_name": f"{i}.png", "width": 80, "height": 60, "split": s} for i, s in ((1, "val"), (2, "train"))]  # fmt: skip # noqa: E501
+    crowd = [{"id": 1, "image_id": 2, "category_id": 0, "bbox": [1, 1, 50, 50], "iscrowd": 1}]
+    folder = write_set(tmp_path, images=images, annotations=crowd)
+    (train,) = read(folder, "train")
+    assert train.path.name == "2.png"
+    assert train.objects.labels.tolist() == [IGNORED]
+    with pytest.raises(CocoError, match="split 'test'"):
+        read(folder, "test")
+
+
+def test_odd_entries_are_counted(tmp_path: Path) -> None:
+    sizes = ((1, 80, 60), (2, 60, 80), (3, 80, 60))
+    images = [{"id": i, "file_name": f"{i}.png", "width": w, "height": h} for i, w, h in sizes]
+    flat = [{"id": 1, "image_id": 1, "category_id": 0, "bbox": [1, 1, 0, 9]}]
+    folder = write_set(tmp_path, images=images, annotations=flat)
+    found, odd = read_coco(folder, Labelling(CLASSES, NAMES), LARGEST)
+    assert [image.path.name for image in found] == ["1.png"]
+    assert odd == {
+        "boxes without area: left out": 1,
+        "images of another size than the file says: left out": 1,
+        "image files missing: left out": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"annotations": [{"image_id": 1, "category_id": 77, "bbox": [0, 0, 1, 1]}]}, r"annotations\[0\].* 77"),
+        ({"annotations": [{"image_id": 1, "category_id": 0, "bbox": [0, 0, -4, 9]}]}, r"bbox is \[0, 0, -4, 9\]"),
+        ({"annotations": [{"image_id": 1, "category_id": 0, "bbox": [0, 0, float("nan"), 9]}]}, "bbox is .*nan"),
+        ({"annotations": [{"image_id": 1, "category_id": 0}]}, "bbox is None"),
+        ({"annotations": [{"category_id": 0, "bbox": [0, 0, 1, 1]}]}, "image_id is None"),
+        ({"images": [{"id": 1, "file_name": "../1.png", "width": 80, "height": 60}]}, r"file_name is '\.\./1\.png'"),
+        ({"images": [{"id": 1, "file_name": "1.png"}]}, "width is None"),
+        ({"images": []}, "not one usable image"),
+        ({"images": {}}, "list of mappings under 'images'"),
+        ({"info": []}, r"info is \[\]"),
+        ({"categories": [{"id": i, "name": "cat"} for i in range(5)]}, r"none of its categories \(cat"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(CocoError, match=expected) as caught:
+        read(write_set(tmp_path, **changes))
+    assert str(tmp_path / "instances.json") in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "{", "[" * 100_000, '{"images": [], "annotations": []}'])
+def test_files_that_are_not_coco(tmp_path: Path, text: str) -> None:
+    (write_set(tmp_path) / "instances.json").write_text(text)
+    with pytest.raises(CocoError, match=r"instances\.json"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[{}]", '[{"image_id": 1, "category": "car", "bbox": [1], "score": 1}]', "7"])
+def test_broken_detections_are_named(tmp_path: Path, text: str) -> None:
+    folder = write_set(tmp_path, info={"labelled": []})
+    (folder / "detected.json").write_text(text)
+    with pytest.raises(CocoError, match=r"detected\.json"):
+        read(folder)
+
+
+def test_a_folder_without_annotations(tmp_path: Path) -> None:
+    with pytest.raises(CocoError, match=r"expected one of instances\.json"):
+        read(tmp_path)
+
+
+def test_an_image_whose_pixels_are_of_another_size_is_refused(tmp_path: Path) -> None:
+    image = read(write_set(tmp_path))[0]
+    cv2.imwrite(str(image.path), np.zeros((80, 60, 3), np.uint8))
+    with pytest.raises(SampleError, match="60x80"):
+        image.read()
+
+
+def test_large_images_are_scaled_with_their_boxes(tmp_path: Path) -> None:
+    [image, _], _ = read_coco(write_set(tmp_path), Labelling(CLASSES, NAMES), (30, 640))
+    half = image.read()
+    assert half.image.shape == (30, 40, 3)
+    np.testing.assert_allclose(half.objects.boxes[0], [1, 1.5, 6, 16.5])
