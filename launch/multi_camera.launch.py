@@ -9,28 +9,28 @@ from launch import LaunchContext, LaunchDescription
 from launch.actions import OpaqueFunction
 from launch_ros.actions import Node
 
-from qdtrack_ros import launching
+from qdtrack_ros import launch_arguments, launching
 
 _ARGUMENTS = {
-    **launching.TOPICS_OF_CAMERAS,
-    **launching.DEPTH,
-    **launching.NODE,
-    **launching.params_file("multi_camera.yaml"),
-    **launching.ON_A_VEHICLE,
-    **launching.RVIZ,
-    **launching.CAMERA,
+    **launch_arguments.TOPICS_OF_CAMERAS,
+    **launch_arguments.DEPTH,
+    **launch_arguments.NODE,
+    **launch_arguments.ON_A_VEHICLE,
+    **launch_arguments.RVIZ,
+    **launch_arguments.CAMERA,
 }
 
 
 def _tracker(context: LaunchContext) -> list[Node]:
-    cameras = launching.camera_names(context)
-    return [launching.tracker(context, cameras, **launching.respawning(context))]
+    values = context.launch_configurations
+    return [launching.tracker(values, launch_arguments.camera_names(values), **launching.respawning(values))]
 
 
 def generate_launch_description() -> LaunchDescription:
     """The arguments, the node that they make, and RViz where it is asked for."""
     return LaunchDescription([
         *launching.declare(_ARGUMENTS),
+        launching.params_file("multi_camera.yaml"),
         OpaqueFunction(function=_tracker),
         launching.rviz(),
     ])  # fmt: skip

@@ -17,7 +17,8 @@ from launch_ros.actions import LifecycleNode
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 
-from qdtrack_ros import launching
+from qdtrack_ros import launch_arguments, launching
+from qdtrack_ros.launch_arguments import Values, given, truth
 
 _DISCOVERY = 5.0  # seconds before the first message: participants that missed each other announce themselves every 3 s
 _LAST_TRACKS = 3.0  # seconds after the last message, in which the tracks of the last images may still come
@@ -26,25 +27,25 @@ _LAST_TRACKS = 3.0  # seconds after the last message, in which the tracks of the
 _RECORDED = "/tracker/([^/]+/)?(tracks|detections|detections_3d|label_info|vision_info)$"
 _ARGUMENTS = {
     "bag": (None, "Folder or file of the bag."),
-    **launching.TOPICS,
-    **launching.DEPTH,
+    **launch_arguments.TOPICS,
+    **launch_arguments.DEPTH,
     "image": (None, "Topic of the camera's images in the bag, with or without /compressed behind it."),
     "cameras": ("", "Names of several cameras, as in front,left; image is then /{camera}/image_raw, for example."),
     "rate": ("1.0", "Speed of the replay; 0.5 takes twice as long, for networks that do not keep up."),
     "loop": ("false", "Begin again at the end of the bag."),
     "record": ("", "Bag to write the tracks to; empty: none."),
-    **launching.NODE,
+    **launch_arguments.NODE,
     "namespace": ("replay", "Namespace of the node, which keeps its tracks apart from those in the bag."),
-    **launching.params_file("replay.yaml"),
-    **launching.RVIZ,
-    **launching.CAMERA,
+    **launch_arguments.RVIZ,
+    **launch_arguments.CAMERA,
 }
 
 
 def _replay(context: LaunchContext) -> list[Action]:
+    values = context.launch_configurations
     tracker = launching.tracker(
-        context,
-        launching.camera_names(context),
+        values,
+        launch_arguments.camera_names(values),
         parameters={"use_sim_time": True, "autostart": False},
         action=LifecycleNode,
         on_exit=_ended("the tracker has ended"),
@@ -55,9 +56,9 @@ def _replay(context: LaunchContext) -> list[Action]:
     return [
         RegisterEventHandler(OnProcessStart(target_action=tracker, on_start=[configure])),
         _on_state(tracker, "inactive", activate),
-        _on_state(tracker, "active", _player(context)),
+        _on_state(tracker, "active", _player(values)),
         _on_state(tracker, "unconfigured", failed),
-        *_recorder(context),
+        *_recorder(values),
         tracker,
     ]
 
@@ -72,10 +73,10 @@ def _on_state(tracker: LifecycleNode, state: str, action: Action) -> RegisterEve
     )
 
 
-def _player(context: LaunchContext) -> ExecuteProcess:
-    command = ["ros2", "bag", "play", launching.given(context, "bag"), "--disable-keyboard-controls"]
-    command += ["--clock", "100", "--delay", str(_DISCOVERY), "--rate", launching.given(context, "rate")]
-    if launching.truth(context, "loop"):
+def _player(values: Values) -> ExecuteProcess:
+    command = ["ros2", "bag", "play", given(values, "bag"), "--disable-keyboard-controls"]
+    command += ["--clock", "100", "--delay", str(_DISCOVERY), "--rate", given(values, "rate")]
+    if truth(values, "loop"):
         command.append("--loop")
     return ExecuteProcess(cmd=command, output="screen", on_exit=_played)
 
@@ -91,13 +92,13 @@ def _played(event: ProcessExited, context: LaunchContext) -> list[Action]:
     return [TimerAction(period=_LAST_TRACKS, actions=[Shutdown(reason="the bag has ended")])]
 
 
-def _recorder(context: LaunchContext) -> list[ExecuteProcess]:
-    record = launching.given(context, "record")
+def _recorder(values: Values) -> list[ExecuteProcess]:
+    record = given(values, "record")
     if not record:
         return []
     # In simulated time, so that tracks and images have the same times in their bags.
     command = ["ros2", "bag", "record", "--output", record, "--use-sim-time"]
-    command += ["--regex", f"^{_absolute(launching.given(context, 'namespace'))}{_RECORDED}"]
+    command += ["--regex", f"^{_absolute(given(values, 'namespace'))}{_RECORDED}"]
     return [ExecuteProcess(cmd=command, output="screen", on_exit=_ended("the recorder has ended"))]
 
 
@@ -109,6 +110,7 @@ def generate_launch_description() -> LaunchDescription:
     """The arguments, the node, and what the bag needs around it."""
     return LaunchDescription([
         *launching.declare(_ARGUMENTS),
+        launching.params_file("replay.yaml"),
         OpaqueFunction(function=_replay),
         launching.rviz(use_sim_time="true"),
     ])  # fmt: skip

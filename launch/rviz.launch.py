@@ -6,36 +6,37 @@
 
 from __future__ import annotations
 
-import posixpath
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import OpaqueFunction
 from launch_ros.actions import Node
 
-from qdtrack_ros import launching
+from qdtrack_ros import launch_arguments, launching
+from qdtrack_ros.launch_arguments import LAYOUTS, given, truth
 
 _ARGUMENTS = {
-    **launching.NAMESPACE,
-    **launching.USE_SIM_TIME,
-    **launching.TOPICS,
-    **launching.CAMERA,
-    **{name: launching.RVIZ[name] for name in ("layout", "frame")},
+    **launch_arguments.NAMESPACE,
+    **launch_arguments.USE_SIM_TIME,
+    **launch_arguments.TOPICS,
+    **launch_arguments.CAMERA,
+    **{name: launch_arguments.RVIZ[name] for name in ("layout", "frame")},
 }
 
 
 def _rviz(context: LaunchContext) -> list[Node]:
-    frame = launching.given(context, "frame")
+    values = context.launch_configurations
+    frame = given(values, "frame")
     return [
         Node(
             package="rviz2",
             executable="rviz2",
             name="rviz",
-            namespace=launching.given(context, "namespace"),
+            namespace=given(values, "namespace"),
             output="screen",
             arguments=["-d", _layout(context), *(["-f", frame] if frame else [])],
-            parameters=[{"use_sim_time": launching.truth(context, "use_sim_time")}],
-            remappings=_remappings(context),
+            parameters=[{"use_sim_time": truth(values, "use_sim_time")}],
+            remappings=launch_arguments.rviz_remappings(values),
         )
     ]
 
@@ -46,26 +47,12 @@ def _layout(context: LaunchContext) -> str:
     Raises:
         ValueError: it is neither.
     """
-    layout = launching.given(context, "layout")
-    if layout in launching.LAYOUTS:
+    layout = given(context.launch_configurations, "layout")
+    if layout in LAYOUTS:
         return launching.file_of_ours("config/node", f"{layout}.rviz").perform(context)
     if not Path(layout).is_file():
-        raise ValueError(f"layout: got {layout!r}, expected {', '.join(launching.LAYOUTS)} or the path of a file")
+        raise ValueError(f"layout: got {layout!r}, expected {', '.join(LAYOUTS)} or the path of a file")
     return layout
-
-
-def _remappings(context: LaunchContext) -> list[tuple[str, str]]:
-    """The topics of the layout, which are those of one camera without a namespace, and those of this node."""
-    camera = launching.given(context, "camera")
-    inputs = dict(launching.remappings([camera], {name: launching.given(context, name) for name in launching.TOPICS}))
-    image, compressed, calibration = inputs.values()
-    return [
-        ("/image", image),
-        ("/image/compressed", compressed),
-        ("/camera_info", calibration),
-        ("/image/camera_info", calibration),  # where RViz expects it for /image/compressed
-        *((f"/tracker/{name}", posixpath.join("tracker", camera, name)) for name in ("markers", "overlay")),
-    ]
 
 
 def generate_launch_description() -> LaunchDescription:

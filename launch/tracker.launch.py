@@ -9,26 +9,27 @@ from launch import LaunchContext, LaunchDescription
 from launch.actions import OpaqueFunction
 from launch_ros.actions import Node
 
-from qdtrack_ros import launching
+from qdtrack_ros import launch_arguments, launching
 
 _ARGUMENTS = {
-    **launching.NODE,
-    **launching.params_file("tracker.yaml"),
-    **launching.ON_A_VEHICLE,
-    **launching.TOPICS,
-    **launching.DEPTH,
-    **launching.RVIZ,
+    **launch_arguments.NODE,
+    **launch_arguments.ON_A_VEHICLE,
+    **launch_arguments.TOPICS,
+    **launch_arguments.DEPTH,
+    **launch_arguments.RVIZ,
 }
 
 
 def _tracker(context: LaunchContext) -> list[Node]:
-    return [launching.tracker(context, **launching.respawning(context))]
+    values = context.launch_configurations
+    return [launching.tracker(values, **launching.respawning(values))]
 
 
 def generate_launch_description() -> LaunchDescription:
     """The arguments, the node that they make, and RViz where it is asked for."""
     return LaunchDescription([
         *launching.declare(_ARGUMENTS),
+        launching.params_file("tracker.yaml"),
         OpaqueFunction(function=_tracker),
         launching.rviz(),
     ])  # fmt: skip

@@ -1,4 +1,4 @@
-"""A launch file run in a process of its own, with the node of `blobs.py` in the place of the installed one.
+"""A launch file run in a process of its own.
 
 Run as a program it does what `ros2 launch FILE NAME:=VALUE ...` does.
 """
@@ -14,23 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from blobs import PROGRAM
-
 ROOT = Path(__file__).parents[2]
-
-
-def make_prefix(prefix: Path) -> str:
-    """Lay ``prefix`` out as an installed package `qdtrack` with the files of this checkout; the path to search."""
-    (prefix / "share/ament_index/resource_index/packages").mkdir(parents=True)
-    (prefix / "share/ament_index/resource_index/packages/qdtrack").touch()
-    (prefix / "share/qdtrack").mkdir()
-    for folder in ("config", "launch"):
-        (prefix / "share/qdtrack" / folder).symlink_to(ROOT / folder)
-    program = prefix / "lib/qdtrack/tracker_node"
-    program.parent.mkdir(parents=True)
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} {PROGRAM[0]} "$@"\n')
-    program.chmod(0o755)
-    return os.pathsep.join(filter(None, [str(prefix), os.environ.get("AMENT_PREFIX_PATH")]))
 
 
 class Launched:
