@@ -22,6 +22,7 @@ COMMANDS = {
     "export": "turn weights into an ONNX graph for one precision, input size and batch",
     "build-engine": "compile a network for a GPU ahead of time",
     "train": "train a network",
+    "validate": "score weights on held-out stills and sequences",
 }
 USAGE_ERROR = 2
 

@@ -25,7 +25,7 @@ class SetConfig:
 
     weight: float = 1.0  # how often an image is drawn, relative to those of other sets
     scale_range: tuple[float, float] | None = None  # of crops; None: that of all pairs
-    frames: tuple[int, int] | None = None  # of sequences: the first and the last one to use
+    frames: tuple[int, int] | None = None  # of sequences: first and last one to train on; validation has the others
     # Of stills: the part of the pairs that are mosaics, and how their labels are read (`data/readers/coco.py`).
     mosaic: float = 0.0
     partial: tuple[str, ...] = ()
@@ -89,7 +89,7 @@ def find_sets(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _labels(truth: MotBoxes, columns: Array) -> Array:
+def truth_labels(truth: MotBoxes, columns: Array) -> Array:
     """Class indices of ground truth: IGNORED for what is not scored or in none of the class ``columns``.
 
     Where no classes are named, as in the 2015 challenge, all are people, or of the network's only class.
@@ -123,7 +123,7 @@ def load_sequence(folder: str | Path, model: ModelConfig, frames: tuple[int, int
         raise MotError(f"{folder / 'gt' / 'gt.txt'}: expected at least one box")
     first, last = frames or (1, int(truth.frames.max()))
     columns, largest = class_columns(model), model.input_size
-    labels = _labels(truth, columns)
+    labels = truth_labels(truth, columns)
 
     def objects(frame: int) -> Objects:
         rows = truth.frames == frame

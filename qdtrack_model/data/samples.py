@@ -121,13 +121,13 @@ class StoredImage:
     Args:
         path: of the image.
         objects: what is in it, in pixels of the file.
-        largest: (height, width); a larger image is scaled to fit when it is read.
+        largest: (height, width); a larger image is scaled to fit when it is read. None: it stays as it is.
         size: (width, height) that the labels are made for; None: whatever the file has.
     """
 
     path: Path
     objects: Objects
-    largest: tuple[int, int]
+    largest: tuple[int, int] | None
     size: tuple[int, int] | None = None
 
     def read(self) -> LabelledImage:
@@ -145,7 +145,8 @@ class StoredImage:
         found = (image.shape[1], image.shape[0])
         if self.size is not None and found != self.size:
             raise SampleError(f"{self.path}: is {found[0]}x{found[1]} as decoded, its labels are for {self.size}")
-        return LabelledImage(image, self.objects).fitted(self.largest)
+        labelled = LabelledImage(image, self.objects)
+        return labelled.fitted(self.largest) if self.largest else labelled
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,12 +42,14 @@ ALLOWED: dict[str, set[str]] = {
     "checkpoints": VALUES | {"networks"},
     "runtimes": VALUES | {"checkpoints"},
     "pipeline": INFERENCE - {"pipeline"},
+    "validation": INFERENCE | {"data", "evaluation"},
     "data": VALUES | {"sensors.encodings", "sensors.image_headers", "sensors.messages"},
     "synthetic": VALUES | {"data"},
     "evaluation": VALUES | {"data"},
     "training": VALUES | {"networks", "losses", "data", "evaluation", "checkpoints"},
     "commands": FRONT,
-    "commands.train": FRONT | {"commands", "networks", "training"},
+    "commands.train": FRONT | {"commands", "networks", "training", "validation"},
+    "commands.validate": FRONT | {"commands", "training", "validation"},
     "cli": {"commands"},
 }
 # Part of qdtrack_ros -> the parts of it that it may import. Each may also import what a front of the model may.

@@ -1,8 +1,8 @@
 """Still images with boxes in COCO form: one JSON file of images, annotations and categories, the images beside it.
 
-https://cocodataset.org/#format-data. Beyond the format, ``images[].split`` puts an image into a part of the set, and
-``info.labelled`` or ``images[].labelled`` list the categories of which every object has a box: objects of others may
-be in the pictures without one. Without such a list all categories of the file are complete.
+https://cocodataset.org/#format-data. Beyond the format, ``images[].split`` (train, val) puts an image into a part of
+the set, and ``info.labelled`` or ``images[].labelled`` list the categories of which every object has a box: objects of
+others may be in the pictures without one. Without such a list all categories of the file are complete.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from qdtrack_model.structures import Array
 ANNOTATIONS = ("instances.json", "annotations.json", "_annotations.coco.json")  # the first that is there
 DETECTIONS = "detected.json"
 HEADER = 65536  # bytes of an image file that hold its size
+Part = Literal["all", "train", "val"]
 DUPLICATE_IOU = 0.5  # a detection that overlaps an object of its class by more shows that object
 
 
@@ -42,7 +43,8 @@ class Labelling:
             case are alike.
         partial: classes that are not complete although the file says so.
         complete: classes that are complete although the file does not say so.
-        absent: classes of which a picture shows nothing where the detector of ``detected.json`` saw nothing of them.
+        absent: classes of which a picture shows nothing where the detector of ``detected.json`` saw nothing of them;
+            without that file anything may be there.
         fill_score: detections from this score on count as objects of classes that are not complete.
     """
 
@@ -94,7 +96,7 @@ def find_annotations(folder: Path) -> Path | None:
 
 
 def read_coco(
-    folder: str | Path, labelling: Labelling, largest: tuple[int, int], split: str | None = None
+    folder: str | Path, labelling: Labelling, largest: tuple[int, int] | None = None, part: Part = "all"
 ) -> tuple[list[StoredImage], Counter[str]]:
     """The labelled images of a folder, none of them in memory yet, and how often something was odd in it.
 
@@ -105,7 +107,8 @@ def read_coco(
             ``category``, ``bbox``, ``score``) for the classes that are not complete.
         labelling: how categories become classes.
         largest: see :class:`StoredImage`.
-        split: images of this part alone, and those of none.
+        part: ``train``: the images of this split and those of none. ``val``: those of this split, or all where no
+            image names a split; nobody is judged by what a detector saw, so that ``detected.json`` is not read.
 
     Raises:
         CocoError: the file is missing or broken, nothing in it is of these classes, or none of its images is there.
@@ -121,24 +124,34 @@ def read_coco(
         wanted = ", ".join(labelling.classes)
         raise CocoError(f"{file}: none of its categories ({', '.join(names.values())}) is of the classes {wanted}")
     annotations = _annotations(content["annotations"], labels, file, odd)
-    detections = _detections(folder / DETECTIONS, labelling)
+    detections = _detections(folder / DETECTIONS, labelling) if part != "val" else None
+    splits = _splits(content["images"], part)
     everywhere = content.get("info", {}).get("labelled", list(names.values()))
     images = []
     for number, entry in enumerate(content["images"]):
         where = f"{file}: images[{number}]"
         image = _value(entry, "id", int, where)
-        if split is not None and entry.get("split", split) != split:
+        if splits and entry.get("split") not in splits:
             continue
         size = (_value(entry, "width", int, where), _value(entry, "height", int, where))
         path = _find_image(folder, _value(entry, "file_name", str, where), size, where, odd)
         if path is not None:
             incomplete = labelling.incomplete(names.values(), entry.get("labelled", everywhere))
-            objects = _objects(annotations[image], detections[image], incomplete, labelling, size)
+            objects = _objects(
+                annotations[image], None if detections is None else detections[image], incomplete, labelling, size
+            )
             images.append(StoredImage(path, objects, largest, size))
     if not images:
-        part = f" of split {split!r}" if split is not None else ""
-        raise CocoError(f"{file}: not one usable image{part}{_told(odd)}")
+        which = f" of split {part!r}" if splits else ""
+        raise CocoError(f"{file}: not one usable image{which}{_told(odd)}")
     return images, odd
+
+
+def _splits(entries: Sequence[Mapping[str, Any]], part: Part) -> tuple[str | None, ...]:
+    """What ``split`` says in the images of a part; empty where all images are in it."""
+    if part == "train":
+        return ("train", None)
+    return ("val",) if part == "val" and any("split" in entry for entry in entries) else ()
 
 
 def _told(odd: Counter[str]) -> str:
@@ -197,11 +210,11 @@ def _box(bbox: Any, where: str) -> tuple[float, ...] | None:
     return (left, top, left + width, top + height) if width > 0 and height > 0 else None
 
 
-def _detections(file: Path, labelling: Labelling) -> dict[int, list[Detection]]:
-    """Detections of the classes, by image; none where there is no file."""
-    found: dict[int, list[Detection]] = defaultdict(list)
+def _detections(file: Path, labelling: Labelling) -> dict[int, list[Detection]] | None:
+    """Detections of the classes, by image; None where there is no file."""
     if not file.is_file():
-        return found
+        return None
+    found: dict[int, list[Detection]] = defaultdict(list)
     try:
         for number, entry in enumerate(json.loads(file.read_text(encoding="utf-8"))):
             label = labelling.label(str(entry["category"]))
@@ -233,7 +246,7 @@ def _find_image(folder: Path, name: str, size: tuple[int, int], where: str, odd:
 
 def _objects(
     annotations: Sequence[tuple[tuple[float, ...], int]],
-    detections: Sequence[Detection],
+    detections: Sequence[Detection] | None,
     incomplete: Sequence[int],
     labelling: Labelling,
     size: tuple[int, int],
@@ -241,8 +254,8 @@ def _objects(
     """What is labelled, what was seen of classes that are not complete, and where more of those may be."""
     boxes, labels, open_labels = [box for box, _ in annotations], [label for _, label in annotations], []
     for label in incomplete:
-        seen = [detection for detection in detections if detection.label == label]
-        if not seen and labelling.classes[label] in labelling.absent:
+        seen = [detection for detection in detections or () if detection.label == label]
+        if detections is not None and not seen and labelling.classes[label] in labelling.absent:
             continue
         open_labels.append(label)
         own = _rows([box for box, kind in zip(boxes, labels, strict=True) if kind == label])

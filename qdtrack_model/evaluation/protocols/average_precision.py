@@ -31,7 +31,8 @@ class Cell:
         category: its id.
         overlaps: (R, G) of results and objects, the results by falling score.
         scores: (R,) of the results.
-        results_inside, objects_inside: range -> (R,), (G,): which are of the sizes of this range.
+        results_inside, objects_inside: range -> (R,) or (T, R) by threshold, (G,): which are of the sizes of this
+            range; a result that is not and finds no object does not count.
         exhaustive: all objects of this class are annotated, so that a result without one is wrong.
     """
 

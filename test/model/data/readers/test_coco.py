@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from qdtrack_model.data.readers.coco import CocoError, Labelling, read_coco
+from qdtrack_model.data.readers.coco import CocoError, Labelling, Part, read_coco
 from qdtrack_model.data.samples import IGNORED, SampleError, StoredImage
 
 CLASSES = ("pedestrian", "vehicle")
@@ -38,8 +38,8 @@ def write_set(folder: Path, name: str = "instances.json", **changes: Any) -> Pat
     return folder
 
 
-def read(folder: Path, split: str | None = None, **how: Any) -> list[StoredImage]:
-    return read_coco(folder, Labelling(CLASSES, NAMES, **how), LARGEST, split)[0]
+def read(folder: Path, part: Part = "all", **how: Any) -> list[StoredImage]:
+    return read_coco(folder, Labelling(CLASSES, NAMES, **how), LARGEST, part)[0]
 
 
 def test_boxes_become_objects_of_the_classes(tmp_path: Path) -> None:
@@ -104,15 +104,57 @@ def test_detections_fill_what_is_not_labelled(tmp_path: Path) -> None:
     assert second.objects.open_labels.tolist() == [], "nothing was seen there"
 
 
-def test_a_split_and_crowds(tmp_path: Path) -> None:
-    images = [{"id": i, "file_name": f"{i}.png", "width": 80, "height": 60, "split": s} for i, s in ((1, "val"), (2, "train"))]  # fmt: skip # noqa: E501
+def entries(*splits: str | None) -> list[dict[str, Any]]:
+    """The images of ``write_set``, each of a split or of none."""
+    images: list[dict[str, Any]] = [
+        {"id": i, "file_name": f"{i}.png", "width": 80, "height": 60} for i in range(1, len(splits) + 1)
+    ]
+    return [image | ({"split": split} if split else {}) for image, split in zip(images, splits, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("splits", "part", "expected"),
+    [
+        (("val", "train"), "train", ["2.png"]),
+        (("val", "train"), "val", ["1.png"]),
+        (("val", "train"), "all", ["1.png", "2.png"]),
+        (("val", None), "train", ["2.png"]),
+        (("val", None), "val", ["1.png"]),
+        ((None, None), "train", ["1.png", "2.png"]),
+        ((None, None), "val", ["1.png", "2.png"]),
+        (("test", "train"), "train", ["2.png"]),
+    ],
+)
+def test_an_image_is_of_the_split_that_it_names(
+    tmp_path: Path, splits: tuple[str | None, ...], part: Part, expected: list[str]
+) -> None:
+    folder = write_set(tmp_path, images=entries(*splits))
+    assert [image.path.name for image in read(folder, part)] == expected
+
+
+def test_a_split_without_images_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CocoError, match="not one usable image of split 'val'"):
+        read(write_set(tmp_path, images=entries("train", "train")), "val")
+
+
+def test_crowds_are_ignored(tmp_path: Path) -> None:
     crowd = [{"id": 1, "image_id": 2, "category_id": 0, "bbox": [1, 1, 50, 50], "iscrowd": 1}]
-    folder = write_set(tmp_path, images=images, annotations=crowd)
-    (train,) = read(folder, "train")
-    assert train.path.name == "2.png"
-    assert train.objects.labels.tolist() == [IGNORED]
-    with pytest.raises(CocoError, match="split 'test'"):
-        read(folder, "test")
+    assert read(write_set(tmp_path, annotations=crowd))[1].objects.labels.tolist() == [IGNORED]
+
+
+def test_nobody_is_judged_by_what_a_detector_saw(tmp_path: Path) -> None:
+    folder = write_set(tmp_path, info={"labelled": ["person"]})
+    (folder / "detected.json").write_text('[{"image_id": 2, "category": "car", "bbox": [5, 5, 20, 20], "score": 0.9}]')
+    learned, judged = (read(folder, part, absent=("vehicle",)) for part in ("train", "val"))
+    assert [image.objects.labels.tolist() for image in learned] == [[0, 1, IGNORED], [1]]
+    assert [image.objects.open_labels.tolist() for image in learned] == [[], [1]]
+    assert [image.objects.labels.tolist() for image in judged] == [[0, 1, IGNORED], []]
+    assert [image.objects.open_labels.tolist() for image in judged] == [[1], [1]]
+
+
+def test_without_detections_nothing_is_taken_for_absent(tmp_path: Path) -> None:
+    images = read(write_set(tmp_path, info={"labelled": ["person"]}), absent=("vehicle",))
+    assert [image.objects.open_labels.tolist() for image in images] == [[1], [1]]
 
 
 def test_odd_entries_are_counted(tmp_path: Path) -> None:

@@ -1,0 +1,78 @@
+"""``qdtrack validate``: how good weights are on held-out stills and sequences."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from qdtrack_model.atomic import atomic_write
+from qdtrack_model.commands.arguments import positive_integer
+from qdtrack_model.commands.evaluate import format_table
+from qdtrack_model.commands.track import tracker_values
+from qdtrack_model.data.held_out import load_held_out
+from qdtrack_model.data.loading import find_sets
+from qdtrack_model.evaluation.detection import Precision
+from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.runtimes import PRECISIONS, RUNTIMES, Options
+from qdtrack_model.training.config import read_recipe
+from qdtrack_model.validation import Report, validate
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``qdtrack validate``."""
+    add = parser.add_argument
+    add("--weights", required=True, metavar="NAME|PATH", help="shipped weights (street, plaza) or a file")
+    add("--config", type=Path, required=True, metavar="RECIPE",
+        help="what the sets call the classes and which frames are trained on")  # fmt: skip
+    add("--data", type=Path, nargs="+", required=True, metavar="PATH",
+        help="sets of stills in COCO form, MOTChallenge sequences, or folders of them")  # fmt: skip
+    add("--runtime", default="auto", choices=("auto", *RUNTIMES), help="what runs the network [auto]")
+    add("--precision", default="auto", choices=("auto", *PRECISIONS), help="what it computes in [the runtime's choice]")
+    add("--threads", type=positive_integer, metavar="N", help="CPU threads of the network [the runtime's choice]")
+    add("--tracker", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+        help="tracker values other than those tuned for the weights, such as memory_span=2")  # fmt: skip
+    add("--json", type=Path, metavar="FILE", help="write all scores and counts to FILE")
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"
+
+
+def _precision_row(name: str, label: str, precision: Precision) -> list[str]:
+    parts = (_percent(precision.ap50), _percent(precision.ap), str(precision.objects), str(precision.images))
+    return [name, label, *parts]
+
+
+def tables(report: Report) -> list[str]:
+    """The tables of stills and of sequences, where there are any, and the score."""
+    found = []
+    if report.together:
+        rows = [["stills", "class", "AP50", "AP", "objects", "images"]]
+        rows += [_precision_row(key, name, p) for name, sets in report.stills.items() for key, p in sets.items()]
+        rows += [[], *(_precision_row("together", name, p) for name, p in report.together.items())]
+        found.append(format_table(rows))
+    if report.sequences:
+        rows = [["sequence", "MOTA", "IDF1", "HOTA", "IDSw", "FP", "FN", "objects"]]
+        for name, s in report.sequences.items():
+            counts = (s.id_switches, s.false_positives, s.false_negatives, s.objects)
+            rows.append([name, *map(_percent, (s.mota, s.idf1, s.hota)), *map(str, counts)])
+        found.append(format_table(rows))
+    return [*found, f"score {_percent(report.score)}"]
+
+
+def main(args: argparse.Namespace) -> int:
+    """Validate, print the tables, write the JSON file."""
+    recipe = read_recipe(args.config)
+    options = Options(args.runtime, args.precision, args.threads)
+    pipeline = Pipeline.load(args.weights, options, tracker_values(args.tracker))
+    try:
+        held_out = load_held_out(find_sets(args.data), pipeline.runtime.config, recipe.data)
+        report = validate(pipeline, held_out)
+    finally:
+        pipeline.close()
+    print("\n\n".join(tables(report)))
+    if args.json:
+        with atomic_write(args.json) as partial:
+            partial.write_text(json.dumps(report.to_mapping(), indent=2) + "\n", encoding="utf-8")
+    return 0
