@@ -109,8 +109,8 @@ def _export_int8(checkpoint: Checkpoint, args: argparse.Namespace) -> None:
     path = args.output.with_name(args.output.name + ".json")
     with atomic_write(path) as proof, atomic_write(args.output) as int8, tempfile.TemporaryDirectory() as folder:
         exact = Path(folder) / "fp32.onnx"
-        export_onnx(checkpoint, exact, "fp32", args.batch)
         used, images = _calibration_images(args, checkpoint.config)
+        export_onnx(checkpoint, exact, "fp32", args.batch)
         print(f"calibrating with {len(used)} frames", flush=True)
         quantize(exact, int8, in_batches(images, args.batch), args.symmetric)
         print("tracking with fp32 and int8", flush=True)

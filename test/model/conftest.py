@@ -1,4 +1,4 @@
-"""What several tests share: the real clips, and a runtime that needs no weights."""
+"""What several tests share: the real clips, a small untrained network, and a runtime that needs no weights."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from types import ModuleType
 import cv2
 import numpy as np
 import pytest
+import torch
 
-from qdtrack_model.config import OneShotConfig
+from qdtrack_model import checkpoints
+from qdtrack_model.config import OneShotConfig, QuasiDenseConfig
+from qdtrack_model.networks import build
 from qdtrack_model.structures import Array, Detections
 
 CLIPS = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -24,6 +27,16 @@ def clips() -> Path:
     if not CLIPS.is_dir():
         pytest.skip(f"the real clips are not at {CLIPS}")
     return CLIPS
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> checkpoints.Checkpoint:
+    """Weights of a one-shot network for images (64, 96), all of whose 20 detections count."""
+    config = OneShotConfig(input_size=(64, 96), width=0.125, max_detections=20, score_floor=0.0)
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    checkpoints.save(path, build(config), config, QuasiDenseConfig(init_score=0.6), {"seed": 0})
+    return checkpoints.load(path)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from qdtrack_model.data.sources import open_source
 from qdtrack_model.networks import build
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.runtimes import Options
+from qdtrack_model.runtimes.graph import graph_of
 
 CONFIG = OneShotConfig(input_size=(64, 96), width=0.125, max_detections=8, score_floor=0.0)
 # An untrained network is sure of nothing: everything it finds is tracked.
@@ -55,10 +56,10 @@ def test_a_graph_of_another_size_and_batch(
     ],
 )
 def test_it_says_what_runs_the_graph(
-    weights: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str], precision: str, runtimes: str
+    checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str], precision: str, runtimes: str
 ) -> None:
     output = tmp_path / "graph.onnx"
-    assert cli.main(["export", str(weights.path), "--output", str(output), "--precision", precision]) == 0
+    assert cli.main(["export", str(checkpoint.path), "--output", str(output), "--precision", precision]) == 0
     assert f"\nruntimes: {runtimes}\n" in capsys.readouterr().out
     graph = checkpoints.load(output).graph
     assert graph is not None and graph.precision == precision
@@ -82,13 +83,11 @@ def test_it_says_what_runs_the_graph(
     ],
 )
 def test_what_cannot_be_is_one_line(
-    weights: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     arguments: list[str], message: str,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    if "GRAPH" in arguments:
-        assert cli.main(["export", str(weights.path), "--output", "graph.onnx"]) == 0
-    named = {"WEIGHTS": str(weights.path), "GRAPH": "graph.onnx"}
+    named = {"WEIGHTS": str(checkpoint.path)} | ({"GRAPH": str(graph_of(checkpoint))} if "GRAPH" in arguments else {})
     assert cli.main(["export", *(named.get(argument, argument) for argument in arguments)]) == 2
     error = capsys.readouterr().err.splitlines()
     assert len(error) == 1 and error[0].startswith("qdtrack: error: ") and message in error[0]

@@ -14,7 +14,7 @@ import torch
 from qdtrack_model import checkpoints
 from qdtrack_model.config import OneShotConfig, QDTrackConfig, QuasiDenseConfig
 from qdtrack_model.networks import build
-from qdtrack_model.runtimes.graph import export_onnx
+from qdtrack_model.runtimes.graph import graph_of
 from qdtrack_model.structures import Detections
 
 MODEL = QDTrackConfig(
@@ -76,8 +76,7 @@ def test_one_run_writes_both_files(measuring: ModuleType, tmp_path: Path, capsys
 def test_graphs_are_measured_in_their_own_precision(
     measuring: ModuleType, checkpoint: checkpoints.Checkpoint, tmp_path: Path
 ) -> None:
-    export_onnx(checkpoint, tmp_path / "half.onnx", "bf16")
-    graph = measuring.open_model(str(tmp_path / "half.onnx"), tmp_path, (32, 64))
+    graph = measuring.open_model(str(graph_of(checkpoint, "bf16")), tmp_path, (32, 64))
     assert graph.config == checkpoint.config
     names = ["openvino", "onnxruntime:fp32"]
     assert measuring.wanted(names, graph) == [("openvino", "bf16"), ("onnxruntime", "fp32")]

@@ -18,20 +18,18 @@ from qdtrack_model.synthetic import Scene, SceneConfig
 from .comparison import assert_same
 
 
-def test_a_graph_carries_what_the_weights_say(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    export_onnx(checkpoint, tmp_path / "small.onnx", "fp16", batch=2)
-    graph = checkpoints.load(tmp_path / "small.onnx")
+def test_a_graph_carries_what_the_weights_say(checkpoint: Checkpoint) -> None:
+    graph = checkpoints.load(graph_of(checkpoint, batch=2))
     assert (graph.config, graph.tracker, graph.provenance) == (
         checkpoint.config,
         checkpoint.tracker,
         checkpoint.provenance,
     )
-    assert graph.graph == checkpoints.Graph("fp16", 2, checkpoint.digest)
+    assert graph.graph == checkpoints.Graph("fp32", 2, checkpoint.digest)
 
 
 def test_a_graph_is_run_as_it_is(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    export_onnx(checkpoint, tmp_path / "small.onnx", batch=2)
-    graph = checkpoints.load(tmp_path / "small.onnx")
+    graph = checkpoints.load(graph_of(checkpoint, batch=2))
     image = np.random.default_rng(0).integers(0, 255, (3, 64, 96, 3), dtype=np.uint8)
     found = runtimes.load(graph, Options("onnxruntime", threads=1, batch=2)).infer(image)
     expected = runtimes.load(checkpoint, Options("torch", threads=1)).infer(image)
@@ -47,11 +45,8 @@ def test_a_graph_is_run_as_it_is(checkpoint: Checkpoint, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
-def test_layers_are_in_the_precision_and_the_rest_in_float32(
-    checkpoint: Checkpoint, tmp_path: Path, precision: str
-) -> None:
-    export_onnx(checkpoint, tmp_path / "small.onnx", precision)
-    model = onnx.load(tmp_path / "small.onnx")
+def test_layers_are_in_the_precision_and_the_rest_in_float32(checkpoint: Checkpoint, precision: str) -> None:
+    model = onnx.load(graph_of(checkpoint, precision))
     onnx.checker.check_model(model, full_check=True)
     kinds = {"fp32": onnx.TensorProto.FLOAT, "fp16": onnx.TensorProto.FLOAT16, "bf16": onnx.TensorProto.BFLOAT16}
     constants = {entry.name: entry for entry in model.graph.initializer}

@@ -21,12 +21,18 @@ from qdtrack_model.commands import INTERRUPTED
 from qdtrack_model.runtimes import Options, RuntimeUnavailable, engine_builder, gpu, tensorrt, tensorrt_rtx
 from qdtrack_model.runtimes.cache import read_manifest
 from qdtrack_model.runtimes.engine_builder import EngineError, build_engine, import_package, lacking
-from qdtrack_model.runtimes.graph import GraphError, export_onnx, graph_of
+from qdtrack_model.runtimes.graph import GraphError, graph_of
 from qdtrack_model.runtimes.quantization import quantize
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 needs_tensorrt_rtx = pytest.mark.skipif(lacking("tensorrt_rtx", "x") is not None, reason=tensorrt_rtx.INSTALL)
 without_gpu = pytest.mark.skipif(gpu.find() is not None, reason="about machines without a GPU")
+
+
+@pytest.fixture
+def half(checkpoint: Checkpoint, cache: Path) -> Checkpoint:
+    """The exported graph of the weights in fp16."""
+    return checkpoints.load(graph_of(checkpoint, "fp16"))
 
 
 @needs_tensorrt_rtx
@@ -61,22 +67,22 @@ def test_an_engine_is_built_once_for_each_compute_capability(checkpoint: Checkpo
 
 
 @needs_tensorrt_rtx
-def test_a_truncated_engine_is_built_again(checkpoint: Checkpoint, caplog: pytest.LogCaptureFixture) -> None:
-    path, _ = runtimes.build(checkpoint, Options("tensorrt_rtx"), "8.9")
+def test_a_truncated_engine_is_built_again(half: Checkpoint, own_cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path, _ = runtimes.build(half, Options("tensorrt_rtx"), "8.9")
+    assert path.parent == own_cache
     size = path.stat().st_size
     path.write_bytes(path.read_bytes()[: size // 2])
-    assert runtimes.build(checkpoint, Options("tensorrt_rtx"), "8.9")[0].stat().st_size == size
+    assert runtimes.build(half, Options("tensorrt_rtx"), "8.9")[0].stat().st_size == size
     assert f"is built again: it has {size // 2} bytes, expected {size}: cut off?" in caplog.text
 
 
 @needs_tensorrt_rtx
-def test_an_exported_graph_becomes_an_engine_of_its_precision(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    export_onnx(checkpoint, tmp_path / "small.onnx", "bf16", batch=2)
-    graph = checkpoints.load(tmp_path / "small.onnx")
-    path, settled = runtimes.build(graph, Options("tensorrt_rtx", batch=2), "8.6")
+def test_an_exported_graph_becomes_an_engine_of_its_precision(checkpoint: Checkpoint) -> None:
+    graph = checkpoints.load(graph_of(checkpoint, "bf16"))
+    path, settled = runtimes.build(graph, Options("tensorrt_rtx"), "8.6")
     assert settled.precision == "bf16" and path.stat().st_size > 0
-    with pytest.raises(GraphError, match="a graph in bf16 for 2 images, asked for bf16 and 1"):
-        runtimes.build(graph, Options("tensorrt_rtx"), "8.6")
+    with pytest.raises(GraphError, match="a graph in bf16 for 1 images, asked for bf16 and 2"):
+        runtimes.build(graph, Options("tensorrt_rtx", batch=2), "8.6")
 
 
 @needs_tensorrt_rtx
@@ -100,7 +106,7 @@ def test_a_graph_that_tensorrt_cannot_take_is_one_clear_error(checkpoint: Checkp
 
 @needs_tensorrt_rtx
 def test_memory_that_runs_out_while_building_is_one_clear_error(
-    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+    half: Checkpoint, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trt = import_package("tensorrt_rtx")
 
@@ -110,8 +116,9 @@ def test_memory_that_runs_out_while_building_is_one_clear_error(
 
     monkeypatch.setattr(trt, "Builder", Full)
     with pytest.raises(EngineError, match=r"cannot build its engine: .*out of memory.*take a smaller batch") as caught:
-        runtimes.build(checkpoint, Options("tensorrt_rtx", "fp32", batch=3), "8.9")
+        runtimes.build(half, Options("tensorrt_rtx"), "8.9")
     assert "\n" not in str(caught.value)
+    assert {path.suffix for path in own_cache.iterdir()} == {".lock"}
 
 
 def test_an_engine_of_another_gpu_or_driver_is_never_used(
@@ -135,9 +142,8 @@ def test_an_engine_of_another_gpu_or_driver_is_never_used(
 @needs_tensorrt_rtx
 @pytest.mark.parametrize("symmetric", [True, False], ids=["symmetric", "unsigned"])
 def test_int8_takes_a_symmetric_graph(checkpoint: Checkpoint, tmp_path: Path, symmetric: bool) -> None:
-    export_onnx(checkpoint, tmp_path / "exact.onnx")
     images = np.random.default_rng(0).integers(0, 255, (2, 1, 64, 96, 3), dtype=np.uint8)
-    quantize(tmp_path / "exact.onnx", tmp_path / "int8.onnx", images, symmetric)
+    quantize(graph_of(checkpoint), tmp_path / "int8.onnx", images, symmetric)
     graph, options = checkpoints.load(tmp_path / "int8.onnx"), Options("tensorrt_rtx")
     if symmetric:
         path, settled = runtimes.build(graph, options, "8.9")
@@ -212,12 +218,11 @@ def test_the_command_builds_and_tells(checkpoint: Checkpoint, cache: Path, capsy
 
 
 @needs_tensorrt_rtx
-def test_the_command_needs_no_torch_for_a_graph(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    export_onnx(checkpoint, tmp_path / "small.onnx", "fp16")
+def test_the_command_needs_no_torch_for_a_graph(half: Checkpoint) -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from qdtrack_model import cli\n"
-        f"sys.exit(cli.main(['build-engine', {str(tmp_path / 'small.onnx')!r}, '--compute-capability', '8.9']))"
+        f"sys.exit(cli.main(['build-engine', {str(half.path)!r}, '--compute-capability', '8.9']))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
