@@ -49,6 +49,13 @@ class Report:
         tracking = [(scores.mota + scores.idf1) / 2 for scores in self.sequences.values()]
         return float(np.mean([np.mean(part) for part in (precisions, tracking) if part]))
 
+    def summary(self) -> str:
+        """The main scores in one line, in per cent."""
+        parts = [f"score {100 * self.score:.1f}"]
+        parts += [f"AP50 {k} {100 * p.ap50:.1f}" for k, p in self.together.items() if p.ap50 is not None]
+        parts += [f"{k} MOTA {100 * s.mota:.1f} IDF1 {100 * s.idf1:.1f}" for k, s in self.sequences.items()]
+        return ", ".join(parts)
+
     def values(self) -> dict[str, float]:
         """Everything that is a number by its name, such as ``ap50/vehicle/dhaka`` or ``mota/plaza``; for logs."""
         found = {SCORE: self.score}

@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from qdtrack_model import checkpoints
 from qdtrack_model.commands import INTERRUPTED
-from qdtrack_model.commands.arguments import frame_range
+from qdtrack_model.commands.arguments import frame_range, positive_integer
 from qdtrack_model.config import ModelConfig, architecture_of
+from qdtrack_model.data.held_out import HeldOut, load_held_out
 from qdtrack_model.data.loading import find_sets, load_sets
+from qdtrack_model.data.pairs import FramePairs
+from qdtrack_model.data.samples import SampleSet
+from qdtrack_model.drawing.labels import draw_labels
 from qdtrack_model.networks import build
-from qdtrack_model.training.config import read_recipe
-from qdtrack_model.training.loop import train
+from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.runtimes import Options
+from qdtrack_model.training.config import TrainConfig, read_recipe
+from qdtrack_model.training.log import tensorboard_folder
+from qdtrack_model.training.loop import Validation, train
+from qdtrack_model.validation import validate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--half", action="store_true", help="store the weights in half precision: half the size")
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
     parser.add_argument("--seed", type=int, help="instead of the recipe's")
+    parser.add_argument("--validate", type=Path, nargs="+", default=[], metavar="PATH",
+        help="sets and sequences by which the output is chosen: it holds the best weights so far")  # fmt: skip
+    parser.add_argument("--validate-every", type=positive_integer, default=500, metavar="STEPS", help="[500]")
+    parser.add_argument("--show", type=positive_integer, metavar="N",
+        help="write N pictures of what the network would be fed beside the output, and stop")  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on where the last run with this output stopped")
     default = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", default=default, choices=("cpu", "cuda"), help=f"[{default}]")
@@ -71,6 +92,19 @@ def initialise(network: nn.Module, source: checkpoints.Checkpoint) -> list[str]:
     return sorted(own.keys() - fitting.keys())
 
 
+def start_from(args: argparse.Namespace, network: nn.Module, model: ModelConfig) -> list[str]:
+    """Begin with the weights of ``--init``; the names of the tensors that start afresh.
+
+    Raises:
+        ValueError: they would mean something else in this network.
+    """
+    source = checkpoints.load(args.init)
+    if not args.init_anyway and (wrong := disagreements(model, source.config)):
+        remedy = "choose weights or a recipe that fit, or start from them all the same with --init-anyway"
+        raise ValueError(f"--init {args.init}: {'; '.join(wrong)}; {remedy}")
+    return initialise(network, source)
+
+
 def _check(args: argparse.Namespace) -> None:
     """Raise ValueError for what would only fail after the data is read, or after the last step."""
     if args.output.exists() and not args.output.is_file():
@@ -81,32 +115,77 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError(f"--workers: got {args.workers}, expected 0 or more")
 
 
+def show(sets: Sequence[SampleSet], config: TrainConfig, count: int, folder: Path) -> None:
+    """Write pictures of the first pairs that a training is fed: key beside reference, with what is labelled."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("pair-*.png"):
+        old.unlink()
+    pairs = FramePairs(sets, config.pairs, config.seed, count, config.model.padding)
+    for item in range(count):
+        drawn = [draw_labels(view.image, **vars(view.objects), classes=config.model.classes) for view in pairs[item]]
+        (folder / f"pair-{item:04d}.png").write_bytes(cv2.imencode(".png", np.hstack(drawn))[1].tobytes())
+
+
+@dataclass(frozen=True)
+class Output:
+    """The weights file that a training writes.
+
+    Args:
+        path: of the file.
+        config: the recipe.
+        provenance: what is known of the training beforehand.
+        half: in half precision.
+    """
+
+    path: Path
+    config: TrainConfig
+    provenance: Mapping[str, Any]
+    half: bool
+
+    def write(self, path: Path, network: nn.Module, step: int) -> None:
+        """Write the weights that ``network`` has after a step."""
+        provenance = {**self.provenance, "step": step}
+        checkpoints.save(path, network, self.config.model, self.config.tracker, provenance, half=self.half)
+
+    def judge(self, held_out: HeldOut, network: nn.Module, step: int, best: float) -> tuple[float, dict[str, float]]:
+        """Score ``network`` as a robot would run it, from a file; it becomes the output where it beats ``best``."""
+        candidate = self.path.with_suffix(".candidate.safetensors")
+        self.write(candidate, network, step)
+        try:
+            # As many threads as the training has: torch knows only one number of them.
+            pipeline = Pipeline.load(candidate, Options("torch", threads=torch.get_num_threads()))
+            try:
+                report = validate(pipeline, held_out)
+            finally:
+                pipeline.close()
+            better = report.score > best or not self.path.exists()
+            if better:
+                os.replace(candidate, self.path)
+        finally:
+            candidate.unlink(missing_ok=True)
+        tqdm.write(f"step {step}: {report.summary()}{', the best so far' if better else ''}")
+        return report.score, report.values()
+
+
 def main(args: argparse.Namespace) -> int:
     """Train; returns 0. Ctrl-C keeps the state for ``--resume``."""
     _check(args)
     config = read_recipe(args.config)
     given = {name: getattr(args, name) for name in ("steps", "seed") if getattr(args, name) is not None}
     config = dataclasses.replace(config, **given)
+    folders = find_sets(args.data)
+    if args.show:
+        pictures = args.output.with_suffix(".show")
+        show(load_sets(folders, config.model, config.data, args.frames), config, args.show, pictures)
+        print(f"{args.show} pictures of what the network would be fed: {pictures}/")
+        return 0
     torch.manual_seed(config.seed)
     network = build(config.model)
     if args.init:
-        source = checkpoints.load(args.init)
-        if not args.init_anyway and (wrong := disagreements(config.model, source.config)):
-            remedy = "choose weights or a recipe that fit, or start from them all the same with --init-anyway"
-            raise ValueError(f"--init {args.init}: {'; '.join(wrong)}; {remedy}")
-        fresh = initialise(network, source)
-        print(f"starting from {args.init}; afresh: {', '.join(fresh) or 'nothing'}")
-    folders = find_sets(args.data)
+        print(f"starting from {args.init}; afresh: {', '.join(start_from(args, network, config.model)) or 'nothing'}")
     sets = load_sets(folders, config.model, config.data, args.frames)
     images = sum(len(part.samples) for part in sets)
     print(f"{len(sets)} sets, {images} images, {config.steps} steps of {config.batch} pairs on {args.device}")
-    state_path = args.output.with_suffix(".state.pt")
-    state_path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        trained = train(config, sets, network, state_path, torch.device(args.device), args.workers, args.resume)
-    except KeyboardInterrupt:
-        print(f"\ninterrupted; {state_path} holds the state: run the same command with --resume", file=sys.stderr)
-        return INTERRUPTED
     provenance = {
         "command": shlex.join(["qdtrack", *sys.argv[1:]]),
         "data": [folder.name for folder in folders],
@@ -115,6 +194,24 @@ def main(args: argparse.Namespace) -> int:
         "steps": config.steps,
         "torch": torch.__version__,
     }
-    checkpoints.save(args.output, trained, config.model, config.tracker, provenance, half=args.half)
-    print(f"wrote {args.output}")
+    output, validation = Output(args.output, config, provenance, args.half), None
+    if args.validate:
+        learned = dict(zip(folders, sets, strict=True))
+        held_out = load_held_out(find_sets(args.validate), config.model, config.data, learned, args.frames)
+        validation = Validation(args.validate_every, held_out.fingerprint(), partial(output.judge, held_out))
+    state_path, log_path = args.output.with_suffix(".state.pt"), args.output.with_suffix(".csv")
+    state_path.parent.mkdir(parents=True, exist_ok=True)
+    board = tensorboard_folder(log_path)
+    print(
+        f"log: {log_path}" + (f", {board}/" if board else " (for TensorBoard, too: pip install 'qdtrack[tensorboard]')")
+    )
+    device = torch.device(args.device)
+    try:
+        trained = train(config, sets, network, state_path, device, args.workers, args.resume, validation, log_path)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; {state_path} holds the state: run the same command with --resume", file=sys.stderr)
+        return INTERRUPTED
+    if validation is None:
+        output.write(args.output, trained, config.steps)
+    print(f"wrote {args.output}: step {checkpoints.load(args.output).provenance['step']}")
     return 0

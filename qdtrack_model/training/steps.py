@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -19,8 +19,14 @@ from qdtrack_model.training.config import OneShotTraining, QDTrackTraining, Trai
 class Batch(Protocol):
     """What ``collate`` makes and ``losses`` takes."""
 
+    @property
+    def images(self) -> Tensor: ...
+
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
+
+
+Losses: TypeAlias = Callable[[Any, Any], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ class Step:
     prepare: Callable[[Any], None]
     dataset: Callable[[FramePairs], Dataset[Any]]
     collate: Callable[[Any], Batch]
-    losses: Callable[[Any, Any], dict[str, Tensor]]
+    losses: Losses
 
 
 def step_for(config: TrainConfig) -> Step:

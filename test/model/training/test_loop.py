@@ -17,7 +17,8 @@ from qdtrack_model.data.samples import LabelledImage, SampleSet
 from qdtrack_model.networks import OneShotNetwork
 from qdtrack_model.training import loop, one_shot
 from qdtrack_model.training.config import OneShotTraining, read_recipe
-from qdtrack_model.training.loop import ResumeError, learning_rate, train
+from qdtrack_model.training.loop import learning_rate, train
+from qdtrack_model.training.state import ResumeError
 
 from .scene import moving_blocks, write_folder
 
