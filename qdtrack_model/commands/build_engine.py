@@ -7,9 +7,9 @@ import logging
 import re
 
 from qdtrack_model import checkpoints, runtimes
+from qdtrack_model.cache import manifest_path, read_manifest
 from qdtrack_model.commands.arguments import positive_integer
 from qdtrack_model.runtimes import Options, RuntimeUnavailable, gpu
-from qdtrack_model.runtimes.cache import manifest_path, read_manifest
 
 
 def _capability(text: str) -> str:

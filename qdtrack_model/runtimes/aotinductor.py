@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qdtrack_model.cache import Identity, keep
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes import gpu
-from qdtrack_model.runtimes.cache import Identity, keep
 from qdtrack_model.runtimes.graph import deployed, graph_identity, quiet
 from qdtrack_model.runtimes.interface import Options, RuntimeUnavailable
 from qdtrack_model.runtimes.torch import TorchRuntime, plain_faults

@@ -16,8 +16,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from qdtrack_model.cache import Identity, keep
 from qdtrack_model.checkpoints import Checkpoint
-from qdtrack_model.runtimes.cache import Identity, keep
 from qdtrack_model.runtimes.graph import graph_identity, graph_of
 from qdtrack_model.runtimes.interface import Options, RuntimeUnavailable
 

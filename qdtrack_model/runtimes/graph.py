@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from qdtrack_model import checkpoints
 from qdtrack_model.atomic import atomic_write
+from qdtrack_model.cache import Identity, keep
 from qdtrack_model.checkpoints import Checkpoint
-from qdtrack_model.runtimes.cache import Identity, keep
 
 if TYPE_CHECKING:
     import torch

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qdtrack_model.cache import keep
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes import gpu
-from qdtrack_model.runtimes.cache import keep
 from qdtrack_model.runtimes.engine_builder import import_package, lacking
 from qdtrack_model.runtimes.graph import deployed, graph_identity
 from qdtrack_model.runtimes.interface import Options, RuntimeUnavailable

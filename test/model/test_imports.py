@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 VALUES = {"structures", "config", "boxes", "atomic"}
-INFERENCE = VALUES | {"checkpoints", "tracking", "runtimes", "pipeline"}
+INFERENCE = VALUES | {"cache", "checkpoints", "tracking", "runtimes", "pipeline"}
 SENSORS = {"sensors", *(f"sensors.{name}" for name in ("camera_model", "depth", "encodings", "messages"))}
 FRONT = INFERENCE | SENSORS | {"drawing", "data", "synthetic", "evaluation"}
 
@@ -26,6 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "qdtrack_model": INFERENCE | {"data"},
     "structures": set(),
     "mappings": set(),
+    "cache": {"atomic"},
     "config": {"mappings"},
     "boxes": {"structures"},
     "atomic": set(),
@@ -39,8 +40,8 @@ ALLOWED: dict[str, set[str]] = {
     "losses": set(),
     "networks": {"config"},
     "tracking": VALUES,
-    "checkpoints": VALUES | {"networks"},
-    "runtimes": VALUES | {"checkpoints"},
+    "checkpoints": VALUES | {"cache", "networks"},
+    "runtimes": VALUES | {"cache", "checkpoints"},
     "pipeline": INFERENCE - {"pipeline"},
     "validation": INFERENCE | {"data", "evaluation"},
     "data": VALUES | {"sensors.encodings", "sensors.image_headers", "sensors.messages"},

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from qdtrack_model import runtimes
+from qdtrack_model.cache import read_manifest
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes import Options, RuntimeUnavailable, aotinductor, gpu
-from qdtrack_model.runtimes.cache import read_manifest
 
 from .comparison import assert_same
 

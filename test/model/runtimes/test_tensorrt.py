@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from qdtrack_model import checkpoints, cli, runtimes
+from qdtrack_model.cache import read_manifest
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.commands import INTERRUPTED
 from qdtrack_model.runtimes import Options, RuntimeUnavailable, engine_builder, gpu, tensorrt, tensorrt_rtx
-from qdtrack_model.runtimes.cache import read_manifest
 from qdtrack_model.runtimes.engine_builder import EngineError, build_engine, import_package, lacking
 from qdtrack_model.runtimes.graph import GraphError, graph_of
 from qdtrack_model.runtimes.quantization import quantize

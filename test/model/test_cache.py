@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from qdtrack_model.runtimes.cache import CacheError, cache_folder, fault, keep, manifest_path, read_manifest
+from qdtrack_model.cache import CacheError, cache_folder, fault, keep, manifest_path, read_manifest
 
 IDENTITY = {"weights": "abc", "batch": 1}
 

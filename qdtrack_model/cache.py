@@ -1,4 +1,4 @@
-"""What is built from a network and kept: exported graphs, compiled engines.
+"""What is made once and kept: exported graphs, compiled engines, public weights.
 
 Beside every file lies a manifest, ``<file>.json``, that says what it was built from and the hash of its content. A
 file is used only where both are as they should be: what is stale, cut off or damaged is built again.
@@ -7,14 +7,16 @@ file is used only where both are as they should be: what is stale, cut off or da
 from __future__ import annotations
 
 import fcntl
+import glob
 import hashlib
 import json
 import logging
 import os
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from qdtrack_model.atomic import atomic_write
 
@@ -32,6 +34,12 @@ def cache_folder() -> Path:
     if os.environ.get("QDTRACK_CACHE"):
         return Path(os.environ["QDTRACK_CACHE"])
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qdtrack"
+
+
+def path_of(stem: str, suffix: str, identity: Identity) -> Path:
+    """Where :func:`keep` has the file of this stem, suffix and identity, whether it is there yet or not."""
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    return cache_folder() / f"{stem}-{key}{suffix}"
 
 
 def manifest_path(path: Path) -> Path:
@@ -61,7 +69,7 @@ def fault(path: Path, identity: Identity) -> str | None:
         return f"it was built for something else: {told or 'more than is asked for'}"
     if manifest.get("bytes") != path.stat().st_size:
         return f"it has {path.stat().st_size} bytes, expected {manifest.get('bytes')}: cut off?"
-    if manifest.get("sha256") != _hash(path):
+    if manifest.get("sha256") != sha256(path):
         return "its content is not what was written: damaged"
     return None
 
@@ -80,15 +88,14 @@ def keep(stem: str, suffix: str, identity: Identity, build: Callable[[Path], Non
     Raises:
         CacheError: the folder cannot be written, or is full.
     """
-    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-    folder = cache_folder()
-    path = folder / f"{stem}-{key}{suffix}"
+    path = path_of(stem, suffix, identity)
+    folder = path.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK) and fault(path, identity) is None:
             return path  # made ahead of time, in a place that is read-only now
         with (folder / f"{path.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _lock(lock, path)
             problem = fault(path, identity)
             if problem is not None:
                 if path.exists():
@@ -102,20 +109,32 @@ def keep(stem: str, suffix: str, identity: Identity, build: Callable[[Path], Non
     return path
 
 
+def _lock(lock: IO[str], path: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        log.info("waiting for another process, which is making %s", path.name)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
 def _build(path: Path, identity: Identity, build: Callable[[Path], None]) -> None:
     begin = time.monotonic()
+    for final in (path, manifest_path(path)):
+        for left in path.parent.glob(f"{glob.escape(f'.{final.name}-')}*"):
+            shutil.rmtree(left, ignore_errors=True)  # of a process that was killed: whoever holds the lock is alone
     # The file gets its name first: after a crash in between its manifest does not fit, and it is built again.
     with atomic_write(manifest_path(path)) as manifest, atomic_write(path) as partial:
         build(partial)
         seconds = round(time.monotonic() - begin, 1)
         content = {
-            "identity": identity, "sha256": _hash(partial), "bytes": partial.stat().st_size, "seconds": seconds,
+            "identity": identity, "sha256": sha256(partial), "bytes": partial.stat().st_size, "seconds": seconds,
             "built": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }  # fmt: skip
         manifest.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def _hash(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
