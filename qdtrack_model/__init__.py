@@ -60,8 +60,8 @@ def load(
     """A pipeline for one camera, whose ``process(image, time)`` gives the tracks of each image.
 
     Args:
-        weights: name of shipped weights (``street``, ``plaza``, ``street_qdtrack``), or path of weights or of an
-            exported graph.
+        weights: name of weights, shipped (``street``, ``plaza``, ``street_qdtrack``) or public (``qdtrack-mot17``;
+            fetched on first use), or path of weights or of an exported graph.
         options: runtime, precision and threads; the best runtime that is present when None.
         tracker: values that replace those tuned for the weights, by their names in the tracker's configuration:
             ``{"memory_span": 2.0}`` (seconds).

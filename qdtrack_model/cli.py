@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -21,6 +22,7 @@ COMMANDS = {
     "convert": "turn a public QDTrack checkpoint into weights for this project",
     "export": "turn weights into an ONNX graph for one precision, input size and batch",
     "build-engine": "compile a network for a GPU ahead of time",
+    "weights": "list the weights there are by name, or fetch public ones",
     "train": "train a network",
     "validate": "score weights on held-out stills and sequences",
 }
@@ -42,6 +44,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; what the user can mend is one line on stderr and status 2, never a traceback."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("qdtrack_model.checkpoints").setLevel(logging.INFO)  # a fetch takes minutes
     try:
         args = parse(sys.argv[1:] if arguments is None else arguments)
         return int(args.body.main(args))

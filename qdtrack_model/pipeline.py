@@ -159,14 +159,15 @@ class Pipeline:
         """Build a pipeline from weights or from an exported graph.
 
         Args:
-            weights: name of shipped weights, or path of a file.
+            weights: name of weights, shipped or public (fetched on first use), or path of a file.
             options: how the network is run; the best runtime that is present when None.
             tracker: values that replace those tuned for the weights, by their name in the configuration of the
                 tracker that the weights ask for (``QuasiDenseConfig`` or ``TaoConfig``).
             time: what the tracker's times and those given to :meth:`process` are in; frames for benchmarks.
 
         Raises:
-            CheckpointError: no such weights, or a file that cannot be used.
+            CheckpointError: no such weights, or a file that cannot be used; FetchError, a kind of it: public ones
+                cannot be fetched.
             ConfigError: an unknown tracker key, a value out of range, or frames where the weights do not say how many
                 of them are a second.
             RuntimeUnavailable: the runtime is not installed, or what it needs is not there.
@@ -174,6 +175,10 @@ class Pipeline:
         from qdtrack_model import checkpoints, runtimes
 
         checkpoint = checkpoints.load(weights)
+        if checkpoint.fresh:
+            raise checkpoints.CheckpointError(
+                f"{weights}: a start for training (--init), no more: {', '.join(checkpoint.fresh)} has learned nothing"
+            )
         tuned = checkpoint.tracker.in_frames() if time == "frames" else checkpoint.tracker
         config = replaced(tuned, tracker or {}, "tracker")
         return cls(runtimes.load(checkpoint, options), tracking.build(config))

@@ -23,7 +23,7 @@ USE_SIM_TIME: Arguments = {
 }
 NODE: Arguments = {
     **NAMESPACE,
-    "weights": ("", "Weights: a name shipped with qdtrack, or the path of a file; empty: as in params_file."),
+    "weights": ("", "Weights: a name that `qdtrack weights` lists, or the path of a file; empty: as in params_file."),
     "runtime": ("", "What runs the network, auto for the best that is there; empty: as in params_file."),
     "precision": ("", "What the network computes in, such as fp16; empty: as in params_file."),
     "log_level": ("info", "Severity from which on the node logs: debug, info, warn or error."),

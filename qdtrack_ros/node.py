@@ -29,6 +29,7 @@ from qdtrack_model.runtimes import Options, default_weights
 from qdtrack_model.tracking.handover import Handover
 from qdtrack_ros import parameters
 from qdtrack_ros.camera_tracker import CameraTracker, Delivered
+from qdtrack_ros.logs import forwarded
 from qdtrack_ros.operation.about import about
 from qdtrack_ros.operation.diagnostics import Diagnostics, read_limits, read_node
 from qdtrack_ros.operation.judgement import CameraReading
@@ -272,6 +273,21 @@ class TrackerNode(LifecycleNode):
         )
 
 
+def _spin(node: TrackerNode, stop: threading.Event) -> None:
+    """Start the node where it starts itself, then serve it until ``stop`` is set."""
+    executor = SingleThreadedExecutor()  # the events executor's spin() delivers nothing in the Kilted wheels
+    executor.add_node(node)
+    if parameters.value(node, "autostart"):
+        node.start()
+    complaints = Throttle(seconds=5.0)
+    while not stop.is_set() and rclpy.ok():
+        try:
+            executor.spin_once(timeout_sec=_SIGNAL_CHECK)
+        except Exception as error:  # one callback's fault: it must not end the node
+            if complaints.passes(type(error).__name__):
+                node.get_logger().error(f"a callback failed: {reason(error)}")
+
+
 def main(arguments: list[str] | None = None, pipeline_factory: PipelineFactory = Pipeline.load) -> int:
     """Run the node until it is interrupted; 2 when it cannot start."""
     tune_process()
@@ -287,17 +303,8 @@ def main(arguments: list[str] | None = None, pipeline_factory: PipelineFactory =
         print(f"tracker_node: error: {text}", file=sys.stderr)
         rclpy.try_shutdown()
         return 2
-    executor = SingleThreadedExecutor()  # the events executor's spin() delivers nothing in the Kilted wheels
-    executor.add_node(node)
-    if parameters.value(node, "autostart"):
-        node.start()
-    complaints = Throttle(seconds=5.0)
-    while not stop.is_set() and rclpy.ok():
-        try:
-            executor.spin_once(timeout_sec=_SIGNAL_CHECK)
-        except Exception as error:  # one callback's fault: it must not end the node
-            if complaints.passes(type(error).__name__):
-                node.get_logger().error(f"a callback failed: {reason(error)}")
+    with forwarded(node):
+        _spin(node, stop)
     # Ctrl-C under a launch file may come twice: the second, on the way out of Python, would look like a crash.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

@@ -105,8 +105,9 @@ _GENERAL = (
     ),
     Specification(
         "weights", str, "auto",
-        "What to load: weights shipped with qdtrack by name, or the path of weights or of an exported graph; auto is"
-        " street_qdtrack where the network runs on a GPU, street elsewhere.",
+        "What to load: weights by a name that `qdtrack weights` lists (public ones are fetched at the first start), or"
+        " the path of weights or of an exported graph; auto is street_qdtrack where the network runs on a GPU, street"
+        " elsewhere.",
         "unconfigured",
     ),
     Specification(

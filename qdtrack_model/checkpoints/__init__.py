@@ -1,10 +1,13 @@
 """Weights: our own files, public checkpoints of other projects, and the presets that describe their networks."""
 
-from qdtrack_model.checkpoints.files import SHIPPED, Checkpoint, Graph, describe, load, resolve, save
+from qdtrack_model.checkpoints.catalogue import PUBLIC
+from qdtrack_model.checkpoints.fetching import FetchError, cached
+from qdtrack_model.checkpoints.files import Checkpoint, Graph, describe, save
+from qdtrack_model.checkpoints.names import SHIPPED, load, resolve
 from qdtrack_model.checkpoints.public import convert, load_public
 from qdtrack_model.checkpoints.tensors import CheckpointError
 
 __all__ = [
-    "SHIPPED", "Checkpoint", "CheckpointError", "Graph", "convert", "describe", "load", "load_public", "resolve",
-    "save",
+    "PUBLIC", "SHIPPED", "Checkpoint", "CheckpointError", "FetchError", "Graph", "cached", "convert", "describe",
+    "load", "load_public", "resolve", "save",
 ]  # fmt: skip

@@ -3,12 +3,11 @@
 The metadata of the file hold, as JSON: ``architecture`` and ``model`` (the network's configuration), ``tracker``
 (the tracker's configuration tuned for these weights, times in seconds) and ``provenance`` (data, command, seed,
 metrics). Loading is strict: every tensor must be there, of the right shape, and none left over. A graph that
-``qdtrack export`` wrote (``.onnx``) carries the same metadata and is read by the same :func:`load`.
+``qdtrack export`` wrote (``.onnx``) carries the same metadata and is read by the same :func:`read`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 
 from qdtrack_model.atomic import atomic_write
+from qdtrack_model.cache import sha256
 from qdtrack_model.checkpoints.tensors import CheckpointError, fill
 from qdtrack_model.config import (
     ARCHITECTURES,
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 FORMAT = "qdtrack-1"
-WEIGHTS_FOLDER = Path(__file__).parents[1] / "weights"
-SHIPPED = {path.stem: path for path in sorted(WEIGHTS_FOLDER.glob("*.safetensors"))}
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,13 @@ class Checkpoint:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the file, in hexadecimal."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+        return sha256(self.path)
+
+    @property
+    def fresh(self) -> tuple[str, ...]:
+        """Parts of the network that have learned nothing, where these are weights to start a training from."""
+        named = self.provenance.get("fresh")
+        return tuple(map(str, named)) if isinstance(named, list) else ()
 
     def network(self) -> nn.Module:
         """The network with these weights, in evaluation mode, on the CPU.
@@ -84,29 +88,12 @@ class Checkpoint:
         return network.eval()
 
 
-def resolve(name_or_path: str | Path) -> Path:
-    """The file of shipped weights by name (``street``, ``plaza``), or of weights by path.
-
-    Raises:
-        CheckpointError: there is no such file.
-    """
-    if str(name_or_path) in SHIPPED:
-        return SHIPPED[str(name_or_path)]
-    path = Path(name_or_path)
-    if not path.is_file():
-        raise CheckpointError(
-            f"weights {str(name_or_path)!r}: neither a file nor one of the shipped weights ({', '.join(SHIPPED)})"
-        )
-    return path
-
-
-def load(name_or_path: str | Path) -> Checkpoint:
+def read(path: Path) -> Checkpoint:
     """Read the description of weights or of an exported graph; tensors are read by :meth:`Checkpoint.network`.
 
     Raises:
-        CheckpointError: no such file, not readable, not of this project, or of an unknown architecture.
+        CheckpointError: not readable, not of this project, or of an unknown architecture.
     """
-    path = resolve(name_or_path)
     metadata = _graph_metadata(path) if path.suffix == ".onnx" else _weights_metadata(path)
     if metadata.get("format") != FORMAT:
         raise CheckpointError(

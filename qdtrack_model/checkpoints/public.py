@@ -1,4 +1,4 @@
-"""Public QDTrack checkpoints of other projects into this project's network, by their keys.
+"""Public checkpoints of other projects into this project's QDTrack, by their keys: of QDTrack or of its detector.
 
 All layouts hold the same tensors under the same names but for prefixes. What differs without showing in the tensors
 is where the backbone strides and how images are normalised: the preset says it, unless the file carries the
@@ -11,12 +11,15 @@ import dataclasses
 import pickle
 import pickletools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qdtrack_model.checkpoints.presets import read_preset
+from qdtrack_model.cache import sha256
+from qdtrack_model.checkpoints.classes import check_classes, class_names, select_classes
+from qdtrack_model.checkpoints.files import save
+from qdtrack_model.checkpoints.presets import Preset, read_preset
 from qdtrack_model.checkpoints.tensors import CheckpointError, fill
 from qdtrack_model.config import QDTrackConfig
 
@@ -35,12 +38,14 @@ class Layout:
         marks: beginnings of keys that this layout alone has, all of which must be there.
         prefixes: beginnings of keys and what stands for them in this project's network; the first that fits counts.
         unused: beginnings of keys that have no place in the network.
+        lacks: parts of the network that files of this layout do not hold.
     """
 
     name: str
     marks: tuple[str, ...]
     prefixes: tuple[tuple[str, str], ...]
     unused: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
 
     def fits(self, keys: set[str]) -> bool:
         return all(any(key.startswith(mark) for key in keys) for mark in self.marks)
@@ -52,7 +57,13 @@ class Layout:
         return next((new + key.removeprefix(old) for old, new in self.prefixes if key.startswith(old)), key)
 
 
-TORCHVISION = Layout("torchvision ResNet", ("conv1.weight", "layer1.", "layer4."), (("", "backbone."),), ("fc.",))
+TORCHVISION = Layout(
+    "torchvision ResNet",
+    ("conv1.weight", "layer1.", "layer4."),
+    (("", "backbone."),),
+    ("fc.",),
+    ("neck", "rpn_head", "roi_head", "embedding_head"),
+)
 LAYOUTS = (
     Layout(
         "mmtracking or mmdetection 3",
@@ -66,6 +77,13 @@ LAYOUTS = (
         (("detector.", ""), ("track_head.track_head.", "embedding_head.")),
     ),
     Layout("SysCV, 2021", ("backbone.", "roi_head.track_head."), (("roi_head.track_head.", "embedding_head."),)),
+    Layout(
+        "mmdetection's Faster R-CNN",
+        ("backbone.", "neck.", "rpn_head.", "roi_head.bbox_head."),
+        (),
+        ("data_preprocessor.",),
+        ("embedding_head",),
+    ),
     TORCHVISION,
 )
 # torchvision's own normalisation and style.
@@ -86,7 +104,7 @@ class Conversion:
         layout: where it came from.
         used: number of tensors used.
         unused: keys that have no place in the network, such as counters and a classifier of ImageNet's classes.
-        fresh: parts of the network that the file does not hold; they have fresh random weights.
+        fresh: parts of the network that the file does not hold; they have random weights, the same every time.
     """
 
     network: QDTrack
@@ -96,16 +114,23 @@ class Conversion:
     fresh: tuple[str, ...]
 
 
-def convert(source: str | Path | Mapping[str, Any], config: QDTrackConfig) -> Conversion:
+def convert(
+    source: str | Path | Mapping[str, Any], config: QDTrackConfig, classes: Sequence[str] | None = None
+) -> Conversion:
     """Convert a public checkpoint.
 
     Args:
         source: a file, or what it holds: a state dict, or a mapping with ``state_dict`` and perhaps ``meta``.
-        config: the network expected; style, normalisation and class names are replaced by what the file says of them.
+        config: the network expected; style, normalisation, padding and class names are replaced by what the file says
+            of them.
+        classes: those of the file that stand for the classes of ``config``, in their order, whose names then stay;
+            None where the file has the same ones.
 
     Raises:
         CheckpointError: the file cannot be read, holds code, has an unknown layout or does not fit ``config``.
     """
+    import torch
+
     from qdtrack_model.networks import QDTrack
 
     where = "state dict" if isinstance(source, Mapping) else str(source)
@@ -122,18 +147,61 @@ def convert(source: str | Path | Mapping[str, Any], config: QDTrackConfig) -> Co
     tensors = {name: state[key] for key, name in names.items() if name is not None}
     if len(tensors) < sum(name is not None for name in names.values()):
         raise CheckpointError(f"{where}: two of its keys mean the same tensor; expected one layout in one file")
-    if layout is TORCHVISION:
-        config = dataclasses.replace(config, **IMAGENET)
-    else:
-        _check_classes(tensors, config, where)
-        config = dataclasses.replace(config, **_declared(meta), **_class_names(meta, len(config.classes)))
-        config = dataclasses.replace(config, padding=config.mean_colour)  # all of them pad after normalisation, with 0
-    network = QDTrack(config)
-    parts = tuple(name for name, _ in network.named_children() if name != "backbone")
-    fresh = parts if layout is TORCHVISION else ()
-    fill(network, tensors, where, may_lack=fresh)
+    if classes is not None:
+        tensors = select_classes(tensors, meta, classes, where)
+    config = _as_declared(config, layout, tensors, meta, where, renamed=classes is not None)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        network = QDTrack(config)
+    fill(network, tensors, where, may_lack=layout.lacks)
     unused = tuple(sorted(key for key, name in names.items() if name is None))
-    return Conversion(network.eval(), layout.name, len(tensors), unused, fresh)
+    return Conversion(network.eval(), layout.name, len(tensors), unused, layout.lacks)
+
+
+def _as_declared(
+    config: QDTrackConfig,
+    layout: Layout,
+    tensors: Mapping[str, Tensor],
+    meta: Mapping[str, Any],
+    where: str,
+    renamed: bool,
+) -> QDTrackConfig:
+    """``config`` with what a file says of itself; its class names only where they are not ``renamed``."""
+    if layout is TORCHVISION:
+        return dataclasses.replace(config, **IMAGENET)
+    check_classes(tensors, config, where)
+    config = dataclasses.replace(config, **_declared(meta))
+    named = None if renamed else class_names(meta, len(config.classes))
+    if named is not None:
+        config = dataclasses.replace(config, classes=named)
+    return dataclasses.replace(config, padding=config.mean_colour)  # all of them pad after normalisation, with 0
+
+
+def convert_file(
+    source: Path, preset: Preset, output: Path, origin: Mapping[str, Any], classes: Sequence[str] | None = None
+) -> Conversion:
+    """Convert a public checkpoint and write weights that say where they come from.
+
+    Args:
+        source: a file of another project.
+        preset: the network and tracker for it.
+        output: weights to write.
+        origin: what is known of where ``source`` comes from, for the provenance.
+        classes: as :func:`convert` takes them.
+
+    Raises:
+        CheckpointError: the file cannot be read, holds code, has an unknown layout or does not fit the preset.
+    """
+    done = convert(source, preset.model, classes)
+    provenance = {
+        **origin,
+        "sha256": sha256(source),
+        "layout": done.layout,
+        "unused": list(done.unused),
+        "fresh": list(done.fresh),
+    }
+    save(output, done.network, done.network.config, preset.tracker, provenance)
+    return done
 
 
 def load_public(source: str | Path | Mapping[str, Any], preset: str | Path | QDTrackConfig) -> QDTrack:
@@ -217,15 +285,6 @@ def _state_and_meta(content: Mapping[str, Any], where: str) -> tuple[dict[str, T
     return dict(state), meta if isinstance(meta, Mapping) else {}
 
 
-def _check_classes(tensors: Mapping[str, Tensor], config: QDTrackConfig, where: str) -> None:
-    scores = tensors.get("roi_head.bbox_head.fc_cls.bias")
-    if scores is not None and len(scores) != len(config.classes) + 1:
-        raise CheckpointError(
-            f"{where}: made for {len(scores) - 1} classes, the preset has {len(config.classes)}; choose the preset of "
-            "the data set it was trained on, or copy one and list the classes there"
-        )
-
-
 def _declared(meta: Mapping[str, Any]) -> dict[str, Any]:
     """Style and normalisation in the training configuration that a file carries, so far as it is unambiguous."""
     text = str(meta.get("config") or meta.get("cfg") or "")
@@ -245,14 +304,3 @@ def _declared(meta: Mapping[str, Any]) -> dict[str, Any]:
         if numbers := only(rf"\b{key}{triple}"):
             result[name] = tuple(map(float, numbers))
     return result
-
-
-def _class_names(meta: Mapping[str, Any], count: int) -> dict[str, Any]:
-    """The class names that a file carries, if they are as many as its heads have."""
-    data = meta.get("dataset_meta")
-    for holder in (meta, data if isinstance(data, Mapping) else {}):
-        for key in ("CLASSES", "classes"):
-            names = holder.get(key)
-            if isinstance(names, list | tuple) and len(names) == count and all(isinstance(n, str) for n in names):
-                return {"classes": tuple(names)}
-    return {}

@@ -18,3 +18,11 @@ def positive_integer(text: str) -> int:
     if not (text.isdecimal() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"got {text!r}, expected a positive whole number")
     return int(text)
+
+
+def class_names(text: str) -> tuple[str, ...]:
+    """Parse names of classes, ``person,car``: each once, in any order."""
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names) or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected names such as person,car, each once")
+    return names

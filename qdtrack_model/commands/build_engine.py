@@ -22,7 +22,9 @@ def _capability(text: str) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``qdtrack build-engine``."""
     parser.add_argument(
-        "weights", metavar="WEIGHTS", help=f"{', '.join(checkpoints.SHIPPED)}, a .safetensors file or an exported .onnx"
+        "weights",
+        metavar="WEIGHTS",
+        help="a name (`qdtrack weights` lists them), a .safetensors file or an exported .onnx",
     )
     parser.add_argument("--runtime", choices=runtimes.COMPILED, help="default: the best that can run here")
     parser.add_argument("--precision", choices=("auto", *runtimes.PRECISIONS), default="auto")
@@ -37,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Build, and say what was built, where it is and from what."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("qdtrack_model").setLevel(logging.INFO)
     checkpoint = checkpoints.load(args.weights)
     batch = args.batch or (checkpoint.graph.batch if checkpoint.graph else 1)
     runtime = args.runtime or ("tensorrt_rtx" if args.compute_capability else _best())

@@ -3,38 +3,38 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
+from dataclasses import replace
 from pathlib import Path
 
-from qdtrack_model import checkpoints
 from qdtrack_model.checkpoints.presets import preset_files, read_preset
-from qdtrack_model.checkpoints.public import convert
+from qdtrack_model.checkpoints.public import convert_file
+from qdtrack_model.commands.arguments import class_names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``qdtrack convert``."""
-    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="file of mmtracking, SysCV or torchvision")
+    parser.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="file of mmtracking, mmdetection, SysCV or torchvision"
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="WEIGHTS", help="weights.safetensors to write")
     parser.add_argument(
         "--preset", required=True, metavar="NAME",
         help=f"the network it was made for: {', '.join(preset_files())}, or a YAML file of that form",
+    )  # fmt: skip
+    parser.add_argument(
+        "--classes", type=class_names, metavar="NAME,...",
+        help="take these classes of the file alone, such as person,car of COCO's 80, instead of the preset's",
     )  # fmt: skip
 
 
 def main(args: argparse.Namespace) -> int:
     """Convert, write, and say which keys were used and which not."""
     preset = read_preset(args.preset)
-    done = convert(args.checkpoint, preset.model)
+    if args.classes:
+        preset = replace(preset, model=replace(preset.model, classes=args.classes, columns=()))
+    origin = {"converted_from": args.checkpoint.name, "preset": args.preset}
+    done = convert_file(args.checkpoint, preset, args.output, origin, args.classes)
     config = done.network.config
-    provenance = {
-        "converted_from": args.checkpoint.name,
-        "sha256": hashlib.sha256(args.checkpoint.read_bytes()).hexdigest(),
-        "layout": done.layout,
-        "preset": str(args.preset),
-        "unused": list(done.unused),
-        "fresh": list(done.fresh),
-    }
-    checkpoints.save(args.output, done.network, config, preset.tracker, provenance)
     print(f"{args.checkpoint}: {done.layout}, {done.used} tensors used")
     print(f"backbone: {config.style} style, {config.channel_order}, mean {config.mean}, deviation {config.deviation}")
     print(f"beside the image: {config.padding} (B, G, R)")

@@ -35,7 +35,7 @@ TRACKED = 200  # frames in a row that the accuracy is read from
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``qdtrack export``."""
     add = parser.add_argument
-    add("weights", metavar="WEIGHTS", help=f"shipped weights ({', '.join(checkpoints.SHIPPED)}) or a file")
+    add("weights", metavar="WEIGHTS", help="a name (`qdtrack weights` lists them) or a file")
     add("--output", type=Path, required=True, metavar="MODEL.onnx", help="file to write")
     add("--precision", default="fp32", choices=(*FLOATS, "int8"), help="what layers are computed in [fp32]")
     add("--size", type=_size, metavar="HxW", help="input height and width, multiples of 32 [those of the weights]")

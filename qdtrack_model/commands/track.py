@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``qdtrack track``."""
     add = parser.add_argument
     add("input", type=Path, metavar="VIDEO|FOLDER|BAG", help="video file, folder of images, MOT sequence or ROS 2 bag")
-    add("--weights", default="street", metavar="NAME|PATH", help="shipped weights (street, plaza) or a file [street]")
+    add("--weights", default="street", metavar="NAME|PATH", help="`qdtrack weights` lists names; or a file [street]")
     add("--output", type=Path, default=Path("tracks.txt"), metavar="FILE", help="MOTChallenge columns [tracks.txt]")
     add("--overlay", type=Path, metavar="FILE.mp4", help="also write a video with the tracks drawn")
     add("--runtime", default="auto", choices=("auto", *RUNTIMES), help="what runs the network [auto]")

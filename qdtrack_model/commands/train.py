@@ -21,8 +21,7 @@ from tqdm import tqdm
 
 from qdtrack_model import checkpoints
 from qdtrack_model.commands import INTERRUPTED
-from qdtrack_model.commands.arguments import frame_range, positive_integer
-from qdtrack_model.config import ModelConfig, architecture_of
+from qdtrack_model.commands.arguments import class_names, frame_range, positive_integer
 from qdtrack_model.data.held_out import HeldOut, load_held_out
 from qdtrack_model.data.loading import find_sets, load_sets
 from qdtrack_model.data.pairs import FramePairs
@@ -34,6 +33,7 @@ from qdtrack_model.runtimes import Options
 from qdtrack_model.training.config import TrainConfig, read_recipe
 from qdtrack_model.training.log import tensorboard_folder
 from qdtrack_model.training.loop import Validation, train
+from qdtrack_model.training.start import start_from
 from qdtrack_model.validation import validate
 
 
@@ -48,7 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="MOTChallenge sequences, sets of stills in COCO form, or folders of them",
     )
     parser.add_argument("--frames", type=frame_range, metavar="FIRST-LAST", help="train on these frames alone")
-    parser.add_argument("--init", help="weights to start from (name or path); other heads start afresh")
+    parser.add_argument("--init", help="weights to start from: a name, a file, a public .pth; the rest starts afresh")
+    parser.add_argument(
+        "--classes", type=class_names, metavar="NAME,...",
+        help="of a public file for --init: those that stand for the recipe's, such as person,car of COCO's 80",
+    )  # fmt: skip
     anyway = "start from them although their style, normalisation or classes are not the recipe's"
     parser.add_argument("--init-anyway", action="store_true", help=anyway)
     parser.add_argument("--output", type=Path, required=True, help="weights file to write (.safetensors)")
@@ -66,51 +70,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=0, help="processes that prepare data (0: none)")
 
 
-def disagreements(own: ModelConfig, given: ModelConfig) -> list[str]:
-    """By what weights of the network ``given`` mean something else in the network ``own``, though names and shapes fit.
-
-    Classes count where there are equally many: otherwise the heads that know them do not fit and start afresh.
-    """
-    if type(own) is not type(given):
-        return [f"architecture {architecture_of(given)!r}, expected {architecture_of(own)!r}"]
-    found = [
-        f"{key} {getattr(given, key)!r}, expected {getattr(own, key)!r}"
-        for key in ("style", "channel_order", "mean", "deviation")
-        if getattr(given, key, None) != getattr(own, key, None)
-    ]
-    if len(own.classes) == len(given.classes):
-        pairs = enumerate(zip(given.classes, own.classes, strict=True))
-        found += [f"class {i} {theirs!r}, expected {ours!r}" for i, (theirs, ours) in pairs if theirs != ours][:1]
-    return found
-
-
-def initialise(network: nn.Module, source: checkpoints.Checkpoint) -> list[str]:
-    """Copy every tensor that fits from other weights; return the names of those that did not."""
-    given, own = source.network().state_dict(), network.state_dict()
-    fitting = {name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape}
-    network.load_state_dict(fitting, strict=False)
-    return sorted(own.keys() - fitting.keys())
-
-
-def start_from(args: argparse.Namespace, network: nn.Module, model: ModelConfig) -> list[str]:
-    """Begin with the weights of ``--init``; the names of the tensors that start afresh.
-
-    Raises:
-        ValueError: they would mean something else in this network.
-    """
-    source = checkpoints.load(args.init)
-    if not args.init_anyway and (wrong := disagreements(model, source.config)):
-        remedy = "choose weights or a recipe that fit, or start from them all the same with --init-anyway"
-        raise ValueError(f"--init {args.init}: {'; '.join(wrong)}; {remedy}")
-    return initialise(network, source)
-
-
 def _check(args: argparse.Namespace) -> None:
     """Raise ValueError for what would only fail after the data is read, or after the last step."""
     if args.output.exists() and not args.output.is_file():
         raise ValueError(f"--output {args.output}: is a folder or a device, expected a file to write")
     if args.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda: torch finds no GPU here; use --device cpu, or install torch with CUDA")
+    if args.classes and not args.init:
+        raise ValueError("--classes chooses among those of a file for --init, and there is none")
     if args.workers < 0:
         raise ValueError(f"--workers: got {args.workers}, expected 0 or more")
 
@@ -182,7 +149,8 @@ def main(args: argparse.Namespace) -> int:
     torch.manual_seed(config.seed)
     network = build(config.model)
     if args.init:
-        print(f"starting from {args.init}; afresh: {', '.join(start_from(args, network, config.model)) or 'nothing'}")
+        fresh = start_from(network, config.model, args.init, args.classes, args.init_anyway)
+        print(f"starting from {args.init}; afresh: {', '.join(fresh) or 'nothing'}")
     sets = load_sets(folders, config.model, config.data, args.frames)
     images = sum(len(part.samples) for part in sets)
     print(f"{len(sets)} sets, {images} images, {config.steps} steps of {config.batch} pairs on {args.device}")

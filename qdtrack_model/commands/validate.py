@@ -22,7 +22,7 @@ from qdtrack_model.validation import Report, validate
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``qdtrack validate``."""
     add = parser.add_argument
-    add("--weights", required=True, metavar="NAME|PATH", help="shipped weights (street, plaza) or a file")
+    add("--weights", required=True, metavar="NAME|PATH", help="`qdtrack weights` lists names; or a file")
     add("--config", type=Path, required=True, metavar="RECIPE",
         help="what the sets call the classes and which frames are trained on")  # fmt: skip
     add("--data", type=Path, nargs="+", required=True, metavar="PATH",

@@ -55,6 +55,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 # Part of qdtrack_ros -> the parts of it that it may import. Each may also import what a front of the model may.
 ROS_ALLOWED: dict[str, set[str]] = {
+    "logs": set(),
     "reason": set(),
     "throttle": set(),
     "tuning": set(),
@@ -66,7 +67,7 @@ ROS_ALLOWED: dict[str, set[str]] = {
     "output": {"input", "throttle"},
     "operation": {"input", "parameters", "reason"},
     "camera_tracker": {"input", "output", "operation", "reason", "throttle", "worker"},
-    "node": {"camera_tracker", "output", "operation", "parameters", "reason", "throttle", "tuning", "worker"},
+    "node": {"camera_tracker", "output", "logs", "operation", "parameters", "reason", "throttle", "tuning", "worker"},
     "demo": {"input", "output"},
 }
 ALLOWED.update({

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pickle
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,47 +17,21 @@ from torch import Tensor
 
 from qdtrack_model import checkpoints, cli
 from qdtrack_model.checkpoints import CheckpointError, load_public
+from qdtrack_model.checkpoints.classes import COCO
 from qdtrack_model.checkpoints.presets import preset_files, read_preset
 from qdtrack_model.checkpoints.public import convert
-from qdtrack_model.config import ConfigError, QDTrackConfig, to_mapping
+from qdtrack_model.config import ConfigError, to_mapping
 from qdtrack_model.networks import QDTrack
 
-CONFIG = QDTrackConfig(
-    classes=("pedestrian", "car"), input_size=(64, 96), depth=18, channels=32, head_width=16, embedding_size=8,
-    proposals_per_level=50, proposals=60, max_detections=10, padding=(104, 116, 124),
-)  # fmt: skip
-EMBEDDING = {"mm": "track_head.embed_head.", "sysc21": "roi_head.track_head.", "syscv": "track_head.track_head."}
+from .published import CONFIG, EMBEDDING, canonical, laid_out, write_preset
+
 PUBLISHED_KEYS = Path(__file__).parents[2] / "reference" / "faster_rcnn" / "published_keys.txt"
-
-
-def canonical(seed: int = 0) -> dict[str, Tensor]:
-    """Random tensors by the names of this project's network."""
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        name: torch.rand(value.shape, generator=generator) + 0.5 for name, value in QDTrack(CONFIG).state_dict().items()
-    }
-
-
-def laid_out(tensors: Mapping[str, Tensor], layout: str) -> dict[str, Tensor]:
-    """The same tensors as ``layout`` names them, with the counters that batch norms save."""
-    state = {}
-    for name, tensor in tensors.items():
-        if name.startswith("embedding_head."):
-            state[EMBEDDING[layout] + name.removeprefix("embedding_head.")] = tensor
-        else:
-            state[("" if layout == "sysc21" else "detector.") + name] = tensor
-    counter = "backbone.bn1.num_batches_tracked"
-    return state | {("" if layout == "sysc21" else "detector.") + counter: torch.tensor(7)}
 
 
 @pytest.fixture
 def preset(tmp_path: Path) -> Path:
     """A preset of a tiny network."""
-    import yaml
-
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump({"model": to_mapping(CONFIG), "tracker": {"init_score": 0.9}}), "utf-8")
-    return path
+    return write_preset(tmp_path / "tiny.yaml")
 
 
 @pytest.mark.parametrize("layout", EMBEDDING)
@@ -94,6 +69,85 @@ def test_a_torchvision_backbone_fills_the_backbone_alone() -> None:
     # The preset is in caffe style, these weights are not.
     assert (done.network.config.style, done.network.config.channel_order) == ("pytorch", "rgb")
     assert done.network.config.mean == (123.675, 116.28, 103.53)
+
+
+def detector(classes: tuple[str, ...], **changes: Any) -> dict[str, Tensor]:
+    """A plain Faster R-CNN for these classes, its rows numbered by class: 0, 1, ... and 99 for background."""
+    config = dataclasses.replace(CONFIG, classes=classes, **changes)
+    state = laid_out(QDTrack(config).state_dict(), "mmdet")
+    numbers = torch.arange(len(classes), dtype=torch.float32)
+    state["roi_head.bbox_head.fc_cls.bias"] = torch.cat([numbers, torch.tensor([99.0])])
+    state["roi_head.bbox_head.fc_reg.bias"] = numbers.repeat_interleave(4)
+    return state
+
+
+@pytest.mark.parametrize("meta", [{}, {"CLASSES": COCO}, {"dataset_meta": {"classes": COCO}}])
+def test_classes_of_a_plain_detector_are_chosen_by_name(meta: dict[str, Any]) -> None:
+    state = detector(COCO)
+    done = convert({"state_dict": state, "meta": meta}, CONFIG, ("car", "person"))
+    assert (done.fresh, done.network.config.classes) == (("embedding_head",), CONFIG.classes)
+    head = done.network.roi_head.bbox_head
+    assert head.fc_cls.bias.tolist() == [2, 0, 99]  # car is the third of COCO's classes
+    assert head.fc_reg.bias.tolist() == [2, 2, 2, 2, 0, 0, 0, 0]
+    assert torch.equal(head.fc_cls.weight[1], state["roi_head.bbox_head.fc_cls.weight"][0])
+    assert torch.equal(head.fc_reg.weight[:4], state["roi_head.bbox_head.fc_reg.weight"][8:12])
+    assert torch.equal(
+        done.network.neck.state_dict()["lateral_convs.0.conv.weight"], state["neck.lateral_convs.0.conv.weight"]
+    )
+
+
+def test_a_detector_of_one_class_and_its_fresh_part() -> None:
+    one = dataclasses.replace(CONFIG, classes=("pedestrian",))
+    state = detector(("person",))
+    named = convert({"state_dict": state, "meta": {"CLASSES": ("person",)}}, one)
+    assert named.network.config.classes == ("person",)  # what the file says
+    chosen = convert({"state_dict": state, "meta": {"CLASSES": ("person",)}}, one, ("person",))
+    assert chosen.network.config.classes == ("pedestrian",)
+    assert convert(state, one, ("person",)).network.config.classes == ("pedestrian",)  # it does not say
+    first, second = (done.network.embedding_head.state_dict() for done in (named, chosen))
+    assert all(torch.equal(first[name], second[name]) for name in first)  # random, the same every time
+
+
+@pytest.mark.parametrize(
+    ("state", "meta", "classes", "message"),
+    [
+        (("a", "b", "c"), {"CLASSES": ("a", "b", "c")}, ("a", "d"), "no class 'd'; it has a, b, c"),
+        (COCO, {}, ("persn", "car"), "no class 'persn'; did you mean 'person'"),
+        (("a", "b", "c"), {}, ("a", "b"), "does not name its 3 classes, so that none can be chosen by --classes"),
+        (("a", "b", "c"), {"CLASSES": ("a", "b", "c")}, None, "made for 3 classes, the preset has 2; .*by --classes"),
+        (("a", "b", "c"), {"CLASSES": ("a", "b", "c")}, ("a",), "made for 1 classes, the preset has 2"),
+    ],
+)
+def test_classes_that_cannot_be_chosen(
+    state: tuple[str, ...], meta: dict[str, Any], classes: tuple[str, ...] | None, message: str
+) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        convert({"state_dict": detector(state), "meta": meta}, CONFIG, classes)
+
+
+def test_a_detector_of_other_shapes_is_refused() -> None:
+    with pytest.raises(CheckpointError, match=r"does not fit .*shape \(64, .*expected \(32, "):
+        convert(detector(COCO, channels=64), CONFIG, ("person", "car"))
+    agnostic = detector(COCO) | {"roi_head.bbox_head.fc_reg.bias": torch.zeros(4)}
+    with pytest.raises(CheckpointError, match=r"fc_reg.bias has shape \(4,\), expected \(8,\)"):
+        convert(agnostic, CONFIG, ("person", "car"))
+    backbone = {n.removeprefix("backbone."): t for n, t in canonical().items() if n.startswith("backbone.")}
+    with pytest.raises(CheckpointError, match="has no box head to choose classes from"):
+        convert(backbone, CONFIG, ("person", "car"))
+
+
+def test_the_command_chooses_classes_and_names_what_is_fresh(
+    tmp_path: Path, preset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, output = tmp_path / "detector.pth", tmp_path / "weights.safetensors"
+    torch.save({"meta": {"CLASSES": COCO}, "state_dict": detector(COCO)}, source)
+    command = ["convert", str(source), "--output", str(output), "--preset", str(preset), "--classes", "person, car,bus"]
+    assert cli.main(command) == 0
+    printed = capsys.readouterr().out
+    assert "mmdetection's Faster R-CNN" in printed
+    assert "not in the file, with fresh random weights: embedding_head" in printed
+    checkpoint = checkpoints.load(output)
+    assert (checkpoint.config.classes, checkpoint.fresh) == (("person", "car", "bus"), ("embedding_head",))
 
 
 def test_what_the_file_says_of_its_training_wins() -> None:

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -99,7 +97,7 @@ def test_the_pyramid_adds_what_is_above() -> None:
 
 def test_proposals_are_suppressed_within_their_level_only() -> None:
     # Two levels say the same box; each level says it twice.
-    head = RpnHead(32, per_level=4, kept=5, nms_iou=0.7)
+    head = RpnHead(32, per_level=4, kept=5, overlap=0.7)
     objectness = [torch.full((1, 3, 1, 1), -5.0) for _ in range(5)]
     deltas = [torch.zeros(1, 12, 1, 1) for _ in range(5)]
     objectness[1][0, :, 0, 0] = torch.tensor([1.0, 3.0, 2.0])
@@ -120,7 +118,7 @@ def test_background_is_the_last_class_and_classes_do_not_suppress_each_other() -
     logits = torch.tensor([[[3.0, 2.5, 0.0], [1.0, 0.0, 9.0], [1.0, 0.5, 0.0], [9.0, 0.0, 0.0]]])  # last: padding
     deltas = torch.zeros(1, 4, 2, 4)
     deltas[0, 0, 1] = torch.tensor([1.0, 0, 0, 0])  # class 1 of the first proposal: a tenth to the right
-    boxes, scores, labels = head.detect(proposals, logits, deltas, floor=0.05, nms_iou=0.5, count=4, clip=None)
+    boxes, scores, labels = head.detect(proposals, logits, deltas, floor=0.05, overlap=0.5, count=4, clip=None)
     softmax = logits[0, 0].exp() / logits[0, 0].exp().sum()
     torch.testing.assert_close(scores[0, :2], softmax[:2])
     assert labels[0, :2].tolist() == [0, 1]
@@ -184,30 +182,6 @@ def test_the_exported_graph_gives_the_same(tmp_path: Path, sampling: int, monkey
     np.testing.assert_allclose(exported.boxes, eager.boxes, atol=1e-2)
     np.testing.assert_allclose(exported.scores, eager.scores, atol=1e-4)
     np.testing.assert_allclose(exported.embeddings, eager.embeddings, rtol=1e-3, atol=1e-3)
-
-
-@pytest.mark.parametrize(("objects", "complete"), [(90, True), (3, False)])
-def test_the_best_candidates_of_all_classes_give_the_first_detections_of_all_candidates(
-    objects: int, complete: bool, benchmark: Callable[[str], ModuleType]
-) -> None:
-    # 90 proposals of 60 classes: 5400 candidates, of which 3840 take part.
-    random = np.random.default_rng(0)
-    corners = random.uniform(0, 500, (objects, 2))
-    places = np.concatenate([corners, corners + random.uniform(30, 90, (objects, 2))], axis=1)[np.arange(90) % objects]
-    proposals = Proposals(torch.from_numpy(places[None].astype(np.float32)), torch.ones(1, 90))
-    logits, deltas = torch.from_numpy(random.normal(0, 2, (1, 90, 61))).float(), torch.zeros(1, 90, 60, 4)
-    logits += 24 * torch.linspace(0, 1, 61)  # some classes have most of the best candidates
-    boxes, scores, labels = RoiHead(32, 8, 60, 1).detect(
-        proposals, logits, deltas, floor=0.0, nms_iou=0.5, count=170, clip=None
-    )
-    expected = benchmark("candidates").of_all(
-        logits[0].softmax(dim=-1)[:, :-1].numpy(), np.repeat(places[:, None], 60, axis=1), 0.0, 0.5, 170
-    )
-    kept = int((scores > 0).sum())
-    assert (kept == 170) == complete
-    for column, whole in zip((boxes, scores, labels), expected, strict=True):
-        assert len(whole) == 170
-        np.testing.assert_allclose(column[0, :kept], whole[:kept], rtol=1e-5)
 
 
 def test_build_takes_both_architectures() -> None:

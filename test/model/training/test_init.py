@@ -107,5 +107,61 @@ def test_with_another_number_of_classes_their_heads_start_afresh(
 ) -> None:
     file, source = given(tmp_path, dataclasses.replace(ONE_SHOT, classes=("vehicle",)))
     assert start(tmp_path, RECIPES["one_shot"], file) == 0
-    assert f"starting from {file}; afresh: heat.bias, heat.weight\n" in capsys.readouterr().out
+    assert f"starting from {file}; afresh: heat\n" in capsys.readouterr().out
     assert {name for name, _ in source.named_parameters()} - arrived(tmp_path, source) == {"heat.weight", "heat.bias"}
+
+
+def detector(folder: Path, classes: tuple[str, ...]) -> tuple[Path, dict[str, torch.Tensor]]:
+    """A plain detector as mmdetection publishes them, and its tensors."""
+    torch.manual_seed(99)
+    state = build(dataclasses.replace(QDTRACK, classes=classes)).state_dict()
+    state = {name: value for name, value in state.items() if not name.startswith("embedding_head.")}
+    torch.save({"meta": {"CLASSES": classes}, "state_dict": state}, folder / "detector.pth")
+    return folder / "detector.pth", state
+
+
+def test_a_plain_detector_is_a_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, state = detector(tmp_path, ("bus", "person"))
+    assert start(tmp_path, RECIPES["qdtrack"], file, "--classes", "person") == 0
+    assert f"starting from {file}; afresh: embedding_head\n" in capsys.readouterr().out
+    trained = checkpoints.load(tmp_path / "out.safetensors")
+    assert trained.fresh == ()
+    for name, value in trained.network().named_parameters():
+        if name.startswith("embedding_head."):
+            continue
+        rows = {"fc_cls": [1, 2], "fc_reg": [4, 5, 6, 7]}.get(name.split(".")[-2])
+        assert torch.allclose(value, state[name] if rows is None else state[name][rows], atol=1e-6), name
+
+
+def test_what_has_learned_nothing_does_not_arrive(tmp_path: Path) -> None:
+    torch.manual_seed(99)
+    network = build(QDTRACK)
+    file = tmp_path / "start.safetensors"
+    checkpoints.save(file, network, QDTRACK, QuasiDenseConfig(), {"fresh": ["embedding_head"]})
+    assert start(tmp_path, RECIPES["qdtrack"], file) == 0
+    named = {name for name, value in network.named_parameters() if value.ndim > 1}
+    assert named - arrived(tmp_path, network) == {name for name in named if name.startswith("embedding_head.")}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "classes", "message"),
+    [
+        ("qdtrack", [], "class 0 'bus', expected 'pedestrian'; choose"),
+        ("qdtrack", ["--classes", "person,bus"], "--classes: got 2, expected one for each of pedestrian"),
+        ("qdtrack", ["--classes", "car"], "no class 'car'; it has bus"),
+        ("one_shot", [], "a checkpoint of another project is a QDTrack or its detector, the recipe's architecture is"),
+    ],
+)
+def test_a_detector_that_does_not_suit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], recipe: str, classes: list[str], message: str
+) -> None:
+    file, _ = detector(tmp_path, ("bus",))
+    assert start(tmp_path, RECIPES[recipe], file, *classes) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+def test_classes_of_weights_of_this_project_stay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, _ = given(tmp_path, QDTRACK)
+    assert start(tmp_path, RECIPES["qdtrack"], file, "--classes", "person") == 2
+    assert "are weights of this project, whose classes stay as they are" in capsys.readouterr().err
