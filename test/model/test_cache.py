@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import fcntl
 import json
+import logging
 import multiprocessing
 import os
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -72,6 +75,29 @@ def test_a_build_that_fails_leaves_nothing(folder: Path) -> None:
     with pytest.raises(ValueError, match="no such layer"):
         keep("street", ".engine", IDENTITY, fail)
     assert [path.suffix for path in folder.iterdir()] == [".lock"]
+
+
+def test_what_a_killed_build_left_is_cleared_away(folder: Path) -> None:
+    path = keep("street", ".engine", IDENTITY, write)
+    manifest_path(path).unlink()
+    for left in (f".{path.name}-abc", f".{path.name}.json-abc", f".{path.name[:-7]}-of-another-abc"):
+        (folder / left).mkdir()
+        (folder / left / "half").write_bytes(b"half")
+    keep("street", ".engine", IDENTITY, write)
+    assert [one.name for one in folder.iterdir() if one.is_dir()] == [f".{path.name[:-7]}-of-another-abc"]
+
+
+def test_who_waits_says_so(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = keep("street", ".engine", IDENTITY, write)
+    with (folder / f"{path.name}.lock").open("w") as lock, caplog.at_level(logging.INFO):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting = threading.Thread(target=keep, args=("street", ".engine", IDENTITY, unwanted))
+        waiting.start()
+        while not caplog.messages:
+            time.sleep(0.01)
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        waiting.join(60)
+    assert caplog.messages == [f"waiting for another process, which is making {path.name}"]
 
 
 def build_slowly(path: Path) -> None:

@@ -222,7 +222,7 @@ def start(public: PublicWeights, *more: str) -> subprocess.Popen[str]:
 
 
 def test_a_full_disk_is_named_and_gets_its_space_back(seeded: PublicWeights, mirror: Mirror, folder: Path) -> None:
-    _, error = start(seeded, str(HALF)).communicate(timeout=60)
+    _, error = start(seeded, str(HALF)).communicate(timeout=300)
     assert error.startswith(f"CacheError: {folder}: cannot keep seeded-")
     assert "File too large" in error and "free some space, or set QDTRACK_CACHE" in error
     assert len(error.splitlines()) == 1
@@ -237,7 +237,7 @@ def test_killed_in_the_middle_the_next_one_goes_on(seeded: PublicWeights, mirror
     while process.poll() is None and not (partial.is_file() and partial.stat().st_size > 0):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     mirror.patience.set()
     mirror.send = None
     assert cached("seeded", seeded) is None
@@ -252,7 +252,7 @@ def test_two_at_once_fetch_once(seeded: PublicWeights, mirror: Mirror, folder: P
     while not mirror.requests:
         time.sleep(0.01)
     mirror.patience.set()
-    paths = {process.communicate(timeout=60)[0] for process in processes}
+    paths = {process.communicate(timeout=300)[0] for process in processes}
     assert paths == {f"{cached('seeded', seeded)}\n"}
     assert len(mirror.requests) == 1
     check_whole(folder, seeded)

@@ -100,11 +100,15 @@ def test_what_cannot_be_is_one_line(seeded: Path, tmp_path: Path, capsys: pytest
     assert not list(tmp_path.glob("copy*"))
 
 
-def test_other_commands_take_the_name(seeded: Path, blob_folder: Path, tmp_path: Path) -> None:
+def test_track_takes_the_name(seeded: Path, blob_folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "tracks.txt"
     command = ["track", str(blob_folder), "--weights", "seeded", "--output", str(output), "--frames", "1-2"]
     assert cli.main([*command, "--runtime", "torch"]) == 0
     assert len(output.read_text().splitlines()) > 0
+
+
+@pytest.mark.slow
+def test_export_takes_the_name(seeded: Path, tmp_path: Path) -> None:
     assert cli.main(["export", "seeded", "--output", str(tmp_path / "seeded.onnx")]) == 0
     assert checkpoints.load(tmp_path / "seeded.onnx").config == checkpoints.load("seeded").config
 
