@@ -309,7 +309,7 @@ def test_the_published_names(name: str, file: str, classes: int, monkeypatch: py
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in PUBLIC if name != "seeded"])
+@pytest.mark.parametrize("name", ["qdtrack-mot17", "qdtrack-lvis", "faster-rcnn-coco-person"])
 def test_real_sizes_come_through(
     name: str, mirror: Mirror, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
