@@ -26,11 +26,13 @@ class Recorder:
 
     Attributes:
         received: header stamp [ns] -> what came with it.
+        last: ``time.monotonic()`` when the newest message came, 0 before the first.
         classes: class index -> name, of the classes met so far.
     """
 
     def __init__(self, node: Node, topic: str) -> None:
         self.received: dict[int, Received] = {}
+        self.last = 0.0
         self.classes: dict[int, str] = {}
         self._node, self._topic = node, topic
         node.create_subscription(TrackedDetectionArray, topic, self._keep, 100)
@@ -41,6 +43,6 @@ class Recorder:
         return self._node.count_publishers(self._topic) > 0
 
     def _keep(self, message: TrackedDetectionArray) -> None:
-        moment = time.monotonic()
-        self.received[stamp_nanoseconds(message.header)] = Received(tracks_from_message(message), moment)
+        self.last = time.monotonic()
+        self.received[stamp_nanoseconds(message.header)] = Received(tracks_from_message(message), self.last)
         self.classes.update({track.class_id: track.class_name for track in message.tracks})

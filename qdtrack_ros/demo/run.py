@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -30,12 +30,12 @@ from qdtrack_ros.demo.report import write_overlay_video, write_report
 from qdtrack_ros.demo.results import DemoResults
 
 NAMESPACE = "/qdtrack_demo"  # keeps the demonstration apart from whatever else runs in the graph
-_SETTINGS = {
+SETTINGS: dict[str, object] = {
     "queue_size": 25,  # a hiccup of the machine, up to a second, shows as latency and not as a lost image
     # Set from the start: otherwise the node finds out by itself and subscribes anew, while images are on their way.
     f"qos_overrides.{NAMESPACE}/image/compressed.subscription.reliability": "reliable",
 }
-_LAST_ANSWERS = 3.0  # seconds after the last image in which its tracks may still come
+_LAST_ANSWERS = 3.0  # seconds without tracks, after the last image, until no more are waited for
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -94,9 +94,15 @@ def write_results(results: DemoResults, output: Path) -> None:
 
 
 def play_into_node(
-    material: Material, weights: str, log: Path, program: Sequence[str] = ("-m", "qdtrack_ros.node")
+    material: Material,
+    weights: str,
+    log: Path,
+    program: Sequence[str] = ("-m", "qdtrack_ros.node"),
+    settings: Mapping[str, object] = SETTINGS,
 ) -> DemoResults:
     """Start a node (``program`` is what Python runs), play the bag into it at its own pace, keep what comes back.
+
+    ``settings`` are parameters of the node besides its weights.
 
     Raises:
         NodeError: the node could not be configured, or ended.
@@ -105,7 +111,7 @@ def play_into_node(
     with _spinning_node() as node:
         recorder = Recorder(node, f"{NAMESPACE}/tracker/tracks")
         player = Player(node, {topic: (f"{NAMESPACE}/image/compressed", kind)})
-        with NodeProcess(node, NAMESPACE, {"weights": weights, **_SETTINGS}, log, program) as process:
+        with NodeProcess(node, NAMESPACE, {"weights": weights, **settings}, log, program) as process:
             print(f"starting the node with weights {weights} ...", flush=True)
             process.change_state("configure")
             process.change_state("activate")
@@ -115,8 +121,8 @@ def play_into_node(
                 sent[one.stamp] = one.moment
                 process.check()
                 _progress(len(sent), len(material.frame_of), len(recorder.received))
-            end = time.monotonic() + _LAST_ANSWERS
-            while len(recorder.received) < len(sent) and time.monotonic() < end:
+            end = time.monotonic()
+            while len(recorder.received) < len(sent) and time.monotonic() < max(end, recorder.last) + _LAST_ANSWERS:
                 time.sleep(0.02)
             _progress(len(sent), len(material.frame_of), len(recorder.received), last=True)
             process.change_state("deactivate")

@@ -16,8 +16,6 @@ from qdtrack_model.synthetic.config import SceneConfig
 from qdtrack_model.synthetic.scene import Scene
 from qdtrack_ros.output.conversions import image_message
 
-LOADING = 120.0  # seconds after which a node with shipped weights tracks, also where all cores are busy
-
 
 @cache
 def street() -> Array:
@@ -45,5 +43,5 @@ class Drivers:
         """Wait for a few further messages of tracks on every topic."""
         before = {topic: len(kept) for topic, kept in self.received.items()}
         for topic, kept in self.received.items():
-            wait_until(lambda kept=kept, topic=topic: len(kept) >= before[topic] + count, f"tracks on {topic}", LOADING)
+            wait_until(lambda kept=kept, topic=topic: len(kept) >= before[topic] + count, f"tracks on {topic}")
             assert kept[-1].tracks, f"nothing tracked on {topic}"

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from graph import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -45,7 +47,7 @@ class Launched:
     def interrupt(self) -> int:
         """Ctrl-C; the exit status."""
         os.killpg(self.process.pid, signal.SIGINT)
-        return self.process.wait(20)
+        return self.process.wait(PATIENCE)
 
 
 @contextmanager

@@ -15,8 +15,8 @@ import pytest
 pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces (make)")
 
 from ament_index_python.packages import get_package_prefix
-from drivers import LOADING, Drivers
-from graph import spinning, wait_until
+from drivers import Drivers
+from graph import PATIENCE, spinning, wait_until
 
 from qdtrack_ros.launch_arguments import LAYOUTS, node_parameters, remappings, ros_arguments
 
@@ -63,10 +63,10 @@ def test_the_installed_program_tracks(params_file: str, image: str, cameras: lis
         line = command(params_file, values, cameras)
         process = subprocess.Popen(line, stdout=output, stderr=subprocess.STDOUT, env=environment)
         try:
-            wait_until(lambda: "active: waiting for images" in log.read_text(), "the node to be active", LOADING)
+            wait_until(lambda: "active: waiting for images" in log.read_text(), "the node to be active")
             drivers.wait()
             process.send_signal(signal.SIGINT)
-            assert process.wait(20) == 0
+            assert process.wait(PATIENCE) == 0
         finally:
             process.kill()
     assert "Traceback" not in log.read_text()

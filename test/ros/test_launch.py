@@ -18,8 +18,8 @@ pytest.importorskip("launch_ros", reason="needs a ROS distribution's launch_ros 
 pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces (make)")
 
 import launch
-from drivers import LOADING, Drivers, street
-from graph import spinning, wait_until
+from drivers import Drivers, street
+from graph import PATIENCE, spinning, wait_until
 from launched import ROOT, alive, launched
 from rosbags.rosbag2 import Reader
 
@@ -114,9 +114,9 @@ def test_respawn(tmp_path: Path) -> None:
 
 def test_without_respawn_the_launch_ends_with_the_node(tmp_path: Path) -> None:
     with launched("tracker.launch.py", tmp_path / "log", respawn="false") as run:
-        wait_until(lambda: "active: waiting for images" in run.text(), "the node to be active", LOADING)
+        wait_until(lambda: "active: waiting for images" in run.text(), "the node to be active")
         os.kill(run.nodes()[0], signal.SIGKILL)
-        run.process.wait(10)
+        run.process.wait(PATIENCE)
         assert len(run.nodes()) == 1
 
 
@@ -134,7 +134,7 @@ def test_one_node_for_several_cameras(tmp_path: Path) -> None:
 
 def test_a_replay_ends_where_the_tracker_cannot_be_configured(tmp_path: Path) -> None:
     with launched("replay.launch.py", tmp_path / "log", bag="none", image="/image", weights="broken") as run:
-        assert run.process.wait(LOADING) == 0
+        assert run.process.wait(PATIENCE) == 0
         assert re.search("configure failed: .*'broken'", run.text())
         assert "Traceback" not in run.text()
         assert not any(alive(pid) for pid in run.nodes())

@@ -19,6 +19,11 @@ from qdtrack_ros.demo import run as demo
 from qdtrack_ros.demo.material import material_from_scene, material_from_video
 
 FRAMES = 30
+# Long queues: a busy machine must not change the scores.
+QUEUES = demo.SETTINGS | {
+    "queue_size": 64,
+    f"qos_overrides.{demo.NAMESPACE}/image/compressed.subscription.depth": 64,
+}
 
 
 @pytest.fixture
@@ -41,9 +46,7 @@ def rectangles(tmp_path: Path) -> Path:
 
 def test_known_scores_and_a_complete_report(rectangles: Path, tmp_path: Path) -> None:
     material = material_from_video(tmp_path / "bag", rectangles, None)
-    # A queue for all of them: a busy machine must not change the scores.
-    program = (*PROGRAM, "--ros-args", "-p", "queue_size:=64")
-    results = demo.play_into_node(material, "blobs", tmp_path / "node.log", program)
+    results = demo.play_into_node(material, "blobs", tmp_path / "node.log", PROGRAM, QUEUES)
     table = dict(results.table())
     assert table["frames in"] == table["frames out"] == str(FRAMES)
     assert table["frames dropped"] == "0"
@@ -81,7 +84,7 @@ def test_a_missing_video_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.skipif(not SHIPPED.get("street", Path("-")).is_file(), reason="the weights 'street' are not there")
 def test_street_weights_track_a_synthetic_scene(tmp_path: Path) -> None:
     material = material_from_scene(tmp_path / "bag", 75, seed=7)
-    results = demo.play_into_node(material, "street", tmp_path / "node.log")
+    results = demo.play_into_node(material, "street", tmp_path / "node.log", settings=QUEUES)
     assert len(results.received) > 0.9 * len(results.sent), "hardly any image may be lost, even on a busy machine"
     assert results.scores is not None
     assert results.scores.mota > 0.75

@@ -325,8 +325,8 @@ def test_a_full_disk_is_told_and_the_node_goes_on(tmp_path: Path) -> None:
         return answer.result()
 
     with spinning(operator), NodeProcess(operator, "/disk", {"weights": "blobs"}, tmp_path / "log", PROGRAM) as process:
-        process.change_state("configure", 30)
-        process.change_state("activate", 30)
+        process.change_state("configure")
+        process.change_state("activate")
         wait_until(lambda: images.get_subscription_count() == 1 and client.service_is_ready(), "the node")
         wait_until(lambda: operator.count_publishers("/disk/tracker/tracks") == 1, "publisher")
         send(10)

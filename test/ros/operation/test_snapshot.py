@@ -169,7 +169,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
         "snapshot.save(sys.argv[2] + '/again', {})\n"
     )
     command = [sys.executable, "-c", program, str(Path(__file__).parent), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{tmp_path}/bag: cannot be written: File too large\n" * 3
     assert sorted(p.name for p in tmp_path.iterdir()) == ["again", "fits"]
