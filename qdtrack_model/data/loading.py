@@ -49,11 +49,12 @@ class DataConfig:
     # not named here goes by its own name.
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sets: Mapping[str, SetConfig] = field(default_factory=dict)  # by name of the folder, or of the one above it
+    others: SetConfig = field(default_factory=SetConfig)  # those that are not named
 
     def of(self, folder: Path) -> SetConfig:
         """How the data in a folder are used."""
         folder = folder.resolve()
-        return self.sets.get(folder.name) or self.sets.get(folder.parent.name) or SetConfig()
+        return self.sets.get(folder.name) or self.sets.get(folder.parent.name) or self.others
 
     def labelling(self, folder: Path, classes: tuple[str, ...]) -> Labelling:
         """How the categories of the stills in a folder become classes.

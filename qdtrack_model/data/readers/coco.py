@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -118,29 +118,28 @@ def read_coco(
     if file is None:
         raise CocoError(f"{folder}: expected one of {', '.join(ANNOTATIONS)} in it")
     content, odd = _read_json(file), Counter[str]()
-    names = {_value(c, "id", int, f"{file}: categories"): str(c.get("name")) for c in content["categories"]}
+    categories = _by_id(content["categories"], f"{file}: categories")
+    names = {category: str(entry.get("name")) for category, (_, entry) in categories.items()}
     labels = {category: labelling.label(name) for category, name in names.items()}
     if not any(label is not None and label >= 0 for label in labels.values()):
         wanted = ", ".join(labelling.classes)
         raise CocoError(f"{file}: none of its categories ({', '.join(names.values())}) is of the classes {wanted}")
-    annotations = _annotations(content["annotations"], labels, file, odd)
+    entries = _by_id(content["images"], f"{file}: images")
+    annotations = _annotations(content["annotations"], labels, entries, file, odd)
     detections = _detections(folder / DETECTIONS, labelling) if part != "val" else None
     splits = _splits(content["images"], part)
-    everywhere = content.get("info", {}).get("labelled", list(names.values()))
+    everywhere = _labelled(content.get("info", {}), list(names.values()), names.values(), f"{file}: info")
     images = []
-    for number, entry in enumerate(content["images"]):
-        where = f"{file}: images[{number}]"
-        image = _value(entry, "id", int, where)
+    for image, (where, entry) in entries.items():
         if splits and entry.get("split") not in splits:
             continue
         size = (_value(entry, "width", int, where), _value(entry, "height", int, where))
         path = _find_image(folder, _value(entry, "file_name", str, where), size, where, odd)
         if path is not None:
-            incomplete = labelling.incomplete(names.values(), entry.get("labelled", everywhere))
-            objects = _objects(
-                annotations[image], None if detections is None else detections[image], incomplete, labelling, size
-            )
-            images.append(StoredImage(path, objects, largest, size))
+            labelled = _labelled(entry, everywhere, names.values(), where)
+            incomplete = labelling.incomplete(names.values(), labelled)
+            own, seen = _inside(annotations[image], size, odd), None if detections is None else detections[image]
+            images.append(StoredImage(path, _objects(own, seen, incomplete, labelling, size), largest, size))
     if not images:
         which = f" of split {part!r}" if splits else ""
         raise CocoError(f"{file}: not one usable image{which}{_told(odd)}")
@@ -179,25 +178,63 @@ def _value(entry: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
     return value
 
 
+def _by_id(entries: Sequence[Mapping[str, Any]], where: str) -> dict[int, tuple[str, Mapping[str, Any]]]:
+    """Where each entry stands and the entry, by its id."""
+    found: dict[int, tuple[str, Mapping[str, Any]]] = {}
+    for number, entry in enumerate(entries):
+        place = f"{where}[{number}]"
+        known = found.setdefault(_value(entry, "id", int, place), (place, entry))
+        if known[1] is not entry:
+            raise CocoError(f"{place}: id is {entry['id']}, as that of {known[0]}")
+    return found
+
+
+def _labelled(entry: Mapping[str, Any], default: Sequence[str], categories: Iterable[str], where: str) -> Sequence[str]:
+    """The categories that are complete according to an entry."""
+    value = entry.get("labelled", default)
+    known = {name.lower() for name in categories}
+    if not isinstance(value, list) or not all(isinstance(name, str) and name.lower() in known for name in value):
+        raise CocoError(f"{where}: labelled is {value!r}, expected a list of the file's categories")
+    return value
+
+
 def _annotations(
-    entries: Sequence[Mapping[str, Any]], labels: Mapping[int, int | None], file: Path, odd: Counter[str]
+    entries: Sequence[Mapping[str, Any]],
+    labels: Mapping[int, int | None],
+    images: Container[int],
+    file: Path,
+    odd: Counter[str],
 ) -> dict[int, list[tuple[tuple[float, ...], int]]]:
     """Box and label of every object that is of a class or ignored, by image."""
     found: dict[int, list[tuple[tuple[float, ...], int]]] = defaultdict(list)
     for number, entry in enumerate(entries):
         where = f"{file}: annotations[{number}]"
-        category: Any = entry.get("category_id")
+        category, image = _value(entry, "category_id", int, where), _value(entry, "image_id", int, where)
         if category not in labels:
-            raise CocoError(f"{where}: category_id is {category!r}, which is not among the categories")
-        label = labels[category]
+            raise CocoError(f"{where}: category_id is {category}, which is not among the categories")
+        label, box = labels[category], _box(entry.get("bbox"), where)
         if label is None:
             odd["objects of categories that are no class: taken for background"] += 1
-            continue
-        box = _box(entry.get("bbox"), where)
-        if box is None:
+        elif box is None:
             odd["boxes without area: left out"] += 1
-            continue
-        found[_value(entry, "image_id", int, where)].append((box, IGNORED if entry.get("iscrowd") else label))
+        elif image not in images:
+            odd["boxes of images that are not in the file: left out"] += 1
+        else:
+            found[image].append((box, IGNORED if entry.get("iscrowd") else label))
+    return found
+
+
+def _inside(
+    annotations: Sequence[tuple[tuple[float, ...], int]], size: tuple[int, int], odd: Counter[str]
+) -> list[tuple[tuple[float, ...], int]]:
+    """What of the objects lies in an image of this size (width, height)."""
+    found: list[tuple[tuple[float, ...], int]] = []
+    for box, label in annotations:
+        x1, y1, x2, y2 = np.clip(box, 0, (*size, *size)).tolist()
+        if np.abs(np.subtract((x1, y1, x2, y2), box)).max() > 1:
+            odd["boxes beyond their image: cut at its border"] += 1
+        if x1 < x2 and y1 < y2:
+            found.append(((x1, y1, x2, y2), label))
     return found
 
 

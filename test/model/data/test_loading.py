@@ -71,10 +71,10 @@ def test_a_set_is_used_as_its_folder_or_the_one_above_is_told(blob_folder: Path)
     model = OneShotConfig(classes=("pedestrian",), input_size=(96, 160))
     write_mot(blob_folder / "gt" / "gt.txt", read_mot(blob_folder / "gt" / "gt.txt"))
     for name, expected in (("squares", 3), (blob_folder.parent.name, 3), ("another", 20)):
-        config = DataConfig(sets={name: SetConfig(weight=2.0, frames=(4, 6))})
+        config = DataConfig(sets={name: SetConfig(weight=2.0, frames=(4, 6))}, others=SetConfig(weight=0.5))
         (found,) = load_sets([blob_folder], model, config)
         assert len(found.samples) == expected
-        assert found.weight == (2.0 if expected == 3 else 1.0)
+        assert found.weight == (2.0 if expected == 3 else 0.5)
         assert not found.still
 
 

@@ -160,15 +160,28 @@ def test_without_detections_nothing_is_taken_for_absent(tmp_path: Path) -> None:
 def test_odd_entries_are_counted(tmp_path: Path) -> None:
     sizes = ((1, 80, 60), (2, 60, 80), (3, 80, 60))
     images = [{"id": i, "file_name": f"{i}.png", "width": w, "height": h} for i, w, h in sizes]
-    flat = [{"id": 1, "image_id": 1, "category_id": 0, "bbox": [1, 1, 0, 9]}]
-    folder = write_set(tmp_path, images=images, annotations=flat)
+    boxes = [
+        {"image_id": 1, "category_id": 0, "bbox": [1, 1, 0, 9]},
+        {"image_id": 7, "category_id": 0, "bbox": [1, 1, 9, 9]},
+    ]
+    folder = write_set(tmp_path, images=images, annotations=boxes)
     found, odd = read_coco(folder, Labelling(CLASSES, NAMES), LARGEST)
     assert [image.path.name for image in found] == ["1.png"]
     assert odd == {
         "boxes without area: left out": 1,
+        "boxes of images that are not in the file: left out": 1,
         "images of another size than the file says: left out": 1,
         "image files missing: left out": 1,
     }
+
+
+def test_boxes_end_at_the_border_of_their_image(tmp_path: Path) -> None:
+    boxes = ([70, 50, 20, 30], [79.5, 0, 0.9, 9], [200, 10, 30, 30], [-5, 0, 10, 10])
+    rows = [{"id": i, "image_id": 1, "category_id": 0, "bbox": box} for i, box in enumerate(boxes)]
+    folder = write_set(tmp_path, annotations=rows)
+    (image, _), odd = read_coco(folder, Labelling(CLASSES, NAMES), LARGEST)
+    np.testing.assert_array_equal(image.objects.boxes, [[70, 50, 80, 60], [79.5, 0, 80, 9], [0, 0, 5, 10]])
+    assert odd == {"boxes beyond their image: cut at its border": 3}
 
 
 @pytest.mark.parametrize(
@@ -179,6 +192,14 @@ def test_odd_entries_are_counted(tmp_path: Path) -> None:
         ({"annotations": [{"image_id": 1, "category_id": 0, "bbox": [0, 0, float("nan"), 9]}]}, "bbox is .*nan"),
         ({"annotations": [{"image_id": 1, "category_id": 0}]}, "bbox is None"),
         ({"annotations": [{"category_id": 0, "bbox": [0, 0, 1, 1]}]}, "image_id is None"),
+        ({"annotations": [{"image_id": 1, "category_id": [0], "bbox": [0, 0, 1, 1]}]}, r"category_id is \[0\]"),
+        ({"images": [{"id": 3}, {"id": 3}]}, r"images\[1\]: id is 3, as that of .*images\[0\]"),
+        (
+            {"categories": [{"id": 0, "name": "person"}, {"id": 0, "name": "car"}]},
+            r"categories\[1\]: id is 0, as that of",
+        ),
+        ({"info": {"labelled": "person"}}, "labelled is 'person', expected a list of the file's categories"),
+        ({"info": {"labelled": ["persn"]}}, "labelled is .'persn'., expected a list"),
         ({"images": [{"id": 1, "file_name": "../1.png", "width": 80, "height": 60}]}, r"file_name is '\.\./1\.png'"),
         ({"images": [{"id": 1, "file_name": "1.png"}]}, "width is None"),
         ({"images": []}, "not one usable image"),
