@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -13,13 +14,29 @@ CONVOLUTIONS = 4
 GROUPS = 32
 
 
+class _GroupNorm(nn.GroupNorm):
+    """Group norm, exported as plain operations in float32.
+
+    As one operation it would become opset 21's GroupNormalization, which TensorRT before 10.9 does not know.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling():
+            return super().forward(x)
+        values = x.float().reshape(x.shape[0], self.num_groups, -1)
+        centred = values - values.mean(dim=2, keepdim=True)
+        variance = (centred * centred).mean(dim=2, keepdim=True)
+        normal = (centred / (variance + self.eps).sqrt()).reshape(x.shape)
+        return (normal * self.weight.float()[:, None, None] + self.bias.float()[:, None, None]).to(x.dtype)
+
+
 class _Block(nn.Sequential):
     """3x3 convolution without bias, group norm, ReLU."""
 
     def __init__(self, channels: int) -> None:
         conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-        super().__init__(OrderedDict(conv=conv, gn=nn.GroupNorm(GROUPS, channels), relu=nn.ReLU()))
+        super().__init__(OrderedDict(conv=conv, gn=_GroupNorm(GROUPS, channels), relu=nn.ReLU()))
 
 
 class EmbeddingHead(nn.Module):

@@ -29,7 +29,7 @@ def gather_patches(features: Tensor, index: Tensor) -> Tensor:
     rows = F.pad(features, (1, 1, 1, 1)).permute(0, 2, 3, 1).reshape(batch, -1, channels)
     steps = torch.arange(3, device=index.device)
     window = (steps[:, None] * (width + 2) + steps).flatten()  # (9,) from the patch's top-left cell
-    top_left = torch.div(index, width, rounding_mode="floor") * (width + 2) + index % width
+    top_left = index + index // width * 2  # a row of the padded map is two cells longer
     cells = (top_left[:, :, None] + window).flatten(1)  # (B, 9 K)
     patches = rows.gather(1, cells[:, :, None].expand(-1, -1, channels))
     return patches.reshape(batch, index.shape[1], 9 * channels)
@@ -43,7 +43,8 @@ def find_peaks(heat: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     peaks = heat * (F.max_pool2d(heat, 3, stride=1, padding=1) == heat)
     scores, flat = peaks.flatten(1).topk(count, dim=1)
     cells = heat.shape[2] * heat.shape[3]
-    return scores, torch.div(flat, cells, rounding_mode="floor"), flat % cells
+    labels = flat // cells
+    return scores, labels, flat - labels * cells
 
 
 def decode_boxes(index: Tensor, offset: Tensor, sides: Tensor, width: int) -> Tensor:
@@ -54,8 +55,8 @@ def decode_boxes(index: Tensor, offset: Tensor, sides: Tensor, width: int) -> Te
         offset: (B, K, 2) x, y from the cell's corner to the object's centre, in cells.
         sides: (B, K, 4) left, top, right, bottom distances from that centre, in cells.
     """
-    cells = torch.stack([index % width, torch.div(index, width, rounding_mode="floor")], dim=-1)
-    centres = cells.to(offset.dtype) + offset
+    row = index // width
+    centres = torch.stack([index - row * width, row], dim=-1).to(offset.dtype) + offset
     return torch.cat([centres - sides[..., :2], centres + sides[..., 2:]], dim=-1)
 
 

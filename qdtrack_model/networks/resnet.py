@@ -21,6 +21,7 @@ class BatchNorm(nn.Module):
 
     running_mean: Tensor
     running_var: Tensor
+    eps = 1e-5
 
     def __init__(self, channels: int, frozen: bool) -> None:
         super().__init__()
@@ -32,7 +33,7 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         learning = self.training and not self.frozen
-        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, learning)
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, learning, eps=self.eps)
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:

@@ -149,7 +149,8 @@ def _adaptive(
     first, spans = _window(extent, regions)
     # Cell n of a window, row by row; those beyond its end get no weight.
     n = torch.arange(window, device=cells.device)
-    row = torch.div(n, spans[:, :1], rounding_mode="floor")  # (N, window)
+    # In floats, as is quicker; GPUs divide approximately, and without the half a whole quotient could come out below.
+    row = ((n + 0.5) / spans[:, :1]).floor().long()  # (N, window)
     used = row < spans[:, 1:]
     row = row * used
     column = (n - row * spans[:, :1]) * used

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -93,7 +92,7 @@ class RoiHead(nn.Module):
         # Every class of every proposal is a candidate of its own.
         scores = (scores * ((scores > floor) & (proposals.scores > 0)[..., None])).flatten(1)
         scores, index = scores.topk(min(CANDIDATES, scores.shape[1]), dim=1)
-        row = torch.div(index, classes, rounding_mode="floor")
+        row = index // classes
         labels = index - row * classes
         moves = take(deltas.float().flatten(1, 2), index)
         boxes = decode_deltas(take(proposals.boxes, row), moves, DEVIATIONS, clip)

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 OUTPUTS = ("boxes", "scores", "labels", "embeddings")
 FLOATS = ("fp32", "fp16", "bf16")  # what a graph can be exported to; int8 needs data, see quantization.py
-GRAPH_VERSION = 4  # raise when networks compute differently from the same weights
-OPSET = 22  # the first whose convolutions take bfloat16
+GRAPH_VERSION = 5  # raise when networks compute differently from the same weights
+OPSETS = {"bf16": 22}  # the first whose convolutions take bfloat16
+OPSET = 20  # of the others: the last that TensorRT 10.3, JetPack 6's, is documented for
 
 
 class GraphError(ValueError):
@@ -30,9 +31,9 @@ class GraphError(ValueError):
 
 
 def deployed(checkpoint: Checkpoint, precision: str) -> nn.Module:
-    """The network as it is exported: weights and layers in ``precision``, all outputs but labels float32.
+    """The network as it is exported: batch norms folded, weights and layers in ``precision``, outputs float32.
 
-    Boxes, scores and everything that counts pixels stay float32 within, whatever the precision.
+    Labels are int64. Boxes, scores and everything that counts pixels stay float32 within, whatever the precision.
 
     Args:
         checkpoint: of weights.
@@ -40,6 +41,8 @@ def deployed(checkpoint: Checkpoint, precision: str) -> nn.Module:
     """
     import torch
     from torch import Tensor, nn
+
+    from qdtrack_model.networks.folding import fold_norms
 
     class Deployed(nn.Module):
         def __init__(self, network: nn.Module) -> None:
@@ -51,7 +54,9 @@ def deployed(checkpoint: Checkpoint, precision: str) -> nn.Module:
             return boxes.float(), scores.float(), labels, embeddings.float()
 
     types: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-    return Deployed(checkpoint.network().to(types[precision])).eval()
+    network = checkpoint.network()
+    fold_norms(network)
+    return Deployed(network.to(types[precision])).eval()
 
 
 def export_onnx(checkpoint: Checkpoint, path: Path, precision: str = "fp32", batch: int = 1) -> None:
@@ -77,8 +82,7 @@ def export_onnx(checkpoint: Checkpoint, path: Path, precision: str = "fp32", bat
             external_data=False,
             input_names=["images"],
             output_names=list(OUTPUTS),
-            opset_version=OPSET,
-            optimize=precision != "bf16",  # the optimiser folds norms into float32 kernels then
+            opset_version=OPSETS.get(precision, OPSET),
             verbose=False,
         )
     assert program is not None

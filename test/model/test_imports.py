@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "networks": {"config"},
     "tracking": VALUES,
     "checkpoints": VALUES | {"cache", "networks"},
-    "runtimes": VALUES | {"cache", "checkpoints"},
+    "runtimes": VALUES | {"cache", "checkpoints", "networks"},
     "pipeline": INFERENCE - {"pipeline"},
     "validation": INFERENCE | {"data", "evaluation"},
     "data": VALUES | {"sensors.encodings", "sensors.image_headers", "sensors.messages"},

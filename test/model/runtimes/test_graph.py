@@ -16,6 +16,7 @@ from qdtrack_model.runtimes.graph import GraphError, export_onnx, graph_of
 from qdtrack_model.synthetic import Scene, SceneConfig
 
 from .comparison import assert_same
+from .rough_division import with_rough_divisions
 
 
 def test_a_graph_carries_what_the_weights_say(checkpoint: Checkpoint) -> None:
@@ -56,6 +57,22 @@ def test_layers_are_in_the_precision_and_the_rest_in_float32(checkpoint: Checkpo
     assert outputs == dict.fromkeys(("boxes", "scores", "embeddings"), onnx.TensorProto.FLOAT) | {
         "labels": onnx.TensorProto.INT64
     }
+
+
+@pytest.mark.parametrize(("precision", "opset"), [("fp32", 20), ("fp16", 20), ("bf16", 22)])
+def test_the_opset_is_the_lowest_that_serves(checkpoint: Checkpoint, precision: str, opset: int) -> None:
+    # TensorRT 10.3 of JetPack 6 is documented for opsets up to 20.
+    model = onnx.load(graph_of(checkpoint, precision))
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", opset)]
+
+
+def test_divisions_of_a_gpu_find_the_same(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    graph = graph_of(checkpoint)
+    image = np.random.default_rng(0).integers(0, 255, (1, 64, 96, 3), dtype=np.uint8)
+    expected = runtimes.load(checkpoints.load(graph), Options("onnxruntime", threads=1)).infer(image)[0]
+    with_rough_divisions(graph, tmp_path / "rough.onnx")
+    rough = runtimes.load(checkpoints.load(tmp_path / "rough.onnx"), Options("onnxruntime", threads=1))
+    assert_same(rough.infer(image)[0], expected)
 
 
 @pytest.mark.slow
