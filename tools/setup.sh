@@ -108,9 +108,21 @@ make_venv() {
     logged "Creating .venv" "$python" -m venv "${options[@]}" "$venv"
 }
 
+# TensorRT for RTX of the CUDA version that the driver knows: before 580 that is 12.
+tensorrt_rtx() {
+    local driver
+    driver="$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null || true)"
+    if [[ "$driver" =~ ^[0-9]+ ]] && [ "${BASH_REMATCH[0]}" -lt 580 ]; then
+        echo tensorrt-rtx-cu12
+    else
+        echo tensorrt-rtx
+    fi
+}
+
 install_packages() {
     step "[2/3] installing Python packages (first time: some minutes)"
-    local extras="test,tensorrt-rtx" constraints="build/constraints.txt"
+    local extras constraints="build/constraints.txt"
+    extras="test,$(tensorrt_rtx)"
     : >"$constraints"
     if ! nvidia-smi -L >/dev/null 2>&1; then
         cat tools/constraints-cpu.txt >>"$constraints"

@@ -16,7 +16,7 @@ from qdtrack_model.cache import Identity, keep
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes import gpu
 from qdtrack_model.runtimes.graph import deployed, graph_identity, quiet
-from qdtrack_model.runtimes.interface import Options, RuntimeUnavailable
+from qdtrack_model.runtimes.interface import Options, RuntimeUnavailable, release
 from qdtrack_model.runtimes.torch import TorchRuntime, plain_faults
 from qdtrack_model.runtimes.torch import missing as torch_missing
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PRECISIONS = ("fp16", "bf16", "fp32") if gpu.find() else ("fp32", "bf16")
+OLDEST_FOR_GPU = (2, 7)  # torch, whose packages can be called without locks from then on
 
 
 def missing() -> str | None:
@@ -41,6 +42,10 @@ def missing() -> str | None:
 
 
 def _missing_for_gpu() -> str | None:
+    import torch
+
+    if release(torch.__version__) < OLDEST_FOR_GPU:
+        return f'torch {torch.__version__} cannot record what it compiled as a CUDA graph: pip install "torch>=2.7"'
     if importlib.util.find_spec("triton") is None:
         return "triton is not installed, which torch compiles for the GPU with: pip install triton"
     from torch.utils.cpp_extension import CUDA_HOME  # as torch looks for it when it compiles
@@ -144,9 +149,10 @@ class AotInductorRuntime(TorchRuntime):
         package = build(checkpoint, options)
         if cuda:
             self._torch.cuda.empty_cache()  # what compiling took
-        # Its locks for callers from several threads would break the capture of a CUDA graph.
-        model = aoti_load_package(str(package), run_single_threaded=cuda)
-        return self._capture(model) if cuda else lambda: model(self._host)
+            # Locks for callers from several threads would break the capture of a CUDA graph.
+            return self._capture(aoti_load_package(str(package), run_single_threaded=True))
+        model = aoti_load_package(str(package))
+        return lambda: model(self._host)
 
     def _capture(self, model: Callable[[Tensor], Sequence[Tensor]]) -> Callable[[], Sequence[Tensor]]:
         """Copies and network recorded once: a replay is one launch instead of one for each of hundreds of kernels."""

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.metadata
 import logging
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from qdtrack_model.runtimes.interface import release
 from qdtrack_model.structures import Array
+
+PIECEWISE = "frames are enqueued piece by piece, which is slower: no CUDA graph, "
 
 log = logging.getLogger(__name__)
 
 
 class CudaError(RuntimeError):
     """A call to CUDA that failed; the text says what was wanted and what to do."""
+
+
+def missing(driver: int) -> str | None:
+    """Why a driver of CUDA version ``driver`` (12060 for 12.6) cannot be used from here, or None where it can."""
+    major = driver // 1000
+    # CUDA 12 is that of JetPack 6. Bindings before 12.9.1 stop all threads of Python while one waits for the GPU.
+    remedy = 'pip install "cuda-bindings>=13,<14"' if major >= 13 else 'pip install "cuda-bindings>=12.9.1,<13"'
+    try:
+        installed = importlib.metadata.version("cuda-bindings")
+    except importlib.metadata.PackageNotFoundError:
+        return f"cuda-bindings is not installed: {remedy}"
+    if release(installed)[0] > major:
+        here = f"{major}.{driver % 1000 // 10}"
+        return f"cuda-bindings {installed} needs a newer driver than the one here, of CUDA {here}: {remedy}"
+    return None
 
 
 def call(purpose: str, function: str, *arguments: Any) -> Any:
@@ -79,6 +98,15 @@ class Buffer:
         del self.array
         free("cudaFree", self.device)
         free("cudaFreeHost", self._host)
+
+
+def check() -> None:
+    """Use the GPU once, so that what is wrong with it is known before an engine is built for minutes.
+
+    Raises:
+        CudaError: it cannot be used.
+    """
+    Stream().close()
 
 
 class Recording:
@@ -151,7 +179,7 @@ class Stream:
         if graph is not None:
             free("cudaGraphDestroy", graph)
         if failure is not None:
-            log.warning("frames are enqueued piece by piece, which is slower: no CUDA graph, %s", failure)
+            log.warning("%s%s", PIECEWISE, failure)
         return recording
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from qdtrack_model.atomic import atomic_write
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes import gpu
-from qdtrack_model.runtimes.cuda import Buffer, CudaError, Stream
+from qdtrack_model.runtimes.cuda import PIECEWISE, Buffer, CudaError, Recording, Stream
 from qdtrack_model.runtimes.engine_builder import EngineError, create, listen
 from qdtrack_model.runtimes.graph import OUTPUTS
 from qdtrack_model.runtimes.interface import Options, check_images, in_batches, to_detections
@@ -61,13 +61,19 @@ class EngineRuntime:
         except CudaError as error:
             raise EngineError(f"{self._path}: {error}") from None
         self._keep_kernels()
-        # TensorRT for RTX tells of networks that it cannot run while recording.
-        capturable = getattr(self._context, "is_stream_capturable", lambda handle: True)
-        self._recording = self._stream.record(self._enqueue) if capturable(self._stream.handle) else None
+        self._recording = self._record()
         if self._recording is not None:
             resources.callback(self._recording.close)
         sizes = sum(buffer.size for buffer in self._buffers.values())
         self.memory = self._path.stat().st_size + self._engine.device_memory_size_v2 + sizes
+
+    def _record(self) -> Recording | None:
+        # TensorRT for RTX tells of networks that it cannot run while recording.
+        capturable = getattr(self._context, "is_stream_capturable", lambda handle: True)
+        if capturable(self._stream.handle):
+            return self._stream.record(self._enqueue)
+        log.warning("%s%s cannot run this network while recording", PIECEWISE, self.name)
+        return None
 
     def _open(self) -> None:
         """Load the engine and make a context to run it in."""

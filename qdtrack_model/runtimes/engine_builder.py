@@ -149,6 +149,8 @@ def build_engine(trt: Any, graph: Path, path: Path, capability: str | None, prog
         raise EngineError(f"{graph}: {product} {trt.__version__} cannot read this graph: {_complaint(parser)}")
     config = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)  # fp32 shall mean fp32; who wants speed takes half precision
+    if hasattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION"):  # of TensorRT for RTX: what a CUDA graph asks for
+        config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
     if capability is not None:
         config.num_compute_capabilities = 1
         config.set_compute_capability(getattr(trt.ComputeCapability, "SM" + capability.replace(".", "")), 0)

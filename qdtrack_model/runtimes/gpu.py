@@ -6,16 +6,25 @@ import ctypes
 from dataclasses import dataclass
 from functools import cache
 
-_CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
+# CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
+_CAPABILITY_MAJOR, _CAPABILITY_MINOR, _MULTIPROCESSORS = 75, 76, 16
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """The first GPU: its name, its compute capability (major, minor) and the CUDA version of its driver (13000)."""
+    """The first GPU.
+
+    Attributes:
+        name: as its driver calls it; those of all Jetsons of a generation may be the same.
+        capability: compute capability (major, minor).
+        driver: CUDA version of its driver: 12060 for 12.6.
+        multiprocessors: how many it has.
+    """
 
     name: str
     capability: tuple[int, int]
     driver: int
+    multiprocessors: int
 
     @property
     def compute(self) -> str:
@@ -24,7 +33,10 @@ class Gpu:
 
     def identity(self) -> dict[str, str | int | list[int] | None]:
         """What a file depends on that is good for this GPU and driver alone, for the cache."""
-        return {"gpu": self.name, "driver": self.driver, "capability": self.compute}
+        return {
+            "gpu": self.name, "multiprocessors": self.multiprocessors, "driver": self.driver,
+            "capability": self.compute,
+        }  # fmt: skip
 
 
 @cache
@@ -34,7 +46,7 @@ def find() -> Gpu | None:
         cuda = ctypes.CDLL("libcuda.so.1")
     except OSError:
         return None
-    device, major, minor, driver = (ctypes.c_int() for _ in range(4))
+    device, major, minor, count, driver = (ctypes.c_int() for _ in range(5))
     name = ctypes.create_string_buffer(256)
     calls = (
         lambda: cuda.cuInit(0),
@@ -42,11 +54,12 @@ def find() -> Gpu | None:
         lambda: cuda.cuDeviceGetName(name, len(name), device),
         lambda: cuda.cuDeviceGetAttribute(ctypes.byref(major), _CAPABILITY_MAJOR, device),
         lambda: cuda.cuDeviceGetAttribute(ctypes.byref(minor), _CAPABILITY_MINOR, device),
+        lambda: cuda.cuDeviceGetAttribute(ctypes.byref(count), _MULTIPROCESSORS, device),
         lambda: cuda.cuDriverGetVersion(ctypes.byref(driver)),
     )
     if any(call() for call in calls):  # each gives 0 when all is well
         return None
-    return Gpu(name.value.decode(errors="replace"), (major.value, minor.value), driver.value)
+    return Gpu(name.value.decode(errors="replace"), (major.value, minor.value), driver.value, count.value)
 
 
 class _Memory(ctypes.Structure):

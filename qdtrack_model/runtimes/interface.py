@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +123,18 @@ class CompilingModule(RuntimeModule, Protocol):
             capability: compute capability to build for, such as ``8.9``; that of the GPU here where None.
             progress: show a bar.
         """
+
+
+def release(version: str) -> tuple[int, int]:
+    """The first two numbers of a package's version, to be compared: (10, 3) of ``10.3.0``, (2, 13) of ``2.13.0+cpu``.
+
+    Raises:
+        ValueError: it has no such two.
+    """
+    found = re.match(r"(\d+)\.(\d+)", version)
+    if found is None:
+        raise ValueError(f"version: got {version!r}, expected numbers such as 10.3.0")
+    return int(found[1]), int(found[2])
 
 
 def usable_cores() -> int:

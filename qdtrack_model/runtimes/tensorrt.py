@@ -5,30 +5,41 @@ from __future__ import annotations
 from pathlib import Path
 
 from qdtrack_model.checkpoints import Checkpoint
-from qdtrack_model.runtimes import gpu
+from qdtrack_model.runtimes import cuda, gpu
 from qdtrack_model.runtimes.engine import EngineRuntime
 from qdtrack_model.runtimes.engine_builder import PRECISIONS, import_package, keep_engine, lacking
-from qdtrack_model.runtimes.interface import Options, RuntimeUnavailable
+from qdtrack_model.runtimes.interface import Options, RuntimeUnavailable, release
 
 __all__ = ["PRECISIONS", "build", "load", "missing"]
 
 INSTALL = "TensorRT is not installed: it comes with JetPack, for other machines pip install tensorrt"
-CUDA = 'cuda-bindings is not installed: pip install "qdtrack[tensorrt]"'
+OLDEST = 10  # networks are strongly typed from then on
 
 
 def missing() -> str | None:
     """What this runtime lacks here."""
-    return lacking("tensorrt", INSTALL) or lacking("cuda.bindings", CUDA) or _no_gpu()
+    found = gpu.find()
+    return _missing_to_build() or (cuda.missing(found.driver) if found else None)
 
 
-def _no_gpu() -> str | None:
-    return None if gpu.find() else "TensorRT needs an NVIDIA GPU and its driver, and there is none here"
+def _missing_to_build() -> str | None:
+    absent = lacking("tensorrt", INSTALL)
+    if absent is None and gpu.find() is None:
+        absent = "TensorRT needs an NVIDIA GPU and its driver, and there is none here"
+    if absent is not None:
+        return absent
+    try:
+        version = import_package("tensorrt").__version__
+    except RuntimeUnavailable as error:
+        return str(error)
+    if release(version)[0] < OLDEST:
+        return f"TensorRT {version} is too old, expected {OLDEST} or newer: it comes with JetPack 6 or newer"
+    return None
 
 
 def build(checkpoint: Checkpoint, options: Options, capability: str | None = None, progress: bool = False) -> Path:
     """The engine for the GPU here, built where it is not in the cache yet; see ``CompilingModule``."""
-    absent = lacking("tensorrt", INSTALL) or _no_gpu()
-    found = gpu.find()
+    absent, found = _missing_to_build(), gpu.find()
     if absent is not None or found is None:
         raise RuntimeUnavailable(str(absent))
     if capability not in (None, found.compute):
@@ -41,4 +52,5 @@ def build(checkpoint: Checkpoint, options: Options, capability: str | None = Non
 
 def load(checkpoint: Checkpoint, options: Options) -> EngineRuntime:
     """The engine, built where needed, on the GPU."""
+    cuda.check()
     return EngineRuntime(import_package("tensorrt"), build(checkpoint, options), checkpoint, options)

@@ -8,23 +8,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from qdtrack_model.checkpoints import Checkpoint
-from qdtrack_model.runtimes import gpu
+from qdtrack_model.runtimes import cuda, gpu
 from qdtrack_model.runtimes.engine import EngineRuntime
 from qdtrack_model.runtimes.engine_builder import PRECISIONS, import_package, keep_engine, lacking
 from qdtrack_model.runtimes.interface import Options, RuntimeUnavailable
 
 __all__ = ["CAPABILITIES", "PRECISIONS", "build", "load", "missing"]
 
-# Those of tensorrt_rtx.ComputeCapability (version 1.7) but 7.5: for it the builder refuses matrix products in float32,
-# and every network has some.
-CAPABILITIES = ("8.0", "8.6", "8.9", "12.0", "12.1")
-INSTALL = 'TensorRT for RTX is not installed: pip install "qdtrack[tensorrt-rtx]"'
-CUDA = 'cuda-bindings is not installed: pip install "qdtrack[tensorrt-rtx]"'
+# Those that it supports by its documentation (version 1.7) but 7.5: for that the builder refuses matrix products in
+# float32, and every network has some. It has a name for 8.0, too, but no word of support.
+CAPABILITIES = ("8.6", "8.9", "12.0", "12.1")
+INSTALL = (
+    'TensorRT for RTX is not installed: pip install "qdtrack[tensorrt-rtx]", with a driver before 580 '
+    '"qdtrack[tensorrt-rtx-cu12]"'
+)
 
 
 def missing() -> str | None:
     """What this runtime lacks here."""
-    absent = lacking("tensorrt_rtx", INSTALL) or lacking("cuda.bindings", CUDA)
+    absent = lacking("tensorrt_rtx", INSTALL)
     if absent is not None:
         return absent
     found = gpu.find()
@@ -35,7 +37,7 @@ def missing() -> str | None:
             f"TensorRT for RTX has nothing for compute capability {found.compute} ({found.name}), only for "
             f"{', '.join(CAPABILITIES)}; take classic TensorRT, runtime tensorrt"
         )
-    return None
+    return cuda.missing(found.driver)
 
 
 def build(checkpoint: Checkpoint, options: Options, capability: str | None = None, progress: bool = False) -> Path:
@@ -50,11 +52,12 @@ def build(checkpoint: Checkpoint, options: Options, capability: str | None = Non
     if wanted not in CAPABILITIES:
         raise ValueError(
             f"compute capability: got {wanted}, TensorRT for RTX builds for {', '.join(CAPABILITIES)}; others, such as "
-            "7.5 (Turing), 8.7 (Orin) and 9.0 (Hopper), take classic TensorRT"
+            "7.5 (Turing), 8.0 (A100), 8.7 (Orin) and 9.0 (Hopper), take classic TensorRT"
         )
     return keep_engine(import_package("tensorrt_rtx"), checkpoint, options, {"capability": wanted}, wanted, progress)
 
 
 def load(checkpoint: Checkpoint, options: Options) -> EngineRuntime:
     """The engine, built where needed, on the GPU."""
+    cuda.check()
     return EngineRuntime(import_package("tensorrt_rtx"), build(checkpoint, options), checkpoint, options)

@@ -19,7 +19,7 @@ from .comparison import assert_same
 
 MISSING = aotinductor.missing()
 IMAGES = np.random.default_rng(0).integers(0, 255, (3, 64, 96, 3), dtype=np.uint8)
-GPU = gpu.Gpu("Orin", (8, 7), 12060)
+GPU = gpu.Gpu("Orin", (8, 7), 12060, 16)
 FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB\n...")
 
 
@@ -49,6 +49,7 @@ def test_compiled_equals_eager_and_is_compiled_once(checkpoint: Checkpoint, prec
 
 
 def test_every_part_of_the_machine_is_in_the_identity(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "find", lambda: None)
     here = aotinductor.identity(checkpoint, "fp16", 1)
     monkeypatch.setattr(gpu, "find", lambda: GPU)
     there = aotinductor.identity(checkpoint, "fp16", 1)
@@ -105,6 +106,14 @@ def test_what_compiling_for_a_gpu_takes_is_named(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: triton if name == "triton" else find(name))
     monkeypatch.setattr(shutil, "which", lambda name: name)
     assert message in str(aotinductor.missing())
+
+
+def test_a_torch_that_cannot_be_recorded_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "find", lambda: GPU)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "__version__", "2.6.0+cu124")
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    assert str(aotinductor.missing()).endswith('as a CUDA graph: pip install "torch>=2.7"')
 
 
 @pytest.mark.skipif(MISSING is not None, reason=str(MISSING))

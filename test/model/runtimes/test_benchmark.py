@@ -49,16 +49,20 @@ def test_one_run_writes_both_files(measuring: ModuleType, tmp_path: Path, capsys
         assert 0 < row["p50_ms"] <= row["p95_ms"]
         assert row["images_per_second"] == pytest.approx(2e3 / row["p50_ms"])
         assert row["vs_torch"] == pytest.approx(torch_row["p50_ms"] / row["p50_ms"])
-        assert row["floor_share"] == pytest.approx(row["floor_ms"] / row["p50_ms"])
+        # Peaks are measured where torch computes: on a GPU, where ONNX Runtime is not.
+        assert ("floor_ms" in row) == (row["runtime"] == "torch" or not torch.cuda.is_available())
+        if "floor_ms" in row:
+            assert row["floor_share"] == pytest.approx(row["floor_ms"] / row["p50_ms"])
+            assert row["gflop"] > 0.1
         assert row["first_frame_s"] > 0
-        assert row["gflop"] > 0.1
         matched, expected = row["matched"].split(" of ")
         assert matched == expected
         assert row["box_error"] < 0.01
         assert row["score_error"] < 1e-4
-    # The profiler sees torch alone on a CPU.
+    # The profiler sees torch alone: on a CPU its operations, on a GPU kernels, whose names are its library's.
     costs = torch_row["costs"]
-    assert any("convolution" in cost["name"] for cost in costs) and costs[-1]["name"] == "not seen"
+    assert len(costs) > 3 and costs[-1]["name"] == "not seen"
+    assert torch.cuda.is_available() or any("convolution" in cost["name"] for cost in costs)
     assert sum(cost["share"] for cost in costs) == pytest.approx(1, abs=0.01)
     assert onnx_row["costs"] == []
 

@@ -18,7 +18,7 @@ import pytest
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.config import OneShotConfig, QuasiDenseConfig
 from qdtrack_model.runtimes import Options, gpu
-from qdtrack_model.runtimes.cuda import CudaError, call
+from qdtrack_model.runtimes.cuda import CudaError, call, check
 from qdtrack_model.runtimes.engine import EngineRuntime
 from qdtrack_model.runtimes.engine_builder import EngineError
 
@@ -319,6 +319,24 @@ def test_a_recording_that_cannot_begin_is_done_without(
     assert runtime.infer(images((1, 2)))[0].boxes.tolist() == [[1, 2, 11, 12]]
     runtime.close()
     assert not driver.memory and not driver.objects
+
+
+def test_a_network_that_cannot_be_recorded_is_told(
+    driver: Driver, plan: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Context, "is_stream_capturable", lambda self, stream: stream != 7, raising=False)
+    runtime = EngineRuntime(package(driver), plan, CHECKPOINT, Options("tensorrt", "fp16", batch=2))
+    assert "no CUDA graph, tensorrt cannot run this network while recording" in caplog.text
+    assert runtime.infer(images((1, 2)))[0].boxes.tolist() == [[1, 2, 11, 12]]
+    assert driver.launches == 0
+
+
+def test_checking_leaves_nothing(driver: Driver) -> None:
+    check()
+    assert not driver.objects
+    driver.break_down("cudaStreamCreateWithFlags")
+    with pytest.raises(CudaError, match=r"the GPU refuses a stream: .*illegal memory access"):
+        check()
 
 
 def test_every_call_takes_what_it_is_given() -> None:

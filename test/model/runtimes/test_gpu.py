@@ -62,7 +62,7 @@ def test_memory_is_asked_of_the_first_gpu(tmp_path: Path, libraries: tuple[str, 
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == f"Gpu(name='Imagined', capability=(75, 76), driver=13000) {told}"
+    assert done.stdout.strip() == f"Gpu(name='Imagined', capability=(75, 76), driver=13000, multiprocessors=16) {told}"
 
 
 def test_a_real_gpu_tells_what_it_holds() -> None:

@@ -13,7 +13,7 @@ from qdtrack_model.runtimes.graph import GraphError, graph_of
 
 from .comparison import assert_same
 
-GPU = runtimes.gpu.Gpu("NVIDIA Any", (8, 9), 13000)
+GPU = runtimes.gpu.Gpu("NVIDIA Any", (8, 9), 13000, 128)
 IMAGES = np.random.default_rng(0).integers(0, 255, (3, 64, 96, 3), dtype=np.uint8)
 
 

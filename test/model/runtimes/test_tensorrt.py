@@ -10,7 +10,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from qdtrack_model.cache import read_manifest
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.commands import INTERRUPTED
 from qdtrack_model.runtimes import Options, RuntimeUnavailable, engine_builder, gpu, tensorrt, tensorrt_rtx
+from qdtrack_model.runtimes.cuda import CudaError
 from qdtrack_model.runtimes.engine_builder import EngineError, build_engine, import_package, lacking
 from qdtrack_model.runtimes.graph import GraphError, graph_of
 from qdtrack_model.runtimes.quantization import quantize
@@ -129,14 +131,22 @@ def test_an_engine_of_another_gpu_or_driver_is_never_used(
     monkeypatch.setattr(tensorrt, "import_package", lambda _: package)
     monkeypatch.setattr(engine_builder, "build_engine", lambda trt, graph, path, *_: path.write_text(gpu.find().name))
     engines = []
-    for found in (gpu.Gpu("Orin", (8, 7), 12060), gpu.Gpu("Orin", (8, 7), 13000), gpu.Gpu("Thor", (11, 0), 13000)):
+    for found in (
+        gpu.Gpu("Orin", (8, 7), 12060, 16),
+        gpu.Gpu("Orin", (8, 7), 12060, 8),  # AGX and NX may have one name
+        gpu.Gpu("Orin", (8, 7), 13000, 16),
+        gpu.Gpu("Thor", (11, 0), 13000, 20),
+    ):
         monkeypatch.setattr(gpu, "find", lambda found=found: found)
         engines.append(runtimes.build(checkpoint, Options("tensorrt"))[0])
-    assert len(set(engines)) == 3
+    assert len(set(engines)) == 4
     for suffix in ("", ".json"):  # as somebody may copy them
-        shutil.copy(f"{engines[0]}{suffix}", f"{engines[2]}{suffix}")
+        shutil.copy(f"{engines[0]}{suffix}", f"{engines[3]}{suffix}")
     assert runtimes.build(checkpoint, Options("tensorrt"))[0].read_text() == "Thor"
-    assert "is built again: it was built for something else: gpu 'Orin' instead of 'Thor', driver 12060" in caplog.text
+    assert (
+        "is built again: it was built for something else: gpu 'Orin' instead of 'Thor', multiprocessors 16 "
+        in caplog.text
+    )
 
 
 @needs_tensorrt_rtx
@@ -160,9 +170,9 @@ def test_int8_needs_a_graph(checkpoint: Checkpoint) -> None:
 
 
 @needs_tensorrt_rtx
-@pytest.mark.parametrize("capability", ["7.5", "8.7", "9.0"])
+@pytest.mark.parametrize("capability", ["7.5", "8.0", "8.7", "9.0"])
 def test_gpus_that_need_classic_tensorrt_are_told_so(checkpoint: Checkpoint, capability: str) -> None:
-    with pytest.raises(ValueError, match=rf"got {capability}, TensorRT for RTX builds for 8\.0.*take classic TensorRT"):
+    with pytest.raises(ValueError, match=rf"got {capability}, TensorRT for RTX builds for 8\.6.*take classic TensorRT"):
         runtimes.build(checkpoint, Options("tensorrt_rtx"), capability)
 
 
@@ -171,8 +181,8 @@ def test_gpus_that_need_classic_tensorrt_are_told_so(checkpoint: Checkpoint, cap
     ("found", "reason"),
     [
         (None, "needs an NVIDIA GPU and its driver"),
-        (gpu.Gpu("Orin", (8, 7), 12060), r"nothing for compute capability 8\.7 \(Orin\).*take classic TensorRT"),
-        (gpu.Gpu("H200", (9, 0), 13000), r"nothing for compute capability 9\.0 \(H200\)"),
+        (gpu.Gpu("Orin", (8, 7), 12060, 16), r"nothing for compute capability 8\.7 \(Orin\).*take classic TensorRT"),
+        (gpu.Gpu("H200", (9, 0), 13000, 132), r"nothing for compute capability 9\.0 \(H200\)"),
     ],
     ids=["no GPU", "Orin", "Hopper"],
 )
@@ -195,6 +205,67 @@ def test_without_a_gpu_another_runtime_is_taken_only_when_told(
         runtime = runtimes.load(checkpoint, Options("tensorrt_rtx", threads=1, fallback=True))
     assert runtime.name in runtimes.ON_CPU
     assert "runtime tensorrt_rtx cannot be used (TensorRT for RTX needs an NVIDIA GPU" in caplog.text
+
+
+@needs_tensorrt_rtx
+def test_an_engine_can_be_recorded(checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # TensorRT for RTX asks for this flag where a CUDA graph is wanted.
+    trt = import_package("tensorrt_rtx")
+    flags = []
+
+    class Watched(trt.Builder):  # type: ignore[misc, name-defined]
+        def build_serialized_network(self, network: object, config: Any) -> Any:
+            flags.append(config.get_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION))
+            return super().build_serialized_network(network, config)
+
+    monkeypatch.setattr(trt, "Builder", Watched)
+    build_engine(trt, graph_of(checkpoint, "fp16"), tmp_path / "small.engine", "8.9", False)
+    assert flags == [True]
+    assert (tmp_path / "small.engine").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("version", "told"), [("8.6.1", "TensorRT 8.6.1 is too old, expected 10 or newer"), ("10.3.0", None)]
+)
+def test_tensorrt_before_10_is_refused(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, version: str, told: str | None
+) -> None:
+    monkeypatch.setattr(tensorrt, "lacking", lambda *_: None)
+    monkeypatch.setattr(tensorrt, "import_package", lambda _: SimpleNamespace(__version__=version))
+    monkeypatch.setattr(tensorrt.cuda, "missing", lambda driver: None)
+    monkeypatch.setattr(gpu, "find", lambda: gpu.Gpu("Orin", (8, 7), 12060, 16))
+    missing = tensorrt.missing()
+    assert missing is None if told is None else missing is not None and missing.startswith(told)
+    if told is not None:
+        for attempt in (runtimes.load, runtimes.build):
+            with pytest.raises(RuntimeUnavailable, match=told):
+                attempt(checkpoint, Options("tensorrt"))
+
+
+def test_a_tensorrt_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str) -> None:
+        raise RuntimeUnavailable(f"{name} is installed but cannot be loaded: libnvinfer.so.10 is not there")
+
+    monkeypatch.setattr(tensorrt, "lacking", lambda *_: None)
+    monkeypatch.setattr(tensorrt, "import_package", fail)
+    monkeypatch.setattr(gpu, "find", lambda: gpu.Gpu("Orin", (8, 7), 12060, 16))
+    assert tensorrt.missing() == "tensorrt is installed but cannot be loaded: libnvinfer.so.10 is not there"
+
+
+@pytest.mark.parametrize("module", [tensorrt, tensorrt_rtx])
+def test_a_gpu_that_cannot_be_used_is_told_before_an_engine_is_built(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, module: ModuleType
+) -> None:
+    def fail() -> None:
+        raise CudaError("the GPU refuses a stream: it fell off the bus")
+
+    def build(*_: object) -> None:
+        raise AssertionError("minutes were spent")
+
+    monkeypatch.setattr(module.cuda, "check", fail)
+    monkeypatch.setattr(module, "build", build)
+    with pytest.raises(CudaError, match="it fell off the bus"):
+        module.load(checkpoint, Options(module.__name__.rpartition(".")[2], "fp16"))
 
 
 @pytest.mark.skipif(lacking("tensorrt", "x") is None, reason="classic TensorRT is installed")

@@ -105,7 +105,7 @@ def test_what_it_cannot_compile_is_one_clear_error(
     package = SimpleNamespace(__version__="2.13.0", dynamo=SimpleNamespace(compile=refuse))
     monkeypatch.setattr(torch_tensorrt, "import_package", lambda name: package)
     monkeypatch.setattr(torch_tensorrt, "missing", lambda: None)
-    monkeypatch.setattr(gpu, "find", lambda: gpu.Gpu("H200", (9, 0), 13000))
+    monkeypatch.setattr(gpu, "find", lambda: gpu.Gpu("H200", (9, 0), 13000, 132))
     with pytest.raises(RuntimeUnavailable, match=r"^Torch-TensorRT cannot compile small\.safetensors: .") as caught:
         runtimes.build(checkpoint, Options("torch_tensorrt", batch=2))
     assert "\n" not in str(caught.value)
