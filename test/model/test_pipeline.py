@@ -225,7 +225,7 @@ def test_load_says_what_is_wrong(weights: str) -> None:
         Pipeline.load(weights, Options("torch"), time="frames")
     with pytest.raises(ConfigError, match="unknown key 'memory_spam'; did you mean 'memory_span'"):
         Pipeline.load(weights, tracker={"memory_spam": 3})
-    with pytest.raises(CheckpointError, match="'nobody': neither a file nor one of the shipped weights"):
+    with pytest.raises(CheckpointError, match="'nobody': neither a file nor a name that `qdtrack weights` lists"):
         Pipeline.load("nobody")
 
 

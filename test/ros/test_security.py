@@ -56,9 +56,8 @@ def test_the_policy_allows_what_the_node_uses_and_nothing_else() -> None:
         node.start()
         policy = set(allowed())
         with suppress(AssertionError):  # what differs says more than that something does
-            wait_until(
-                lambda: used(observer) in (policy, policy - SINCE_JAZZY), "the whole node to be seen", 30.0
-            )  # DDS may know a node of this name that has ended for 20 s
+            # DDS may know a node of this name that has ended for 20 s
+            wait_until(lambda: used(observer) in (policy, policy - SINCE_JAZZY), "the whole node to be seen")
         live = used(observer)
         node.close()
     missing, needless = live - policy, policy - live - SINCE_JAZZY

@@ -68,7 +68,7 @@ def test_it_says_what_runs_the_graph(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere", "--output", "a.onnx"], "neither a file nor one of the shipped weights"),
+        (["nowhere", "--output", "a.onnx"], "neither a file nor a name that `qdtrack weights` lists"),
         (["WEIGHTS", "--output", "a.engine"], "expected a file that ends in .onnx"),
         (["WEIGHTS", "--output", "no/a.onnx"], "the folder no does not exist"),
         (["GRAPH", "--output", "a.onnx"], "is an exported graph already; give the weights"),

@@ -97,7 +97,7 @@ def test_the_pyramid_adds_what_is_above() -> None:
 
 def test_proposals_are_suppressed_within_their_level_only() -> None:
     # Two levels say the same box; each level says it twice.
-    head = RpnHead(32, per_level=4, kept=5, overlap=0.7)
+    head = RpnHead(32, per_level=4, kept=5, nms_iou=0.7)
     objectness = [torch.full((1, 3, 1, 1), -5.0) for _ in range(5)]
     deltas = [torch.zeros(1, 12, 1, 1) for _ in range(5)]
     objectness[1][0, :, 0, 0] = torch.tensor([1.0, 3.0, 2.0])
@@ -118,7 +118,7 @@ def test_background_is_the_last_class_and_classes_do_not_suppress_each_other() -
     logits = torch.tensor([[[3.0, 2.5, 0.0], [1.0, 0.0, 9.0], [1.0, 0.5, 0.0], [9.0, 0.0, 0.0]]])  # last: padding
     deltas = torch.zeros(1, 4, 2, 4)
     deltas[0, 0, 1] = torch.tensor([1.0, 0, 0, 0])  # class 1 of the first proposal: a tenth to the right
-    boxes, scores, labels = head.detect(proposals, logits, deltas, floor=0.05, overlap=0.5, count=4, clip=None)
+    boxes, scores, labels = head.detect(proposals, logits, deltas, floor=0.05, nms_iou=0.5, count=4, clip=None)
     softmax = logits[0, 0].exp() / logits[0, 0].exp().sum()
     torch.testing.assert_close(scores[0, :2], softmax[:2])
     assert labels[0, :2].tolist() == [0, 1]
