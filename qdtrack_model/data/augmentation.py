@@ -21,7 +21,9 @@ from qdtrack_model.structures import Array
 GRIDS = ((1, 2), (2, 1), (2, 2), (2, 2), (2, 2), (3, 2), (3, 3))  # columns and rows of mosaics, equally likely
 
 
-def crop_map(size: tuple[int, int], crop: tuple[int, int], focus: Array, scale: float, flip: bool) -> Array:
+def crop_map(
+    size: tuple[int, int], crop: tuple[int, int], focus: Array, scale: float, flip: bool, shift: Array | float = 0.0
+) -> Array:
     """The affine map (2, 3) from an image to a crop of it around ``focus``.
 
     A crop that fits stays inside the image; a larger one is centred on it.
@@ -32,10 +34,11 @@ def crop_map(size: tuple[int, int], crop: tuple[int, int], focus: Array, scale: 
         focus: (2,) point of the image that is wanted in the middle.
         scale: pixels of the crop to one of the image.
         flip: left and right change places.
+        shift: (2,) pixels of the image by which the crop lies elsewhere, perhaps beyond the border.
     """
     half = np.array(crop) / 2 / scale
     limit = np.array(size) - half
-    centre = np.where(limit > half, np.clip(focus, half, limit), np.array(size) / 2)
+    centre = np.where(limit > half, np.clip(focus, half, limit), np.array(size) / 2) + shift
     mirror = -1 if flip else 1
     return np.array(
         [
@@ -70,8 +73,8 @@ def draw_warps(
     warps = []
     for _ in range(2):
         own_scale = scale * np.exp(random.uniform(-spread, spread))
-        own_focus = focus + random.uniform(-spread, spread, 2) * crop / own_scale
-        warps.append(crop_map(size, crop, own_focus, own_scale, flip))
+        shift = random.uniform(-spread, spread, 2) * crop / own_scale
+        warps.append(crop_map(size, crop, focus, own_scale, flip, shift))
     return warps
 
 

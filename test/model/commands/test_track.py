@@ -263,7 +263,10 @@ def _bags(folder: Path) -> None:
         (["{folder}/none.mp4"], "none.mp4: no such file or folder"),
         (["{folder}/broken.mp4"], "broken.mp4: not a video that can be decoded"),
         (["{folder}/empty"], "empty: neither images"),
-        (["{folder}/squares", "--weights", "nobody"], "'nobody': neither a file nor a name that `qdtrack weights` lists"),
+        (
+            ["{folder}/squares", "--weights", "nobody"],
+            "'nobody': neither a file nor a name that `qdtrack weights` lists",
+        ),
         (["{folder}/squares", "--weights", "{folder}/broken.mp4"], "broken.mp4: not a readable safetensors file"),
         (["{folder}/squares", "--weights", "{folder}/other.safetensors"], "architecture 'transformer' is not known"),
         (["{folder}/squares", "--tracker", "memory_spam=2"], "unknown key 'memory_spam'; did you mean 'memory_span'"),

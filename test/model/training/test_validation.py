@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import csv
+import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import replace
