@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from qdtrack_model.cache import Identity, keep
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes import gpu
-from qdtrack_model.runtimes.graph import deployed, graph_identity, quiet
+from qdtrack_model.runtimes.graph import deployed, graph_identity, quiet, uninterrupted
 from qdtrack_model.runtimes.interface import Options, RuntimeUnavailable, release
 from qdtrack_model.runtimes.torch import TorchRuntime, plain_faults
 from qdtrack_model.runtimes.torch import missing as torch_missing
@@ -112,7 +112,8 @@ def _compile(checkpoint: Checkpoint, precision: str, batch: int, path: Path) -> 
     # Otherwise the number of threads of the machine that compiles is a constant of the program.
     settings = {"cpp.dynamic_threads": True}
     with quiet(), torch.no_grad(), plain_faults(f"aotinductor cannot compile {checkpoint.path.name}"):
-        program = torch.export.export(network, (images,))
+        with uninterrupted():
+            program = torch.export.export(network, (images,))
         aoti_compile_and_package(program, package_path=str(path), inductor_configs=settings)
 
 

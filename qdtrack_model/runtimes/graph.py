@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,7 +77,7 @@ def export_onnx(checkpoint: Checkpoint, path: Path, precision: str = "fp32", bat
         raise GraphError(f"{checkpoint.path}: is an exported graph already; give the weights (.safetensors)")
     height, width = checkpoint.config.input_size
     images = torch.zeros((batch, height, width, 3), dtype=torch.uint8)
-    with quiet():
+    with quiet(), uninterrupted():
         program = torch.onnx.export(
             deployed(checkpoint, precision),
             (images,),
@@ -142,3 +145,30 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(previous)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Take Ctrl-C after the block: raised within the C++ of torch's exporter it can abort the process.
+
+    Raises:
+        KeyboardInterrupt: it came.
+    """
+    raises = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not raises or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked = False
+
+    def ask(*_: object) -> None:
+        nonlocal asked
+        asked = True
+        os.write(2, b"stopping; the step it is at ends first\n")
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if asked:
+            raise KeyboardInterrupt

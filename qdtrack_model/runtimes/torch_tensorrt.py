@@ -11,7 +11,7 @@ from qdtrack_model.cache import keep
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes import gpu
 from qdtrack_model.runtimes.engine_builder import import_package, lacking
-from qdtrack_model.runtimes.graph import deployed, graph_identity
+from qdtrack_model.runtimes.graph import deployed, graph_identity, uninterrupted
 from qdtrack_model.runtimes.interface import Options, RuntimeUnavailable
 from qdtrack_model.runtimes.torch import TorchRuntime, plain_faults
 from qdtrack_model.runtimes.torch import missing as torch_missing
@@ -58,7 +58,8 @@ def _compile(checkpoint: Checkpoint, options: Options, path: Path) -> None:
     log.info("compiling %s with Torch-TensorRT %s", checkpoint.path.name, compiler.__version__)
     with plain_faults(f"Torch-TensorRT cannot compile {checkpoint.path.name}"):
         images = torch.zeros((options.batch, *checkpoint.config.input_size, 3), dtype=torch.uint8, device="cuda")
-        program = torch.export.export(deployed(checkpoint, options.precision).cuda(), (images,))
+        with uninterrupted():
+            program = torch.export.export(deployed(checkpoint, options.precision).cuda(), (images,))
         # One engine or an error: pieces left to torch would be copied to and fro without a word.
         module = compiler.dynamo.compile(
             program, inputs=[images], require_full_compilation=True, min_block_size=1, disable_tf32=True

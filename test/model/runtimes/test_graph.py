@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from qdtrack_model import checkpoints, runtimes
 from qdtrack_model.checkpoints import Checkpoint, CheckpointError
 from qdtrack_model.pipeline import Preprocessor
 from qdtrack_model.runtimes import Options
-from qdtrack_model.runtimes.graph import GraphError, export_onnx, graph_of
+from qdtrack_model.runtimes.graph import GraphError, export_onnx, graph_of, uninterrupted
 from qdtrack_model.synthetic import Scene, SceneConfig
 
 from .comparison import assert_same
@@ -95,3 +96,36 @@ def test_what_is_no_graph_of_ours_is_refused(tmp_path: Path, content: bytes, mes
     (tmp_path / "odd.onnx").write_bytes(content)
     with pytest.raises(CheckpointError, match=message):
         checkpoints.load(tmp_path / "odd.onnx")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_ctrl_c_waits_until_the_exporter_is_done(fails: bool, capfd: pytest.CaptureFixture[str]) -> None:
+    done = False
+
+    def export() -> None:
+        nonlocal done
+        with uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            done = True
+            if fails:
+                raise ValueError("a tool of the exporter was interrupted")
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            export()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert done and "the step it is at ends first" in capfd.readouterr().err
+
+
+def test_who_takes_ctrl_c_already_is_asked_alone() -> None:
+    heard = []
+    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    try:
+        with uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert heard == [signal.SIGINT]

@@ -331,7 +331,7 @@ def test_an_interrupted_build_leaves_nothing(checkpoint: Checkpoint, tmp_path: P
             break
     time.sleep(1)
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == INTERRUPTED
     said = process.stderr.read()  # torch may add the statistics of its caches
+    assert process.wait(60) == INTERRUPTED, said
     assert "qdtrack: interrupted\n" in said and "Traceback" not in said
     assert {path.suffix for path in tmp_path.iterdir()} == {".lock"}

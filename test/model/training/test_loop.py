@@ -39,7 +39,8 @@ def test_a_class_that_is_not_labelled_gets_no_gradient() -> None:
     torch.manual_seed(0)
     model = dataclasses.replace(MODEL, classes=("pedestrian", "vehicle"))
     network, config = OneShotNetwork(model).train(), dataclasses.replace(CONFIG, model=model)
-    whole = {"open_boxes": np.array([[0.0, 0, 96, 64]]), "open_labels": np.array([1])}
+    # More than the image: what a crop shows beyond its border is known to hold nothing, and is learned so.
+    whole = {"open_boxes": np.array([[-96.0, -96, 192, 192]]), "open_labels": np.array([1])}
     frames = [LabelledImage(f.image, dataclasses.replace(f.objects, **whole)) for f in moving_blocks()]
     data = one_shot.CentrePairs(FramePairs([SampleSet(frames)], PairConfig((64, 96), (1.0, 1.0)), 0, 2), config)
     heat = one_shot.losses(network, one_shot.collate([data[0], data[1]]))["heat"]
