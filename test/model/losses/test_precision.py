@@ -8,7 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from qdtrack_model.losses import auxiliary_cosine, focal_heatmap, generalised_iou, multi_positive_contrastive
+from qdtrack_model.losses import (
+    auxiliary_cosine,
+    centre_l1,
+    focal_heatmap,
+    generalised_iou,
+    identity_classification,
+    multi_positive_contrastive,
+    pairwise_ranking,
+    triplet,
+    within_frame_contrastive,
+)
 
 Case = tuple[Callable[..., Tensor], list[Tensor]]
 
@@ -21,12 +31,24 @@ def cases() -> dict[str, Case]:
     same = torch.eye(12).repeat(1, 2)
     corners = drawn(9, 4, seed=2).abs()
     boxes = torch.cat([corners[:, :2], corners[:, :2] + corners[:, 2:] + 0.1], dim=1)
+    labels, image = torch.arange(12).repeat(2), torch.zeros(24)
     return {
         "contrastive": (
             lambda a, b: multi_positive_contrastive(a, b, same),
             [drawn(12, 64, seed=0), drawn(24, 64, seed=1)],
         ),
         "auxiliary": (lambda a, b: auxiliary_cosine(a, b, same), [drawn(12, 64, seed=0), drawn(24, 64, seed=1)]),
+        "identity": (
+            lambda a, w: identity_classification(a, labels, w, scale=3.0),
+            [drawn(24, 64, seed=0), drawn(12, 64, seed=1)],
+        ),
+        "sizes": (lambda a: centre_l1(a, boxes), [drawn(9, 4, seed=0)]),
+        "pairwise": (
+            lambda a, b: pairwise_ranking(a, image, b, margin=10.0, scale=9.0),
+            [drawn(24, 64, seed=0), drawn(24, 64, seed=1)],
+        ),
+        "within a frame": (lambda a: within_frame_contrastive(a, labels, image), [drawn(24, 64, seed=0)]),
+        "triplet": (lambda a: triplet(a, labels, image), [drawn(24, 64, seed=0)]),
         "heatmap": (lambda a: focal_heatmap(a, torch.eye(16)), [drawn(16, 16, seed=0)]),
         "overlap": (
             lambda a: generalised_iou(a, boxes),

@@ -5,9 +5,18 @@ import numpy as np
 import pytest
 
 from qdtrack_model.data.samples import IGNORED, LabelledImage, Objects
-from qdtrack_model.training.targets import BACKGROUND, UNKNOWN, UNUSED, centre_targets, draw_gaussian, gaussian_radius
+from qdtrack_model.training.targets import (
+    BACKGROUND,
+    UNKNOWN,
+    UNUSED,
+    beside_centres,
+    centre_targets,
+    draw_gaussian,
+    gaussian_radius,
+)
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "one_shot.npz"
+LOSSES = REFERENCE.with_name("one_shot_losses.npz")
 
 
 def test_radius_equals_the_reference() -> None:
@@ -30,6 +39,24 @@ def test_a_centre_at_the_border_still_peaks_at_one(column: int, row: int) -> Non
     draw_gaussian(heat, column, row, 4)
     assert heat[row, column] == 1
     assert (heat == 1).sum() == 1
+
+
+@pytest.mark.parametrize("case", range(3))
+def test_places_beside_centres_equal_the_reference(case: int) -> None:
+    with np.load(LOSSES) as arrays:
+        used = arrays[f"{case}_mask"].astype(bool)
+        index, sizes, directions, expected = (
+            arrays[f"{case}_{name}"][used] for name in ("index", "wh", "direction", "positive_index")
+        )
+    np.testing.assert_array_equal(beside_centres(index, sizes, directions, (32, 48)), expected)
+
+
+def test_places_beside_centres_stay_within_the_map() -> None:
+    corners, large = np.array([0, 23, 24 * 15, 24 * 16 - 1]), np.full((4, 2), 60.0)
+    for direction in ([0, 0], [0, 1], [1, 0], [1, 1]):
+        places = beside_centres(corners, large, np.array([direction] * 4), (16, 24))
+        assert ((places >= 0) & (places < 16 * 24)).all()
+        assert (places == corners).sum() == 2  # two of the four corners end in this direction
 
 
 def labelled(boxes: list[list[float]], labels: list[int]) -> LabelledImage:
