@@ -24,8 +24,8 @@ from qdtrack_model.evaluation import EvaluationError, evaluate
 from qdtrack_model.evaluation.int8 import TOLERANCE, TOLERANCE_OF_TRACKS, Report
 from qdtrack_model.pipeline import Pipeline, Preprocessor
 from qdtrack_model.runtimes import FROM_WEIGHTS, ON_GPU, RUNTIMES, Options, in_batches, module_of
-from qdtrack_model.runtimes.graph import FLOATS, export_onnx
-from qdtrack_model.runtimes.quantization import quantize
+from qdtrack_model.runtimes.graph import FLOATS, INTEGERS, export_onnx
+from qdtrack_model.runtimes.quantization import quantize, quantize_for_gpu
 from qdtrack_model.structures import Array
 
 CALIBRATED = 64  # frames whose extremes set the ranges of int8
@@ -37,15 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("weights", metavar="WEIGHTS", help="a name (`qdtrack weights` lists them) or a file")
     add("--output", type=Path, required=True, metavar="MODEL.onnx", help="file to write")
-    add("--precision", default="fp32", choices=(*FLOATS, "int8"), help="what layers are computed in [fp32]")
+    add("--precision", default="fp32", choices=(*FLOATS, *INTEGERS), help="what layers are computed in [fp32]")
     add("--size", type=_size, metavar="HxW", help="input height and width, multiples of 32 [those of the weights]")
     add("--batch", type=positive_integer, default=1, metavar="N", help="images that go through it together [1]")
-    int8 = parser.add_argument_group("int8")
+    int8 = parser.add_argument_group("int8 (for CPUs) and int8-fp16 (for GPUs)")
     add = int8.add_argument
     add("--calibration", type=Path, metavar="FOLDER|VIDEO|BAG", help="images like those it will see")
     add("--frames", type=frame_range, metavar="FIRST-LAST", help="use these frames alone")
     add("--topic", help="image topic, for bags with several")
-    add("--symmetric", action="store_true", help="signed activations around zero: what TensorRT needs, slower on CPUs")
     add("--tolerance", type=float, metavar="POINTS",
         help=f"write nothing when MOTA or IDF1 falls by more [{TOLERANCE:g} against gt/gt.txt, "
              f"{TOLERANCE_OF_TRACKS:g} against the tracks of fp32]")  # fmt: skip
@@ -66,14 +65,16 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError(f"--output: got {args.output}, expected a file that ends in .onnx")
     if not args.output.parent.is_dir():
         raise ValueError(f"--output: the folder {args.output.parent} does not exist; make it first")
-    if args.precision == "int8" and importlib.util.find_spec("trackeval") is None:
-        raise ValueError("--precision int8 scores tracks and needs trackeval: pip install --no-deps trackeval")
-    if args.precision == "int8" and args.calibration is None:
-        raise ValueError("--precision int8 needs --calibration: a folder, video or bag with images like those to come")
-    given = {name: getattr(args, name) for name in ("calibration", "frames", "topic", "symmetric", "tolerance")}
-    idle = [f"--{name}" for name, value in given.items() if value not in (None, False)]
-    if args.precision != "int8" and idle:
-        raise ValueError(f"{idle[0]} is for --precision int8, got --precision {args.precision}")
+    wanted = f"--precision {args.precision}"
+    idle = [f"--{name}" for name in ("calibration", "frames", "topic", "tolerance") if getattr(args, name) is not None]
+    if args.precision not in INTEGERS:
+        if idle:
+            raise ValueError(f"{idle[0]} is for --precision {' or '.join(INTEGERS)}, got {wanted}")
+        return
+    if importlib.util.find_spec("trackeval") is None:
+        raise ValueError(f"{wanted} scores tracks and needs trackeval: pip install --no-deps trackeval")
+    if args.calibration is None:
+        raise ValueError(f"{wanted} needs --calibration: a folder, video or bag with images like those to come")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -85,7 +86,7 @@ def main(args: argparse.Namespace) -> int:
     if args.size is not None:
         checkpoint = replace(checkpoint, config=replace(checkpoint.config, input_size=args.size))
     print(f"exporting {checkpoint.path.name}", flush=True)
-    if args.precision == "int8":
+    if args.precision in INTEGERS:
         _export_int8(checkpoint, args)
     else:
         export_onnx(checkpoint, args.output, args.precision, args.batch)
@@ -100,8 +101,6 @@ def main(args: argparse.Namespace) -> int:
 def _takers(args: argparse.Namespace) -> str:
     """The runtimes that run what was written."""
     names = [n for n in RUNTIMES if n not in FROM_WEIGHTS and args.precision in module_of(n).PRECISIONS]
-    if args.precision == "int8" and not args.symmetric:
-        return f"{', '.join(n for n in names if n not in ON_GPU)} (TensorRT takes int8 with --symmetric alone)"
     return ", ".join(names) + ("" if any(n not in ON_GPU for n in names) else " (on a GPU alone)")
 
 
@@ -112,13 +111,19 @@ def _export_int8(checkpoint: Checkpoint, args: argparse.Namespace) -> None:
         used, images = _calibration_images(args, checkpoint.config)
         export_onnx(checkpoint, exact, "fp32", args.batch)
         print(f"calibrating with {len(used)} frames", flush=True)
-        quantize(exact, int8, in_batches(images, args.batch), args.symmetric)
+        compared = int8
+        if args.precision == "int8":
+            quantize(exact, int8, in_batches(images, args.batch))
+        else:
+            half, compared = Path(folder) / "fp16.onnx", Path(folder) / "int8.onnx"
+            export_onnx(checkpoint, half, "fp16", args.batch)
+            quantize_for_gpu(exact, half, int8, compared, in_batches(images, args.batch))
         print("tracking with fp32 and int8", flush=True)
-        report = compare(exact, int8, args)
+        report = compare(exact, compared, args)
         print(report.table(), flush=True)
         report.check(args.tolerance)
         content = {
-            "weights": checkpoint.digest, "precision": "int8", "symmetric": args.symmetric,
+            "weights": checkpoint.digest, "precision": args.precision,
             "input_size": list(checkpoint.config.input_size), "batch": args.batch,
             "calibration": {"source": str(args.calibration), "frames": used}, **report.to_mapping(),
         }  # fmt: skip

@@ -21,7 +21,7 @@ from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes.graph import graph_identity, graph_of
 from qdtrack_model.runtimes.interface import Options, RuntimeUnavailable
 
-PRECISIONS = ("fp16", "fp32", "bf16", "int8")
+PRECISIONS = ("fp16", "fp32", "bf16", "int8-fp16")
 
 BAR = "{desc}: {n_fmt} of {total_fmt} steps, {elapsed}"
 
@@ -71,7 +71,7 @@ def keep_engine(
     Raises:
         CacheError: the cache folder cannot be written.
         EngineError: the engine cannot be built.
-        GraphError: a graph of another precision or batch, or weights where int8 needs a graph.
+        GraphError: a graph of another precision or batch, or weights where int8-fp16 needs a graph.
     """
     of_graph = graph_identity(checkpoint, options.precision, options.batch)
     identity = {**of_graph, "runtime": trt.__name__, "version": trt.__version__, **target}
@@ -80,12 +80,7 @@ def keep_engine(
         log.info("graph of %s in %s, exported where it is not yet", checkpoint.path.name, options.precision)
         graph = graph_of(checkpoint, options.precision, options.batch)
         log.info("engine of %s by %s %s", graph.name, trt.__name__, trt.__version__)
-        try:
-            build_engine(trt, graph, path, capability, progress)
-        except EngineError as error:
-            if options.precision != "int8":
-                raise
-            raise EngineError(f"{error}; was it exported with --symmetric?") from None
+        build_engine(trt, graph, path, capability, progress)
 
     return keep(checkpoint.path.stem, ".engine", identity, build)
 

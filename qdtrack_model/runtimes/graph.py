@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 OUTPUTS = ("boxes", "scores", "labels", "embeddings")
-FLOATS = ("fp32", "fp16", "bf16")  # what a graph can be exported to; int8 needs data, see quantization.py
+FLOATS = ("fp32", "fp16", "bf16")  # what a graph can be exported to
+INTEGERS = ("int8", "int8-fp16")  # what needs data besides, see quantization.py
 GRAPH_VERSION = 5  # raise when networks compute differently from the same weights
 OPSETS = {"bf16": 22}  # the first whose convolutions take bfloat16
 OPSET = 20  # of the others: the last that TensorRT 10.3, JetPack 6's, is documented for
@@ -114,7 +115,8 @@ def graph_of(checkpoint: Checkpoint, precision: str = "fp32", batch: int = 1) ->
 
     Raises:
         CacheError: the cache folder cannot be written.
-        GraphError: ``checkpoint`` is a graph of another precision or batch, or is weights and asked for int8.
+        GraphError: ``checkpoint`` is a graph of another precision or batch, or is weights where one of INTEGERS is
+            asked for.
     """
     if checkpoint.graph is not None:
         if (precision, batch) != (checkpoint.graph.precision, checkpoint.graph.batch):

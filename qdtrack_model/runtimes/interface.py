@@ -24,7 +24,7 @@ RUNTIMES = {  # by what a person calls them
     "torch": "qdtrack_model.runtimes.torch",
     "torch_tensorrt": "qdtrack_model.runtimes.torch_tensorrt",
 }
-PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int8-fp16")
 
 
 class RuntimeUnavailable(RuntimeError):
@@ -39,7 +39,7 @@ class Options:
         runtime: ``auto``, ``onnxruntime``, ``openvino``, ``tensorrt``, ``tensorrt_rtx``, ``aotinductor``, ``torch`` or
             ``torch_tensorrt``.
         precision: ``auto`` (the runtime's own choice; that of the file where it is a graph), ``fp32``, ``fp16``,
-            ``bf16`` or ``int8``; not every runtime has each.
+            ``bf16``, ``int8`` or ``int8-fp16``; not every runtime has each.
         threads: CPU threads; all usable cores when None.
         batch: images that go through the network together.
         fallback: where the runtime cannot be loaded, take another.

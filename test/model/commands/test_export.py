@@ -76,9 +76,8 @@ def test_it_says_what_runs_the_graph(
         (["WEIGHTS", "--output", "a.onnx", "--precision", "int8"], "int8 needs --calibration"),
         (
             ["WEIGHTS", "--output", "a.onnx", "--frames", "1-2"],
-            "--frames is for --precision int8, got --precision fp32",
+            "--frames is for --precision int8 or int8-fp16, got --precision fp32",
         ),
-        (["WEIGHTS", "--output", "a.onnx", "--symmetric"], "--symmetric is for --precision int8"),
         (["WEIGHTS", "--output", "a.onnx", "--precision", "int8", "--calibration", "no"], "no such file or folder"),
     ],
 )
@@ -118,7 +117,7 @@ def test_int8_is_written_where_it_tracks_well_enough_alone(
     assert cli.main([*command, "--tolerance", "1000"]) == 0
     printed = capsys.readouterr().out
     assert "against the tracks of fp32" in printed
-    assert "\nruntimes: onnxruntime, openvino (TensorRT takes int8 with --symmetric alone)\n" in printed
+    assert "\nruntimes: onnxruntime, openvino\n" in printed
     report = json.loads((tmp_path / "int8.onnx.json").read_text())
     assert report["calibration"]["frames"] == [3, 4, 5, 6, 7, 8, 9] and report["tracked_frames"] == [3, 9]
     assert report["fp32"] is None and report["loss"]["MOTA"] > 0 and report["weights"] == weights.digest
@@ -130,13 +129,16 @@ def test_with_ground_truth_both_are_scored(
     weights: Checkpoint, blob_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("trackeval", reason="trackeval is not installed: pip install --no-deps trackeval")
-    command = ["export", str(weights.path), "--output", str(tmp_path / "int8.onnx"), "--precision", "int8"]
-    assert cli.main([*command, "--calibration", str(blob_folder), "--symmetric", "--tolerance", "1000"]) == 0
+    output = tmp_path / "int8.onnx"
+    command = ["export", str(weights.path), "--output", str(output), "--precision", "int8-fp16"]
+    assert cli.main([*command, "--calibration", str(blob_folder), "--tolerance", "1000"]) == 0
     printed = capsys.readouterr().out
     assert "\nfp32 " in printed and "\nint8 " in printed and "gt.txt" in printed
-    assert "\nruntimes: onnxruntime, openvino, tensorrt, tensorrt_rtx\n" in printed
+    assert "\nruntimes: tensorrt, tensorrt_rtx (on a GPU alone)\n" in printed
     report = json.loads((tmp_path / "int8.onnx.json").read_text())
-    assert report["fp32"]["objects"] == report["int8"]["objects"] == 60 and report["symmetric"]
+    assert report["fp32"]["objects"] == report["int8"]["objects"] == 60
+    assert report["precision"] == "int8-fp16"
+    assert checkpoints.load(output).graph == checkpoints.Graph("int8-fp16", 1, weights.digest)
 
 
 def test_calibration_images_are_spread_evenly(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from qdtrack_model.runtimes import Options, RuntimeUnavailable, engine_builder, 
 from qdtrack_model.runtimes.cuda import CudaError
 from qdtrack_model.runtimes.engine_builder import EngineError, build_engine, import_package, lacking
 from qdtrack_model.runtimes.graph import GraphError, graph_of
-from qdtrack_model.runtimes.quantization import quantize
+from qdtrack_model.runtimes.quantization import quantize_for_gpu
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 needs_tensorrt_rtx = pytest.mark.skipif(lacking("tensorrt_rtx", "x") is not None, reason=tensorrt_rtx.INSTALL)
@@ -150,23 +150,20 @@ def test_an_engine_of_another_gpu_or_driver_is_never_used(
 
 
 @needs_tensorrt_rtx
-@pytest.mark.parametrize("symmetric", [True, False], ids=["symmetric", "unsigned"])
-def test_int8_takes_a_symmetric_graph(checkpoint: Checkpoint, tmp_path: Path, symmetric: bool) -> None:
+def test_int8_beside_half_becomes_an_engine(checkpoint: Checkpoint, half: Checkpoint, tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 255, (2, 1, 64, 96, 3), dtype=np.uint8)
-    quantize(graph_of(checkpoint), tmp_path / "int8.onnx", images, symmetric)
-    graph, options = checkpoints.load(tmp_path / "int8.onnx"), Options("tensorrt_rtx")
-    if symmetric:
-        path, settled = runtimes.build(graph, options, "8.9")
-        assert settled.precision == "int8" and path.stat().st_size > 0
-    else:
-        with pytest.raises(EngineError, match=r"cannot read this graph: .*; was it exported with --symmetric\?"):
-            runtimes.build(graph, options, "8.9")
+    output, alike = tmp_path / "int8-fp16.onnx", tmp_path / "int8.onnx"
+    quantize_for_gpu(graph_of(checkpoint), half.path, output, alike, images)
+    path, settled = runtimes.build(checkpoints.load(output), Options("tensorrt_rtx"), "8.9")
+    assert settled.precision == "int8-fp16" and path.stat().st_size > 0
+    with pytest.raises(ValueError, match="tensorrt_rtx has no int8, expected auto or one of fp16, fp32, bf16, int8-fp"):
+        runtimes.build(checkpoints.load(alike), Options("tensorrt_rtx"), "8.9")
 
 
 def test_int8_needs_a_graph(checkpoint: Checkpoint) -> None:
     pytest.importorskip("tensorrt_rtx", reason=tensorrt_rtx.INSTALL)
-    with pytest.raises(GraphError, match="int8 needs a graph calibrated with data: qdtrack export"):
-        runtimes.build(checkpoint, Options("tensorrt_rtx", "int8"), "8.9")
+    with pytest.raises(GraphError, match="int8-fp16 needs a graph calibrated with data: qdtrack export"):
+        runtimes.build(checkpoint, Options("tensorrt_rtx", "int8-fp16"), "8.9")
 
 
 @needs_tensorrt_rtx
