@@ -79,7 +79,7 @@ def train_heads(args: argparse.Namespace, checkpoint: Checkpoint, heads: Mapping
     if not missing:
         return
     model = heads[missing[0]].model
-    sets = load_sets(find_sets(args.data), model, heads[missing[0]].data)
+    sets = load_sets(find_sets(args.data, heads[missing[0]].data), model, heads[missing[0]].data)
     for number, head in enumerate(missing, start=1):
         print(f"head {number} of {len(missing)}: {head}", flush=True)
         path = head_path(args.output, head)
@@ -215,7 +215,7 @@ def run(args: argparse.Namespace) -> None:
     warm_up = min(recipe.warm_up, args.steps // 10)  # the recipe's is meant for a training from scratch
     recipe = replace(recipe, model=checkpoint.config, steps=args.steps, warm_up=warm_up, freeze_detector=True)
     heads = {f"{v}-{seed}": replace(recipe, seed=seed, **VARIANTS[v]) for seed in args.seeds for v in VARIANTS}
-    training, held_out = find_sets(args.data), find_sets(args.scenes)
+    training, held_out = (find_sets(paths, recipe.data) for paths in (args.data, args.scenes))
     scenes = {folder.resolve().name: folder for folder in held_out}
     if len(scenes) < len(held_out):
         raise ValueError("--scenes: two of them have one name; rename one")

@@ -17,8 +17,7 @@ from tqdm import tqdm
 
 from qdtrack_model.data.held_out import HeldOut, HeldOutSequence
 from qdtrack_model.data.readers.mot import MotBoxes, class_columns, from_tracks, join
-from qdtrack_model.data.samples import SampleError, StoredImage
-from qdtrack_model.data.sources import open_source
+from qdtrack_model.data.samples import Sample, SampleError
 from qdtrack_model.evaluation.detection import JudgedImage, Precision, average_precision, judged
 from qdtrack_model.evaluation.scores import Scores, combine, evaluate
 from qdtrack_model.pipeline import Pipeline
@@ -100,7 +99,7 @@ def validate(pipeline: Pipeline, held_out: HeldOut) -> Report:
     return report
 
 
-def _judge_stills(pipeline: Pipeline, name: str, stills: Sequence[StoredImage]) -> dict[int, list[JudgedImage]]:
+def _judge_stills(pipeline: Pipeline, name: str, stills: Sequence[Sample]) -> dict[int, list[JudgedImage]]:
     """By class, the pictures of a set that are complete for it."""
     found: dict[int, list[JudgedImage]] = defaultdict(list)
     for still in _progress(stills, name, len(stills)):
@@ -122,7 +121,7 @@ def _judge_sequence(pipeline: Pipeline, name: str, sequence: HeldOutSequence) ->
     """The scores of all stretches together, in each of which the tracker begins afresh."""
     columns, current = class_columns(pipeline.runtime.config), None
     rows: dict[tuple[int, int], list[MotBoxes]] = {stretch: [] for stretch in sequence.stretches}
-    with open_source(sequence.folder) as source:
+    with sequence.images() as source:
         for frame in _progress(source, name, sequence.stretches[-1][1]):
             if frame.index > sequence.stretches[-1][1]:
                 break

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         required=True,
-        help="MOTChallenge sequences, sets of stills in COCO form, or folders of them",
+        help="data sets, or folders of them; docs/data.md shows how each is laid out",
     )
     parser.add_argument("--frames", type=frame_range, metavar="FIRST-LAST", help="train on these frames alone")
     parser.add_argument("--init", help="weights to start from: a name, a file, a public .pth; the rest starts afresh")
@@ -140,7 +140,7 @@ def main(args: argparse.Namespace) -> int:
     config = read_recipe(args.config)
     given = {name: getattr(args, name) for name in ("steps", "seed") if getattr(args, name) is not None}
     config = dataclasses.replace(config, **given)
-    folders = find_sets(args.data)
+    folders = find_sets(args.data, config.data)
     if args.show:
         pictures = args.output.with_suffix(".show")
         show(load_sets(folders, config.model, config.data, args.frames), config, args.show, pictures)
@@ -164,8 +164,8 @@ def main(args: argparse.Namespace) -> int:
     }
     output, validation = Output(args.output, config, provenance, args.half), None
     if args.validate:
-        learned = dict(zip(folders, sets, strict=True))
-        held_out = load_held_out(find_sets(args.validate), config.model, config.data, learned, args.frames)
+        judges = find_sets(args.validate, config.data)
+        held_out = load_held_out(judges, config.model, config.data, sets, args.frames)
         validation = Validation(args.validate_every, held_out.fingerprint(), partial(output.judge, held_out))
     state_path, log_path = args.output.with_suffix(".state.pt"), args.output.with_suffix(".csv")
     state_path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--config", type=Path, required=True, metavar="RECIPE",
         help="what the sets call the classes and which frames are trained on")  # fmt: skip
     add("--data", type=Path, nargs="+", required=True, metavar="PATH",
-        help="sets of stills in COCO form, MOTChallenge sequences, or folders of them")  # fmt: skip
+        help="data sets, or folders of them; docs/data.md shows how each is laid out")  # fmt: skip
     add("--runtime", default="auto", choices=("auto", *RUNTIMES), help="what runs the network [auto]")
     add("--precision", default="auto", choices=("auto", *PRECISIONS), help="what it computes in [the runtime's choice]")
     add("--threads", type=positive_integer, metavar="N", help="CPU threads of the network [the runtime's choice]")
@@ -67,7 +67,7 @@ def main(args: argparse.Namespace) -> int:
     options = Options(args.runtime, args.precision, args.threads)
     pipeline = Pipeline.load(args.weights, options, tracker_values(args.tracker))
     try:
-        held_out = load_held_out(find_sets(args.data), pipeline.runtime.config, recipe.data)
+        held_out = load_held_out(find_sets(args.data, recipe.data), pipeline.runtime.config, recipe.data)
         report = validate(pipeline, held_out)
     finally:
         pipeline.close()

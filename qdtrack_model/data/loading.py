@@ -1,31 +1,39 @@
-"""Folders of data as sets of samples: MOTChallenge sequences, and stills in COCO form."""
+"""Folders of data as sets of samples, whatever the format of a data set: each has a reader in ``readers/``."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from qdtrack_model.config import ConfigError, ModelConfig, require
-from qdtrack_model.data.readers.coco import ANNOTATIONS, Labelling, find_annotations, read_coco
-from qdtrack_model.data.readers.mot import MOT_CLASSES, MotBoxes, MotError, class_columns, read_mot
-from qdtrack_model.data.samples import IGNORED, LabelledImage, Objects, Sample, SampleSet, StoredImage
-from qdtrack_model.data.sources import ImageFolderSource, open_source
-from qdtrack_model.structures import Array
+from qdtrack_model.data.readers import coco, motchallenge
+from qdtrack_model.data.readers.mot import class_columns
+from qdtrack_model.data.reading import Labelling, Part, Reader, Reading
+from qdtrack_model.data.samples import SampleSet
+
+# The first that recognises a folder reads it, unless the recipe names another.
+READERS: dict[str, Reader] = {
+    "motchallenge": motchallenge,
+    "coco": coco,
+}
 
 
 @dataclass(frozen=True)
 class SetConfig:
     """How the data in one folder are used."""
 
+    format: str = ""  # the name of its reader, where the folder does not show it
+    annotations: str = ""  # where they are, if not where the data set has them: a path below the folder, a bag's topic
+    images: str = ""  # the same of the images
     weight: float = 1.0  # how often an image is drawn, relative to those of other sets
     scale_range: tuple[float, float] | None = None  # of crops; None: that of all pairs
     frames: tuple[int, int] | None = None  # of sequences: first and last one to train on; validation has the others
+    half: bool = False  # of every sequence the first half, floor(N / 2) + 1 frames (MOT17's half-train), is trained on
     # Of stills: the part of the pairs that are mosaics, and how their labels are read (`data/readers/coco.py`).
     mosaic: float = 0.0
     partial: tuple[str, ...] = ()
@@ -34,6 +42,8 @@ class SetConfig:
     fill_score: float = 0.5
 
     def __post_init__(self) -> None:
+        require(self.format in ("", *READERS), "format", self.format, f"one of {', '.join(READERS)}")
+        require(not (self.frames and self.half), "frames", self.frames, "nothing beside half")
         require(self.weight > 0, "weight", self.weight, "a positive number")
         require(0 <= self.mosaic <= 1, "mosaic", self.mosaic, "a number in [0, 1]")
         require(0 < self.fill_score <= 1, "fill_score", self.fill_score, "a number in (0, 1]")
@@ -56,101 +66,56 @@ class DataConfig:
         folder = folder.resolve()
         return self.sets.get(folder.name) or self.sets.get(folder.parent.name) or self.others
 
-    def labelling(self, folder: Path, classes: tuple[str, ...]) -> Labelling:
-        """How the categories of the stills in a folder become classes.
+    def reading(self, folder: Path, model: ModelConfig, part: Part) -> Reading:
+        """What is asked of the reader of a folder: images as they are stored, and all frames of sequences.
 
         Raises:
             ConfigError: the recipe names a class that the network does not have.
         """
         how = self.of(folder)
         for name in (*self.categories, *how.partial, *how.complete, *how.absent):
-            if name not in (*classes, "ignored"):
-                raise ConfigError(f"data: {name!r} is none of the model's classes ({', '.join(classes)})")
-        return Labelling(classes, self.categories, how.partial, how.complete, how.absent, how.fill_score)
+            if name not in (*model.classes, "ignored"):
+                raise ConfigError(f"data: {name!r} is none of the model's classes ({', '.join(model.classes)})")
+        labelling = Labelling(model.classes, self.categories, how.partial, how.complete, how.absent, how.fill_score)
+        columns = tuple(class_columns(model).tolist())
+        return Reading(labelling, columns, part=part, annotations=how.annotations, images=how.images)
 
 
-def is_sequence(folder: Path) -> bool:
-    """Whether a folder is a MOTChallenge sequence with ground truth."""
-    return (folder / "gt" / "gt.txt").is_file()
+def reader_of(folder: Path, config: DataConfig) -> tuple[str, Reader] | None:
+    """Name and reader of the data in a folder: as the recipe says, else by what lies there; None where nothing does."""
+    named = config.of(folder).format
+    if named:
+        return named, READERS[named]
+    return next(((name, reader) for name, reader in READERS.items() if reader.recognises(folder)), None)
 
 
-def find_sets(paths: Sequence[Path]) -> list[Path]:
-    """The sequences and sets of stills among ``paths`` and right below them.
+def find_sets(paths: Sequence[Path], config: DataConfig) -> list[Path]:
+    """The data sets among ``paths`` and right below them.
 
     Raises:
         ValueError: a path holds none.
     """
     found = []
     for path in paths:
-        below = [path, *sorted(path.glob("*/"))]
-        data = [folder for folder in below if is_sequence(folder) or find_annotations(folder)]
-        if not data:
-            raise ValueError(f"{path}: no gt/gt.txt and no {' or '.join(ANNOTATIONS)} in it or in the folders below it")
-        found += data[:1] if data[0] == path else data
+        if not path.exists():
+            raise ValueError(f"{path}: no such folder or file")
+        if reader_of(path, config):
+            found.append(path)
+            continue
+        below = [folder for folder in sorted(path.glob("*/")) if reader_of(folder, config)]
+        if not below:
+            raise ValueError(
+                f"{path}: no data set that is known by its files, neither it nor a folder right below it; "
+                "docs/data.md shows how each is laid out, and a recipe's data.sets may name its `format`"
+            )
+        found += below
     return found
-
-
-def truth_labels(truth: MotBoxes, columns: Array) -> Array:
-    """Class indices of ground truth: IGNORED for what is not scored or in none of the class ``columns``.
-
-    Where no classes are named, as in the 2015 challenge, all are people, or of the network's only class.
-    """
-    classes = truth.classes
-    if (classes < 0).all():
-        classes = np.full(len(truth), columns[0] if len(columns) == 1 else MOT_CLASSES["pedestrian"])
-    labels = np.full(len(truth), IGNORED)
-    for label, column in enumerate(columns):
-        labels[classes == column] = label
-    labels[truth.confidences == 0] = IGNORED
-    return labels
-
-
-def load_sequence(folder: str | Path, model: ModelConfig, frames: tuple[int, int] | None = None) -> list[Sample]:
-    """The frames of a MOTChallenge folder, scaled to fit a network's input where they are larger.
-
-    Images in files stay there until they are read; those of a video are kept in memory.
-
-    Args:
-        folder: with ``gt/gt.txt`` and images.
-        model: the network's classes and input size.
-        frames: first and last frame number to use; all frames that have ground truth when None.
-
-    Raises:
-        SourceError, MotError: images or ``gt/gt.txt`` are missing or broken, or nothing is labelled.
-    """
-    folder = Path(folder)
-    truth = read_mot(folder / "gt" / "gt.txt")
-    if not len(truth):
-        raise MotError(f"{folder / 'gt' / 'gt.txt'}: expected at least one box")
-    first, last = frames or (1, int(truth.frames.max()))
-    columns, largest = class_columns(model), model.input_size
-    labels = truth_labels(truth, columns)
-
-    def objects(frame: int) -> Objects:
-        rows = truth.frames == frame
-        return Objects(truth.boxes[rows], truth.ids[rows], labels[rows])
-
-    samples: list[Sample] = []
-    with open_source(folder) as source:
-        if isinstance(source, ImageFolderSource):
-            numbered = zip(source.files, source.indices, strict=True)
-            samples += [StoredImage(path, objects(i), largest) for path, i in numbered if first <= i <= last]
-        else:
-            for frame in source:
-                if frame.index > last:
-                    break
-                if frame.index >= first:
-                    samples.append(LabelledImage(frame.image, objects(frame.index)).fitted(largest))
-    if not any((sample.objects.labels >= 0).any() for sample in samples):
-        names = ", ".join(f"{name} ({column})" for name, column in zip(model.classes, columns, strict=True))
-        raise MotError(f"{folder}: no object of class {names} in frames {first}-{last}")
-    return samples
 
 
 def load_sets(
     folders: Sequence[Path], model: ModelConfig, config: DataConfig, frames: tuple[int, int] | None = None
 ) -> list[SampleSet]:
-    """All folders as sets to train on; of stills the part ``train`` where the images say their part.
+    """All folders as sets to train on, one a sequence; of what is divided into parts the part ``train``.
 
     What was odd in them is told on stderr.
 
@@ -159,19 +124,44 @@ def load_sets(
         model: the network's classes and input size, into which larger images are scaled.
         config: how the data are used.
         frames: of sequences, where ``config`` does not say.
+
+    Raises:
+        ValueError: a folder is no data set, or is broken.
     """
     sets: list[SampleSet] = []
     odd: Counter[str] = Counter()
     with tqdm(folders, desc="reading", unit="set") as bar:  # closed before an error is printed
         for folder in bar:
-            how, still = config.of(folder), not is_sequence(folder)
-            samples: Sequence[Sample]
-            if still:
-                samples, found = read_coco(folder, config.labelling(folder, model.classes), model.input_size, "train")
-                odd.update({f"{folder}: {what}": count for what, count in found.items()})
-            else:
-                samples = load_sequence(folder, model, how.frames or frames)
-            sets.append(SampleSet(samples, still, how.weight, how.scale_range, how.mosaic))
+            how = config.of(folder)
+            reading = replace(
+                config.reading(folder, model, "train"),
+                largest=model.input_size,
+                frames=how.frames or (None if how.half else frames),
+                half=how.half,
+            )
+            recordings, found = known_reader(folder, config)[1].read(folder, reading)
+            odd.update({f"{folder}: {what}": count for what, count in found.items()})
+            sets += [
+                SampleSet(part.samples, part.still, how.weight, how.scale_range, how.mosaic, part.path)
+                for part in recordings
+            ]
+    tell(odd)
+    return sets
+
+
+def known_reader(folder: Path, config: DataConfig) -> tuple[str, Reader]:
+    """As :func:`reader_of`, for a folder that is a data set.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = reader_of(folder, config)
+    if found is None:
+        raise ValueError(f"{folder}: no data set that is known by its files")
+    return found
+
+
+def tell(odd: Counter[str]) -> None:
+    """Say on stderr what was odd in data that can be used all the same."""
     for what, count in odd.items():
         print(f"qdtrack: warning: {what} ({count})", file=sys.stderr)
-    return sets

@@ -159,6 +159,7 @@ class SampleSet:
         weight: how often a sample is drawn, relative to those of other sets.
         scale_range: lowest and highest scale of crops; as the recipe says for all where None.
         mosaic: the part of the pairs, 0..1, that are views of a mosaic of stills.
+        origin: folder or file that they were read from.
     """
 
     samples: Sequence[Sample]
@@ -166,6 +167,7 @@ class SampleSet:
     weight: float = 1.0
     scale_range: tuple[float, float] | None = None
     mosaic: float = 0.0
+    origin: Path | None = None
 
 
 def fingerprint(sets: Sequence[SampleSet]) -> str:

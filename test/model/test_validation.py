@@ -65,7 +65,7 @@ def write_stills(folder: Path, blob_image: BlobImage, categories: list[list[str]
 
 def load(*folders: Path, **sets: SetConfig) -> HeldOut:
     config = DataConfig({"ignored": ("bicycle",)}, sets)
-    return load_held_out(find_sets(folders), MODEL, config)
+    return load_held_out(find_sets(folders, config), MODEL, config)
 
 
 def test_stills_are_scored_by_class_and_set(pipeline: Pipeline, blob_image: BlobImage, tmp_path: Path) -> None:

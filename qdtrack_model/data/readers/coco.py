@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from qdtrack_model.boxes import box_iou
+from qdtrack_model.data.reading import Labelling, Odd, Part, Reading, Recording
 from qdtrack_model.data.samples import IGNORED, Objects, StoredImage
 from qdtrack_model.sensors.image_headers import announced_size
 from qdtrack_model.structures import Array
@@ -24,61 +25,11 @@ from qdtrack_model.structures import Array
 ANNOTATIONS = ("instances.json", "annotations.json", "_annotations.coco.json")  # the first that is there
 DETECTIONS = "detected.json"
 HEADER = 65536  # bytes of an image file that hold its size
-Part = Literal["all", "train", "val"]
 DUPLICATE_IOU = 0.5  # a detection that overlaps an object of its class by more shows that object
 
 
 class CocoError(ValueError):
     """A COCO file that cannot be used; the text names the file, the entry and the value."""
-
-
-@dataclass(frozen=True)
-class Labelling:
-    """How the categories of a set become the classes of a network.
-
-    Args:
-        classes: of the network, in order.
-        categories: names of categories by class, those of ``ignored`` are neither learned nor punished. A class that
-            is not named here has the category of its own name; all other categories are background. Upper and lower
-            case are alike.
-        partial: classes that are not complete although the file says so.
-        complete: classes that are complete although the file does not say so.
-        absent: classes of which a picture shows nothing where the detector of ``detected.json`` saw nothing of them;
-            without that file anything may be there.
-        fill_score: detections from this score on count as objects of classes that are not complete.
-    """
-
-    classes: tuple[str, ...]
-    categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    partial: tuple[str, ...] = ()
-    complete: tuple[str, ...] = ()
-    absent: tuple[str, ...] = ()
-    fill_score: float = 0.5
-
-    def label(self, category: str) -> int | None:
-        """The class index of a category, IGNORED, or None for background."""
-        named = {c.lower(): c for c in self.classes if c not in self.categories}
-        named |= {c.lower(): name for name, names in self.categories.items() for c in names}
-        name = named.get(category.lower())
-        if name is None:
-            return None
-        return IGNORED if name == "ignored" else self.classes.index(name)
-
-    def incomplete(self, categories: Iterable[str], labelled: Iterable[str]) -> list[int]:
-        """The classes of which something may be in a picture without a box.
-
-        Args:
-            categories: of the set.
-            labelled: those of which every object in the picture has a box.
-        """
-        known = {name.lower() for name in labelled}
-        found = []
-        for index, name in enumerate(self.classes):
-            own = {c.lower() for c in categories if self.label(c) == index}
-            complete = bool(own) and own <= known and name not in self.partial
-            if not (complete or name in self.complete):
-                found.append(index)
-        return found
 
 
 @dataclass(frozen=True)
@@ -93,6 +44,21 @@ class Detection:
 def find_annotations(folder: Path) -> Path | None:
     """The COCO file of a folder, if there is one."""
     return next((folder / name for name in ANNOTATIONS if (folder / name).is_file()), None)
+
+
+def recognises(folder: Path) -> bool:
+    """Whether a folder has a COCO file by one of the usual names."""
+    return find_annotations(folder) is not None
+
+
+def read(folder: Path, reading: Reading) -> tuple[list[Recording], Odd]:
+    """The stills of a folder.
+
+    Raises:
+        CocoError: as :func:`read_coco`.
+    """
+    images, odd = read_coco(folder, reading.labelling, reading.largest, reading.part)
+    return [Recording(folder.name, images, folder, still=True)], odd
 
 
 def read_coco(

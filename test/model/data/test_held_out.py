@@ -81,7 +81,7 @@ def test_what_is_trained_on_judges_nothing(blob_folder: Path, tmp_path: Path) ->
         stills(tmp_path / "c", ""),
     )
     folders, config = [unnamed, named, blob_folder], DataConfig()
-    trained = dict(zip(folders, load_sets(folders, MODEL, config), strict=True))
+    trained = load_sets(folders, MODEL, config)
     found = load_held_out([named, other], MODEL, config, trained)
     assert [image.path.name for image in found.stills["b"]] == ["2.png"]
     assert len(found.stills["c"]) == 1

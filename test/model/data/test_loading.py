@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from qdtrack_model.config import ConfigError, OneShotConfig
-from qdtrack_model.data.loading import DataConfig, SetConfig, find_sets, load_sequence, load_sets
+from qdtrack_model.data.held_out import load_held_out
+from qdtrack_model.data.loading import DataConfig, SetConfig, find_sets, load_sets
 from qdtrack_model.data.readers.mot import MotBoxes, MotError, read_mot, write_mot
 from qdtrack_model.data.samples import IGNORED
 
@@ -37,7 +38,7 @@ def test_boxes_are_of_the_class_that_their_column_says(
     blob_folder: Path, classes: tuple[str, ...], named: tuple[int, ...], columns: list[int], labels: list[int]
 ) -> None:
     model = OneShotConfig(classes=classes, columns=named, input_size=(96, 160))
-    first, *_ = load_sequence(labelled(blob_folder, columns), model)
+    first, *_ = load_sets([labelled(blob_folder, columns)], model, DataConfig())[0].samples
     objects = first.read().objects
     assert objects.labels.tolist() == labels
     np.testing.assert_allclose(objects.boxes[0], [5, 5, 15, 25])
@@ -45,16 +46,16 @@ def test_boxes_are_of_the_class_that_their_column_says(
 
 def test_without_any_object_of_the_classes_their_columns_are_named(blob_folder: Path) -> None:
     with pytest.raises(MotError, match=r"no object of class dog \(14\), cat \(15\) in frames 1-1"):
-        load_sequence(labelled(blob_folder, [1, 2]), OneShotConfig(classes=("dog", "cat")))
+        load_sets([labelled(blob_folder, [1, 2])], OneShotConfig(classes=("dog", "cat")), DataConfig())
 
 
 def test_colliding_classes_are_refused(blob_folder: Path) -> None:
     with pytest.raises(MotError, match="classes 'car' and 'vehicle' are both 3"):
-        load_sequence(blob_folder, OneShotConfig(classes=("car", "vehicle")))
+        load_sets([blob_folder], OneShotConfig(classes=("car", "vehicle")), DataConfig())
 
 
 def find(tmp_path: Path, *parts: str) -> list[str]:
-    return [str(folder.relative_to(tmp_path)) for folder in find_sets([tmp_path.joinpath(*parts)])]
+    return [str(folder.relative_to(tmp_path)) for folder in find_sets([tmp_path.joinpath(*parts)], DataConfig())]
 
 
 def test_sequences_and_stills_are_found_side_by_side(blob_folder: Path, tmp_path: Path) -> None:
@@ -63,7 +64,7 @@ def test_sequences_and_stills_are_found_side_by_side(blob_folder: Path, tmp_path
     (tmp_path / "other").mkdir()
     assert find(tmp_path) == ["squares", "stills"]
     assert find(tmp_path, "squares") == ["squares"]
-    with pytest.raises(ValueError, match=r"other: no gt/gt\.txt and no instances\.json"):
+    with pytest.raises(ValueError, match="other: no data set that is known by its files"):
         find(tmp_path, "other")
 
 
@@ -81,4 +82,19 @@ def test_a_set_is_used_as_its_folder_or_the_one_above_is_told(blob_folder: Path)
 def test_a_recipe_that_names_a_class_of_no_network_is_refused(tmp_path: Path) -> None:
     config = DataConfig(categories={"pedestrain": ("person",)})
     with pytest.raises(ConfigError, match=r"'pedestrain' is none of the model's classes \(pedestrian, vehicle\)"):
-        config.labelling(tmp_path, ("pedestrian", "vehicle"))
+        config.reading(tmp_path, OneShotConfig(classes=("pedestrian", "vehicle")), "all")
+
+
+def test_a_recipe_may_name_a_format_and_half_of_every_sequence(blob_folder: Path) -> None:
+    model = OneShotConfig(classes=("pedestrian",), input_size=(96, 160))
+    above = blob_folder.parent
+    config = DataConfig(sets={above.name: SetConfig(format="motchallenge", half=True)})
+    assert find_sets([above], config) == [above]
+    (found,) = load_sets([above], model, config)
+    assert len(found.samples) == 11  # floor(20 / 2) + 1
+    held_out = load_held_out([above], model, config, [found])
+    assert held_out.sequences[f"{above.name}/squares"].stretches == [(12, 20)]
+    with pytest.raises(ConfigError, match="format: got 'mot', expected one of motchallenge, coco"):
+        SetConfig(format="mot")
+    with pytest.raises(ConfigError, match=r"frames: got \(1, 2\), expected nothing beside half"):
+        SetConfig(frames=(1, 2), half=True)

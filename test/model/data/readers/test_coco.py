@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from qdtrack_model.data.readers.coco import CocoError, Labelling, Part, read_coco
+from qdtrack_model.data.readers.coco import CocoError, read_coco
+from qdtrack_model.data.reading import Labelling, Part
 from qdtrack_model.data.samples import IGNORED, SampleError, StoredImage
 
 CLASSES = ("pedestrian", "vehicle")
