@@ -21,9 +21,11 @@ demo: setup
 	@$(in_environment) export ROS_DOMAIN_ID=$${ROS_DOMAIN_ID:-$$(($$$$ % 100 + 1))} && \
 	python -m qdtrack_ros.demo $(if $(VIDEO),--video '$(VIDEO)') $(if $(WEIGHTS),--weights '$(WEIGHTS)')
 
-# A process of tests for every core, each of which needs a gigabyte; the next test goes to whoever is idle first.
+# A process of tests for every core, each of which needs a gigabyte, and one more: tests of the node wait for messages
+# more than they compute. The next test goes to whoever is idle first.
 test: setup
-	@$(in_environment) python -m pytest test --numprocesses auto --maxprocesses 8 --dist worksteal --durations 10 $(PYTEST)
+	@$(in_environment) python -m pytest test --numprocesses $$(($$(nproc) < 8 ? $$(nproc) + 1 : 8)) \
+	--dist worksteal --durations 10 $(PYTEST)
 
 clean:
 	rm -rf .venv build dist install log qdtrack.egg-info
