@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from qdtrack_model.config import ModelConfig
-from qdtrack_model.data.loading import DataConfig, known_reader, tell
+from qdtrack_model.data.loading import DataConfig, SetConfig, known_reader, tell
 from qdtrack_model.data.readers.mot import IGNORED_CLASS, MotBoxes, MotError, join, read_mot
 from qdtrack_model.data.readers.motchallenge import sequence_length, sequences, truth_labels
 from qdtrack_model.data.reading import Reading, Recording
@@ -99,9 +99,9 @@ def load_held_out(
     origins = {part.origin.resolve() for part in trained if part.origin}
     images = {getattr(sample, "path", None) for part in trained if part.still for sample in part.samples} - {None}
 
-    def taken(path: Path) -> Reading:
+    def taken(path: Path, how: SetConfig) -> Reading:
         """Which frames of a sequence are trained on, as a reading."""
-        how, learned = config.of(path), path.resolve() in origins
+        learned = path.resolve() in origins
         found = Reading(config.reading(path, model, "val").labelling, frames=how.frames, half=how.half)
         found = replace(found, frames=frames) if learned and not (how.frames or how.half) else found
         if learned and not (found.frames or found.half):
@@ -115,14 +115,14 @@ def load_held_out(
             if kind == "motchallenge":  # whose images need not be read into memory, even those of a video
                 for path in sequences(folder):
                     name = names[folder] if path == folder else f"{names[folder]}/{path.name}"
-                    held_out.sequences[name] = mot_sequence(path, reading, taken(path))
+                    held_out.sequences[name] = mot_sequence(path, reading, taken(path, config.of(path)))
                 continue
             recordings, found = reader.read(folder, reading)
             odd.update({f"{folder}: {what}": count for what, count in found.items()})
             for part in recordings:
                 name = names[folder] if len(recordings) == 1 else f"{names[folder]}/{part.name}"
                 if not part.still:
-                    held_out.sequences[name] = recorded_sequence(part, reading, taken(part.path))
+                    held_out.sequences[name] = recorded_sequence(part, reading, taken(part.path, config.of(folder)))
                 elif images & {getattr(sample, "path", None) for sample in part.samples}:
                     raise ValueError(f"{folder}: all of it is trained on; give each image a `split`, train or val")
                 else:

@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from qdtrack_model.config import ConfigError, ModelConfig, require
-from qdtrack_model.data.readers import coco, motchallenge
+from qdtrack_model.data.readers import coco, crowdhuman, jde, kitti, motchallenge, yolo
 from qdtrack_model.data.readers.mot import class_columns
 from qdtrack_model.data.reading import Labelling, Part, Reader, Reading
 from qdtrack_model.data.samples import SampleSet
@@ -20,6 +20,10 @@ from qdtrack_model.data.samples import SampleSet
 READERS: dict[str, Reader] = {
     "motchallenge": motchallenge,
     "coco": coco,
+    "crowdhuman": crowdhuman,
+    "kitti": kitti,
+    "jde": jde,
+    "yolo": yolo,
 }
 
 

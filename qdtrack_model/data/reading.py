@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -52,6 +53,10 @@ class Labelling:
         if name is None:
             return None
         return IGNORED if name == "ignored" else self.classes.index(name)
+
+    def known(self, *names: str) -> str:
+        """The first of several names of one category that is of a class or ignored; the first where none is."""
+        return next((name for name in names if self.label(name) is not None), names[0])
 
     def incomplete(self, categories: Iterable[str], labelled: Iterable[str]) -> list[int]:
         """The classes of which something may be in a picture without a box.
@@ -138,6 +143,56 @@ class Reader(Protocol):
         Raises:
             ValueError: it holds nothing to read, or something broken.
         """
+
+
+def read_cells(path: Path, least: int) -> Iterator[tuple[str, list[str]]]:
+    """The lines of a text file that are not blank: where each is (file and number), and its cells between blanks.
+
+    Raises:
+        DataError: it cannot be read, or a line has fewer cells than ``least``.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise DataError(f"{path}: cannot be read: {reason}") from None
+    for number, line in enumerate(text.splitlines(), start=1):
+        cells = line.split()
+        if cells:
+            where = f"{path}, line {number}"
+            if len(cells) < least:
+                raise DataError(f"{where}: got {len(cells)} columns, expected {least} or more: {line.strip()[:80]!r}")
+            yield where, cells
+
+
+def numbers(cells: Sequence[str], where: str) -> list[float]:
+    """The cells of a line as numbers.
+
+    Raises:
+        DataError: one is none.
+    """
+    found = []
+    for cell in cells:
+        try:
+            value = float(cell)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise DataError(f"{where}: got {cell!r}, expected a number")
+        found.append(value)
+    return found
+
+
+def whole(cell: str, where: str) -> int:
+    """A cell as a whole number, also where it is written as 3.0.
+
+    Raises:
+        DataError: it is none.
+    """
+    [value] = numbers([cell], where)
+    if value != int(value):
+        raise DataError(f"{where}: got {cell!r}, expected a whole number")
+    return int(value)
 
 
 class Annotations:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,11 +20,10 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
-from qdtrack_model.data.images import decode
+from qdtrack_model.data.images import IMAGE_SUFFIXES, decode, natural
 from qdtrack_model.data.readers.mot import MotError, SequenceInfo, read_seqinfo
 from qdtrack_model.structures import Array
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv"})
 BAG_SUFFIXES = frozenset({".mcap", ".db3"})
 MAX_MISSING = 100  # frames in a row that cannot be decoded before a video counts as ended
@@ -207,13 +205,8 @@ class BagSource(Source):
             raise SourceError(damage[0] if damage else f"{self._path}: no image in this bag{where}")
 
 
-def _natural(path: Path) -> list[tuple[int, int | str]]:
-    """Sort key: runs of digits compare as numbers, so that ``2.png`` comes before ``10.png``."""
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", path.stem) if part]
-
-
 def _files(folder: Path, suffixes: frozenset[str]) -> list[Path]:
-    return sorted((f for f in folder.iterdir() if f.is_file() and f.suffix.lower() in suffixes), key=_natural)
+    return sorted((f for f in folder.iterdir() if f.is_file() and f.suffix.lower() in suffixes), key=natural)
 
 
 def _open_folder(folder: Path) -> Source:
