@@ -2,8 +2,8 @@
 
 ``data.yaml`` names the classes and where the images of each part are; labels lie where ``images`` is replaced by
 ``labels`` in the path, with ``.txt``. A row is class, and the box's centre x, centre y, width and height as parts of
-the image's, or the points of an outline, whose box is taken. An image without a file shows nothing. Without ``data.yaml``
-the classes are the lines of ``classes.txt``, the images all below ``images/``.
+the image's, or the points of an outline, whose box is taken. An image without a file shows nothing.
+Without ``data.yaml`` the classes are the lines of ``classes.txt``, the images all below ``images/``.
 """
 
 from __future__ import annotations
