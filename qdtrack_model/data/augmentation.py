@@ -130,6 +130,27 @@ def mosaic(
     return LabelledImage(canvas, side_by_side(objects))
 
 
+def mixup(
+    first: LabelledImage, second: LabelledImage, padding: tuple[int, int, int], random: np.random.Generator
+) -> LabelledImage:
+    """Two images shining through each other, each about half (mixup, ICLR 2018): objects before unusual backgrounds.
+
+    Args:
+        first: keeps its place.
+        second: is laid over it, shown as large as covers it or up to half as large again.
+        padding: colour (B, G, R) of what lies beyond the second.
+        random: what is drawn from.
+    """
+    height, width = first.image.shape[:2]
+    size = (second.image.shape[1], second.image.shape[0])
+    scale = max(width / size[0], height / size[1]) * random.uniform(1, 1.5)
+    focus, flip = random.uniform(0, 1, 2) * size, bool(random.random() < 0.5)
+    over = view(second, crop_map(size, (width, height), focus, scale, flip), (width, height), padding)
+    share = random.beta(8, 8)
+    pixels = cv2.addWeighted(first.image, 1 - share, over.image, share, 0)
+    return LabelledImage(pixels, side_by_side([first.objects, over.objects]))
+
+
 def _edges(length: int, parts: int, random: np.random.Generator) -> list[int]:
     """Where ``parts`` cells of unequal sizes begin and end along ``length``."""
     inner = (np.arange(1, parts) + random.uniform(-0.25, 0.25, parts - 1)) * length / parts

@@ -38,8 +38,10 @@ class SetConfig:
     scale_range: tuple[float, float] | None = None  # of crops; None: that of all pairs
     frames: tuple[int, int] | None = None  # of sequences: first and last one to train on; validation has the others
     half: bool = False  # of every sequence the first half, floor(N / 2) + 1 frames (MOT17's half-train), is trained on
-    # Of stills: the part of the pairs that are mosaics, and how their labels are read (`data/readers/coco.py`).
+    # Of stills: the parts of the pairs that are mosaics and that another still shines through, and how their labels
+    # are read (`data/readers/coco.py`).
     mosaic: float = 0.0
+    mixup: float = 0.0
     partial: tuple[str, ...] = ()
     complete: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
@@ -49,7 +51,8 @@ class SetConfig:
         require(self.format in ("", *READERS), "format", self.format, f"one of {', '.join(READERS)}")
         require(not (self.frames and self.half), "frames", self.frames, "nothing beside half")
         require(self.weight > 0, "weight", self.weight, "a positive number")
-        require(0 <= self.mosaic <= 1, "mosaic", self.mosaic, "a number in [0, 1]")
+        for key in ("mosaic", "mixup"):
+            require(0 <= getattr(self, key) <= 1, key, getattr(self, key), "a number in [0, 1]")
         require(0 < self.fill_score <= 1, "fill_score", self.fill_score, "a number in (0, 1]")
         if self.scale_range is not None:
             require(0 < self.scale_range[0] <= self.scale_range[1], "scale_range", self.scale_range, "0 < low <= high")
@@ -146,7 +149,7 @@ def load_sets(
             recordings, found = known_reader(folder, config)[1].read(folder, reading)
             odd.update({f"{folder}: {what}": count for what, count in found.items()})
             sets += [
-                SampleSet(part.samples, part.still, how.weight, how.scale_range, how.mosaic, part.path)
+                SampleSet(part.samples, part.still, how.weight, how.scale_range, how.mosaic, how.mixup, part.path)
                 for part in recordings
             ]
     tell(odd)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from qdtrack_model.config import GREY, require
-from qdtrack_model.data.augmentation import GRIDS, draw_light, draw_warps, exposed, mosaic, view
+from qdtrack_model.data.augmentation import GRIDS, draw_light, draw_warps, exposed, mixup, mosaic, view
 from qdtrack_model.data.samples import LabelledImage, SampleError, SampleSet
 from qdtrack_model.structures import Array
 
@@ -63,6 +63,7 @@ class FramePairs:
         weights = np.array([part.weight * len(part.samples) for part in sets])
         self._bounds = np.cumsum(weights)
         self._mosaic_bounds = np.cumsum(weights * [part.still and part.mosaic > 0 for part in sets])
+        self._mixup_bounds = np.cumsum(weights * [part.still and part.mixup > 0 for part in sets])
         self._broken: set[str] = set()  # what was said of images that cannot be read
         self._crop = (config.crop_size[1], config.crop_size[0])
 
@@ -95,6 +96,9 @@ class FramePairs:
             images, scales = [self._mosaic(random)] * 2, MOSAIC_SCALES
         else:
             images = self._images(drawn, place, random)
+        if drawn.still and drawn.mixup and random.random() < drawn.mixup:
+            other, place = self._draw(self._mixup_bounds, random)
+            images = [mixup(images[0], other.samples[place].read(), self._padding, random)] * 2
         warps = draw_warps(images[0], self._crop, scales, STILL_SPREAD if drawn.still else SEQUENCE_SPREAD, random)
         light = draw_light(self._config.grey_probability, random)
         own = STILL_EXPOSURE if drawn.still else SEQUENCE_EXPOSURE

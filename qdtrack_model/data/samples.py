@@ -73,7 +73,7 @@ def _mapped(boxes: Array, warp: Array) -> Array:
 
 
 def side_by_side(parts: Sequence[Objects]) -> Objects:
-    """The objects of all parts of one picture, numbered anew: what the parts' own ids say ends at their borders."""
+    """The objects of all parts of one picture, numbered anew: ids of one part say nothing of another's."""
     boxes, labels, open_boxes, open_labels = (
         np.concatenate([getattr(part, name) for part in parts])
         for name in ("boxes", "labels", "open_boxes", "open_labels")
@@ -159,6 +159,7 @@ class SampleSet:
         weight: how often a sample is drawn, relative to those of other sets.
         scale_range: lowest and highest scale of crops; as the recipe says for all where None.
         mosaic: the part of the pairs, 0..1, that are views of a mosaic of stills.
+        mixup: the part of the pairs, 0..1, over which another still is laid.
         origin: folder or file that they were read from.
     """
 
@@ -167,6 +168,7 @@ class SampleSet:
     weight: float = 1.0
     scale_range: tuple[float, float] | None = None
     mosaic: float = 0.0
+    mixup: float = 0.0
     origin: Path | None = None
 
 
@@ -174,7 +176,7 @@ def fingerprint(sets: Sequence[SampleSet]) -> str:
     """A hash of everything labelled and of how it is drawn, by which other data are known."""
     digest = hashlib.sha256()
     for part in sets:
-        how = (len(part.samples), part.still, part.weight, part.scale_range, part.mosaic)
+        how = (len(part.samples), part.still, part.weight, part.scale_range, part.mosaic, part.mixup)
         digest.update(str(how).encode())
         for objects in (sample.objects for sample in part.samples):
             for column in (objects.boxes, objects.ids, objects.labels, objects.open_boxes, objects.open_labels):

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from qdtrack_model.data.augmentation import colour_tables, crop_map, draw_light, draw_warps, exposed, mosaic, view
+from qdtrack_model.data.augmentation import (
+    colour_tables,
+    crop_map,
+    draw_light,
+    draw_warps,
+    exposed,
+    mixup,
+    mosaic,
+    view,
+)
 from qdtrack_model.data.samples import IGNORED, LabelledImage, Objects
 from qdtrack_model.structures import Array
 
@@ -71,6 +82,20 @@ def test_regions_of_a_part_stay_within_its_cell() -> None:
     assert whole.objects.open_boxes.shape == (1, 4)
     x1, y1, x2, y2 = whole.objects.open_boxes[0]
     assert (x1, y1, y2) == (0, 0, 100) and 75 <= x2 <= 225
+
+
+def test_mixed_images_show_the_objects_of_both() -> None:
+    first, second = bright((10, 20, 50, 60)), bright((120, 40, 180, 90), (240, 160))
+    region = np.array([[0.0, 0, 240, 160]])
+    second = LabelledImage(second.image, replace(second.objects, open_boxes=region, open_labels=np.array([1])))
+    for seed in range(20):
+        both = mixup(first, second, (0, 0, 0), np.random.default_rng(seed))
+        assert both.image.shape == first.image.shape
+        np.testing.assert_array_equal(both.objects.boxes[0], first.objects.boxes[0])
+        assert both.objects.ids.tolist() == list(range(len(both.objects.ids)))
+        for x1, y1, x2, y2 in both.objects.boxes.round().astype(int):
+            assert both.image[y1 + 2 : y2 - 2, x1 + 2 : x2 - 2].min() > 30, "half of what is bright shines through"
+        np.testing.assert_allclose(both.objects.open_boxes, [[0, 0, 200, 120]], atol=1e-9)
 
 
 def test_both_maps_of_a_pair_show_nearly_the_same() -> None:

@@ -72,8 +72,8 @@ def test_a_pair_of_a_seed_is_always_the_same() -> None:
     assert any(not np.array_equal(first[i][0].objects.boxes, other_seed[i][0].objects.boxes) for i in range(9))
 
 
-def stills(count: int, weight: float = 1.0, mosaic: float = 0.0) -> SampleSet:
-    return SampleSet(frames(count), still=True, weight=weight, mosaic=mosaic)
+def stills(count: int, weight: float = 1.0, mosaic: float = 0.0, mixup: float = 0.0) -> SampleSet:
+    return SampleSet(frames(count), still=True, weight=weight, mosaic=mosaic, mixup=mixup)
 
 
 def test_a_pair_of_stills_is_two_views_of_one() -> None:
@@ -101,6 +101,19 @@ def test_both_views_of_a_mosaic_call_an_object_by_one_number() -> None:
         assert shared
         assert key.image.shape == reference.image.shape == (64, 96, 3)
     assert max(counts) >= 4
+
+
+def test_both_views_of_a_mixed_pair_call_an_object_by_one_number() -> None:
+    config = PairConfig((64, 64), (1.0, 1.0))
+    alone = FramePairs([stills(9)], config, seed=0, count=40)
+    mixed = FramePairs([stills(9, mixup=1.0)], config, seed=0, count=40)
+    more = 0
+    for one, two in ((alone[i], mixed[i]) for i in range(40)):
+        key, reference = two
+        assert len(set(key.objects.ids.tolist())) == len(key.objects.ids)
+        assert set(key.objects.ids.tolist()) & set(reference.objects.ids.tolist())
+        more += len(key.objects.ids) - len(one[0].objects.ids)
+    assert more > 10
 
 
 def test_an_image_that_cannot_be_read_is_told_and_another_drawn(
