@@ -14,22 +14,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qdtrack_model.checkpoints import CheckpointError
-    from qdtrack_model.config import ConfigError, QuasiDenseConfig, TaoConfig
+    from qdtrack_model.config import ConfigError, FairMotConfig, QuasiDenseConfig, TaoConfig
     from qdtrack_model.data.sources import SourceError
     from qdtrack_model.pipeline import Pipeline
     from qdtrack_model.runtimes import Options, RuntimeUnavailable
     from qdtrack_model.structures import Array, Detections, Tracks, TrackState
-    from qdtrack_model.tracking import QuasiDenseTracker, TaoTracker
+    from qdtrack_model.tracking import FairMotTracker, QuasiDenseTracker, TaoTracker
 
 __all__ = [
-    "CheckpointError", "ConfigError", "Detections", "Options", "Pipeline", "QuasiDenseConfig", "QuasiDenseTracker",
-    "RuntimeUnavailable", "SourceError", "TaoConfig", "TaoTracker", "TrackState", "Tracks", "load", "read",
+    "CheckpointError", "ConfigError", "Detections", "FairMotConfig", "FairMotTracker", "Options", "Pipeline",
+    "QuasiDenseConfig", "QuasiDenseTracker", "RuntimeUnavailable", "SourceError", "TaoConfig", "TaoTracker",
+    "TrackState", "Tracks", "load", "read",
 ]  # fmt: skip
 
 _MODULES = {
     "CheckpointError": "checkpoints",
     "ConfigError": "config",
     "Detections": "structures",
+    "FairMotConfig": "config",
+    "FairMotTracker": "tracking",
     "Options": "runtimes",
     "Pipeline": "pipeline",
     "QuasiDenseConfig": "config",
@@ -64,7 +67,7 @@ def load(
             fetched on first use), or path of weights or of an exported graph.
         options: runtime, precision and threads; the best runtime that is present when None.
         tracker: values that replace those tuned for the weights, by their names in the tracker's configuration:
-            ``{"memory_span": 2.0}`` (seconds).
+            ``{"memory_span": 2.0}`` (seconds); ``{"kind": "fairmot"}`` is another tracker.
 
     Raises:
         CheckpointError: no such weights, or a file that cannot be used.

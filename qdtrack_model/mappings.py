@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc
 import dataclasses
 import difflib
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -131,3 +132,11 @@ def require(condition: bool, key: str, value: object, expected: str) -> None:
     """Raise ConfigError naming ``key`` and ``value`` unless ``condition`` holds."""
     if not condition:
         raise ConfigError(f"{key}: got {value!r}, expected {expected}")
+
+
+def require_range(config: object, keys: tuple[str, ...], low: float, high: float) -> None:
+    """Raise ConfigError unless low <= value <= high (and finite) for all keys."""
+    expected = f"a number in [{low}, {high}]" if math.isfinite(high) else f"a number of at least {low}"
+    for key in keys:
+        value = getattr(config, key)
+        require(low <= value <= high and math.isfinite(value), key, value, expected)

@@ -16,7 +16,7 @@ import numpy as np
 
 from qdtrack_model import tracking
 from qdtrack_model.boxes import box_area, clip_boxes
-from qdtrack_model.config import ModelConfig, replaced
+from qdtrack_model.config import ModelConfig, retuned
 from qdtrack_model.structures import Array, Detections, Tracks
 from qdtrack_model.tracking import Tracker
 
@@ -162,7 +162,8 @@ class Pipeline:
             weights: name of weights, shipped or public (fetched on first use), or path of a file.
             options: how the network is run; the best runtime that is present when None.
             tracker: values that replace those tuned for the weights, by their name in the configuration of the
-                tracker that the weights ask for (``QuasiDenseConfig`` or ``TaoConfig``).
+                tracker that the weights ask for (``QuasiDenseConfig``, ``TaoConfig`` or ``FairMotConfig``); ``kind``
+                chooses another tracker, with its defaults and the weights' span of memory.
             time: what the tracker's times and those given to :meth:`process` are in; frames for benchmarks.
 
         Raises:
@@ -180,8 +181,7 @@ class Pipeline:
                 f"{weights}: a start for training (--init), no more: {', '.join(checkpoint.fresh)} has learned nothing"
             )
         tuned = checkpoint.tracker.in_frames() if time == "frames" else checkpoint.tracker
-        config = replaced(tuned, tracker or {}, "tracker")
-        return cls(runtimes.load(checkpoint, options), tracking.build(config))
+        return cls(runtimes.load(checkpoint, options), tracking.build(retuned(tuned, tracker or {})))
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Header
 
-from qdtrack_model.config import ConfigError, architecture_of, replaced
+from qdtrack_model.config import ConfigError, architecture_of, retuned
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.runtimes import Options, default_weights
 from qdtrack_model.tracking.handover import Handover
@@ -103,7 +103,7 @@ class TrackerNode(LifecycleNode):
     def _retune(self, settings: Mapping[str, Any]) -> None:
         """Let the trackers go on with other ``settings``; ConfigError where theirs is a kind that has none such."""
         if settings and self._cameras:
-            config = replaced(self._cameras[0].tracker.config, settings, "tracker")
+            config = retuned(self._cameras[0].tracker.config, settings)
             for camera in self._cameras:
                 camera.configure(config)
 

@@ -58,11 +58,7 @@ class Specification:
         if self.lowest is not None and self.highest is not None and not self.lowest <= value <= self.highest:
             return f"{self.name}: got {value}, expected {self.lowest:g} to {self.highest:g}"
         if self.name.startswith(TRACKER_PREFIX):
-            key = self.name.removeprefix(TRACKER_PREFIX)
-            try:  # which tracker the weights ask for is not known yet: those that share a setting take the same values
-                from_mapping(next(kind for kind in TRACKERS if key in _settings(kind)), {key: value}, "tracker")
-            except ConfigError as error:
-                return str(error)
+            return _tracker_problem(self.name.removeprefix(TRACKER_PREFIX), value)
         return None
 
     def descriptor(self) -> ParameterDescriptor:
@@ -81,6 +77,20 @@ class Specification:
             else:
                 descriptor.integer_range = [IntegerRange(from_value=int(self.lowest), to_value=int(self.highest))]
         return descriptor
+
+
+def _tracker_problem(key: str, value: Any) -> str | None:
+    """Why no tracker can take a value; which one the weights ask for is not known yet."""
+    problems = []
+    for tracker in TRACKERS:
+        if key in _settings(tracker):
+            try:
+                from_mapping(tracker, {key: value}, "tracker")
+            except ConfigError as error:
+                problems.append(str(error))
+            else:
+                return None
+    return problems[0]
 
 
 def _camera_problem(names: list[Any]) -> str | None:
@@ -206,12 +216,13 @@ _GENERAL = (
 )  # fmt: skip
 
 _TRACKER_DESCRIPTIONS = {
+    "kind": "Which tracker; another one than that of the weights has its own defaults and their memory_span.",
     "init_score": "Lowest score of a detection that starts a track.",
     "object_score": "Lowest score of a detection that continues a track.",
     "match_score": "Lowest similarity of appearance that continues a track.",
     "memory_span": "How long an unseen track is remembered [s].",
     "backdrop_span": "How long detections that are no track still take part in matching, against false matches [s].",
-    "momentum": "Weight of the new embedding in a track's remembered one.",
+    "momentum": "Weight of the new embedding in a track's remembered one; FairMOT's tracker: of the remembered one.",
     "discard_score": "Weak detections more similar to a track than this are dropped.",
     "backdrop_iou": "A weak detection that overlaps a stronger one by more is a duplicate.",
     "class_iou": "Any other detection that overlaps a stronger one by more is a duplicate.",
@@ -230,24 +241,35 @@ _TRACKER_DESCRIPTIONS = {
     "score_momentum": "TAO tracker: weight of the new score in that of the track.",
     "duplicate_score": "TAO tracker: only detections that score less can be duplicates.",
     "duplicate_iou": "TAO tracker: they are, where they overlap an earlier one of their class by more.",
+    "min_score": "FairMOT's tracker: weaker detections are left out.",
+    "embedding_limit": "FairMOT's tracker: largest cost of a match by appearance.",
+    "iou_limit": "FairMOT's tracker: largest 1 - IoU of a match by overlap.",
+    "tentative_limit": "FairMOT's tracker: the same for tracks seen once.",
+    "duplicate_limit": "FairMOT's tracker: a lost track and another with less 1 - IoU are one object.",
+    "first_frame_confirmed": "FairMOT's tracker: what the very first image shows is reported at once.",
+    "as_published": "FairMOT's tracker: as its public code, with ids from 1 and lost tracks two frames longer.",
 }
 
 
 def _settings(tracker: type[Any]) -> dict[str, Any]:
-    """The settings of a tracker, name and annotated kind; what describes it otherwise comes with the weights."""
-    return {name: kind for name, kind in get_type_hints(tracker).items() if name not in ("kind", "frame_rate")}
+    """The settings of a tracker, name and annotated kind; the frame rate comes with the weights."""
+    return {name: kind for name, kind in get_type_hints(tracker).items() if name != "frame_rate"}
 
 
 def _tracker() -> Iterable[Specification]:
-    for name, kind in {name: kind for tracker in TRACKERS for name, kind in _settings(tracker).items()}.items():
-        choices = tuple(getattr(kind, "__args__", ())) if kind not in _KINDS else ()
+    kinds: dict[str, list[Any]] = {}
+    for tracker in TRACKERS:
+        for name, kind in _settings(tracker).items():
+            kinds.setdefault(name, []).append(kind)
+    for name in sorted(kinds, key="kind".__ne__):
+        choices = dict.fromkeys(str(choice) for kind in kinds[name] for choice in getattr(kind, "__args__", ()))
         yield Specification(
             TRACKER_PREFIX + name,
-            str if choices else kind,
+            str if choices else kinds[name][0],
             None,
             _TRACKER_DESCRIPTIONS[name],
-            "always",
-            choices=tuple(str(choice) for choice in choices),
+            "unconfigured" if name == "kind" else "always",
+            choices=tuple(choices),
         )
 
 
@@ -345,8 +367,10 @@ def _markdown() -> str:
         "`as trained`: the weights file holds tracker settings tuned for its network; a value set here replaces that",
         "one setting and leaves the others. Times are seconds of the images' header stamps. Weights of the",
         "presets lvis and tao bring the TAO tracker, which has `init_score`, `object_score`, `match_score`,",
-        "`memory_span`, `momentum` and the three settings that the table says are its own; all others bring the",
-        "quasi-dense tracker. A setting that the tracker at hand does not have is refused by name at configure.",
+        "`memory_span`, `momentum` and the three settings that the table says are its own. FairMOT's tracker has",
+        "`memory_span`, `momentum`, `metric` (cosine or euclidean) and those that the table says are its own. All",
+        "other settings are of the quasi-dense tracker. A setting or value that the tracker at hand does not have is",
+        "refused by name at configure.",
         "",
         "The QoS of every topic can be overridden as in every ROS 2 node, for example",
         "`qos_overrides./image.subscription.reliability: reliable`. Without one the node subscribes to images as they",

@@ -14,6 +14,29 @@ CLOCK_RESOLUTION = 1e-6
 _STATES = np.array([TrackState.TENTATIVE, TrackState.ACTIVE], np.uint8)  # seen once, more often
 
 
+def check_frame(time: float, previous: float | None, embeddings: Array, size: int | None) -> None:
+    """Raise ValueError for a frame that no tracker can continue with.
+
+    Args:
+        time: of the frame.
+        previous: time of the frame before, None for the first.
+        embeddings: (N, D) of its detections.
+        size: the D of what is remembered, None where nothing is.
+    """
+    if not math.isfinite(time):
+        raise ValueError(f"time: got {time}, expected a finite number in the unit of memory_span")
+    if time == previous:
+        raise ValueError(
+            f"time: got {time} a second time; every frame needs its own: drop repeated frames, and give frames "
+            "without a stamp the time of their arrival"
+        )
+    if len(embeddings) and size not in (None, embeddings.shape[1]):
+        raise ValueError(
+            f"embeddings: got {embeddings.shape[1]} dimensions, but the remembered tracks have {size}; "
+            "reset the tracker when the network changes"
+        )
+
+
 class TrackMemory:
     """Live tracks in the order of their birth, and the clock and the id counter that go with them.
 
@@ -95,22 +118,11 @@ class TrackMemory:
             ValueError: the time is not finite or is that of the frame before, or D is not that of the memory;
                 nothing has changed then.
         """
-        if not math.isfinite(time):
-            raise ValueError(f"time: got {time}, expected a finite number in the unit of memory_span")
-        if time == self.time:
-            raise ValueError(
-                f"time: got {time} a second time; every frame needs its own: drop repeated frames, and give frames "
-                "without a stamp the time of their arrival"
-            )
         back = self.time is not None and time < self.time
         alive = np.zeros(len(self), bool) if back else time - self.last_seen <= self.span + CLOCK_RESOLUTION
         size = self.embeddings.shape[1]
+        check_frame(time, self.time, embeddings, size if alive.any() else None)
         if len(embeddings) and embeddings.shape[1] != size:
-            if alive.any():
-                raise ValueError(
-                    f"embeddings: got {embeddings.shape[1]} dimensions, but the remembered tracks have {size}; "
-                    "reset the tracker when the network changes"
-                )
             self._allocate(embeddings.shape[1])
         else:
             self._keep(alive)

@@ -243,7 +243,7 @@ def test_weights_bring_their_kind_of_tracker(tmp_path: Path) -> None:
     pipeline.process(np.zeros((48, 64, 3), np.uint8), 0.0)
     for values, message in [
         ({"gate": 1.0}, r"tracker \(tao\): unknown key 'gate'"),
-        ({"kind": "quasi_dense"}, "tracker.kind: got 'quasi_dense', expected one of tao"),
+        ({"kind": "sort"}, "tracker.kind: got 'sort', expected one of quasi_dense, tao, fairmot"),
     ]:
         with pytest.raises(ConfigError, match=message):
             Pipeline.load(weights, Options("torch"), values)

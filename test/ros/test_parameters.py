@@ -16,7 +16,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 from qdtrack_model import checkpoints
-from qdtrack_model.config import TRACKERS, ConfigError, OneShotConfig, QuasiDenseConfig, TaoConfig
+from qdtrack_model.config import TRACKERS, ConfigError, FairMotConfig, OneShotConfig, QuasiDenseConfig, TaoConfig
 from qdtrack_model.networks import build
 from qdtrack_model.runtimes import gpu
 from qdtrack_ros import parameters
@@ -49,7 +49,7 @@ def test_every_parameter_is_described(node: TrackerNode) -> None:
 
 def test_every_tracker_setting_is_a_parameter() -> None:
     fields = {f"tracker.{field.name}" for kind in TRACKERS for field in dataclasses.fields(kind)}
-    assert fields - {"tracker.kind", "tracker.frame_rate"} == {
+    assert fields - {"tracker.frame_rate"} == {
         name for name in parameters.SPECIFICATIONS if name.startswith("tracker.")
     }
 
@@ -68,6 +68,7 @@ def test_every_tracker_setting_is_a_parameter() -> None:
         ("tracker.init_score", 3.0, "tracker.init_score: got 3.0, expected"),
         ("tracker.memory_span", -1, "tracker.memory_span: got -1.0, expected a positive number"),
         ("tracker.metric", "manhattan", "tracker.metric: got 'manhattan', expected one of bisoftmax"),
+        ("tracker.kind", "sort", "tracker.kind: got 'sort', expected one of quasi_dense, tao, fairmot"),
         ("tracker.duplicate_iou", 2.0, "tracker.duplicate_iou: got 2.0, expected a number in [0, 1]"),
         ("publish_lost", 1, "publish_lost: got 1, expected bool"),
     ],
@@ -108,6 +109,24 @@ def test_the_tao_tracker_comes_with_its_weights_and_refuses_what_it_does_not_kno
         overrides = [Parameter(name, value=value) for name, value in (given | more).items()]
         made = TrackerNode(parameter_overrides=overrides)
         assert made.trigger_configure() == done
+        made.close()
+        made.destroy_node()
+
+
+def test_another_tracker_can_be_chosen(tmp_path: Path) -> None:
+    config = OneShotConfig(classes=("pedestrian",), input_size=(64, 96), width=0.125, head_width=16, embedding_size=8)
+    weights = tmp_path / "small.safetensors"
+    checkpoints.save(weights, build(config), config, QuasiDenseConfig(memory_span=2.0, frame_rate=10.0), {})
+    given = {"weights": str(weights), "runtime": "torch", "autostart": False, "tracker.kind": "fairmot"}
+    for metric, done in (("euclidean", SUCCESS), ("bisoftmax", ERROR)):
+        overrides = [Parameter(name, value=value) for name, value in (given | {"tracker.metric": metric}).items()]
+        made = TrackerNode(parameter_overrides=overrides)
+        assert made.trigger_configure() == done
+        if done == SUCCESS:
+            found = made._cameras[0].tracker.config
+            assert found == FairMotConfig(metric="euclidean", memory_span=2.0, frame_rate=10.0)
+            assert made.set_parameters([Parameter("tracker.min_score", value=0.3)])[0].successful
+            assert not made.set_parameters([Parameter("tracker.kind", value="tao")])[0].successful
         made.close()
         made.destroy_node()
 

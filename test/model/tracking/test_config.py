@@ -8,8 +8,17 @@ import numpy as np
 import pytest
 
 from qdtrack_model.checkpoints.presets import read_preset
-from qdtrack_model.config import ConfigError, QuasiDenseConfig, TaoConfig, from_mapping, read_tracker, to_mapping
-from qdtrack_model.tracking import QuasiDenseTracker, TaoTracker, build
+from qdtrack_model.config import (
+    ConfigError,
+    FairMotConfig,
+    QuasiDenseConfig,
+    TaoConfig,
+    from_mapping,
+    read_tracker,
+    retuned,
+    to_mapping,
+)
+from qdtrack_model.tracking import FairMotTracker, QuasiDenseTracker, TaoTracker, build
 
 from .scenes import BLUE, RED, crowd, people
 
@@ -56,7 +65,7 @@ def test_backdrops_that_count_frames_are_those_of_the_frame_before(later, identi
     assert tracker.update(people((300, 200, BLUE, 0.95)), 2 + later).ids.tolist() == [identity]
 
 
-@pytest.mark.parametrize("config", [QuasiDenseConfig(), TaoConfig()])
+@pytest.mark.parametrize("config", [QuasiDenseConfig(), TaoConfig(), FairMotConfig()])
 def test_times_of_no_known_frame_rate_cannot_be_counted_in_frames(config):
     with pytest.raises(ConfigError, match=r"frame_rate: not set: .* set frame_rate in the preset or recipe"):
         config.in_frames()
@@ -82,6 +91,10 @@ def test_an_unknown_preset_is_refused_with_the_known_ones():
         (TaoConfig, "score_momentum", 2.0),
         (TaoConfig, "memory_span", -3.0),
         (TaoConfig, "frame_rate", 0.0),
+        (FairMotConfig, "min_score", -0.1),
+        (FairMotConfig, "embedding_limit", 2.5),
+        (FairMotConfig, "memory_span", float("inf")),
+        (FairMotConfig, "metric", "bisoftmax"),
         (QuasiDenseConfig, "frame_rate", float("nan")),
     ],
 )
@@ -91,12 +104,38 @@ def test_a_bad_value_is_refused_by_name(kind, key, value):
 
 
 @pytest.mark.parametrize(
-    ("config", "tracker"), [(QuasiDenseConfig(gate=2.0), QuasiDenseTracker), (TaoConfig(init_score=0.5), TaoTracker)]
+    ("config", "tracker"),
+    [
+        (QuasiDenseConfig(gate=2.0), QuasiDenseTracker),
+        (TaoConfig(init_score=0.5), TaoTracker),
+        (FairMotConfig(metric="euclidean"), FairMotTracker),
+    ],
 )
 def test_a_mapping_says_which_tracker_it_is_for(config, tracker):
     assert read_tracker(to_mapping(config), "tracker") == config
     assert type(build(config)) is tracker
     assert build(config).config == config
+
+
+@pytest.mark.parametrize("config", [QuasiDenseConfig.preset("mot17"), TaoConfig(), FairMotConfig()])
+def test_frames_in_seconds_are_the_same_frames_again(config):
+    assert config.in_seconds(25.0).memory_span == config.memory_span / 25
+    back = to_mapping(config.in_seconds(25.0).in_frames())
+    assert back == pytest.approx(to_mapping(config))
+
+
+def test_another_kind_has_its_own_defaults_and_remembers_as_long():
+    tuned = QuasiDenseConfig(memory_span=2.0, init_score=0.4, frame_rate=10.0)
+    assert retuned(tuned, {"kind": "fairmot", "min_score": 0.3}) == FairMotConfig(
+        min_score=0.3, memory_span=2.0, frame_rate=10.0
+    )
+    assert retuned(tuned, {"kind": "quasi_dense", "gate": 2.0}) == dataclasses.replace(tuned, gate=2.0)
+    back = retuned(FairMotConfig(memory_span=2.0, frame_rate=10.0), {"kind": "quasi_dense"})
+    assert (back.memory_span, back.backdrop_span) == (2.0, 0.1)
+    with pytest.raises(ConfigError, match=r"tracker \(fairmot\): unknown key 'gate'"):
+        retuned(tuned, {"kind": "fairmot", "gate": 2.0})
+    with pytest.raises(ConfigError, match=r"tracker\.kind: got 'sort', expected one of quasi_dense, tao, fairmot"):
+        retuned(tuned, {"kind": "sort"})
 
 
 def test_a_mapping_without_kind_is_quasi_dense():
@@ -106,8 +145,8 @@ def test_a_mapping_without_kind_is_quasi_dense():
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [
-        ({"kind": "sort"}, "tracker.kind: got 'sort', expected one of quasi_dense, tao"),
-        ({"kind": ["tao"]}, r"tracker.kind: got \['tao'\], expected one of quasi_dense, tao"),
+        ({"kind": "sort"}, "tracker.kind: got 'sort', expected one of quasi_dense, tao, fairmot"),
+        ({"kind": ["tao"]}, r"tracker.kind: got \['tao'\], expected one of quasi_dense, tao, fairmot"),
         ({"kind": "tao", "gate": 1.0}, r"tracker \(tao\): unknown key 'gate'; known keys: duplicate_iou"),
         ({"kind": "tao", "init_score": 2}, "tracker.init_score: got 2.0, expected a number in"),
         (None, "tracker: got None, expected a mapping"),

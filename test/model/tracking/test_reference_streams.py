@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from qdtrack_model.checkpoints.presets import read_preset
-from qdtrack_model.config import QuasiDenseConfig
+from qdtrack_model.config import FairMotConfig, QuasiDenseConfig
 from qdtrack_model.structures import Detections
-from qdtrack_model.tracking import QuasiDenseTracker, TaoTracker, build
+from qdtrack_model.tracking import FairMotTracker, QuasiDenseTracker, TaoTracker, build
 
 FOLDER = Path(__file__).parents[2] / "reference" / "trackers"
 NAMES = {
@@ -60,3 +60,30 @@ def test_presets_that_count_frames(name):
 def test_tao(seed):
     with np.load(FOLDER / f"tao_{seed}.npz") as stored:
         assert_equal_stream(TaoTracker(), stored)
+
+
+@pytest.mark.parametrize("name", ["fairmot_2", "fairmot_3", "fairmot_euclidean_2"])
+def test_fairmot(name):
+    with np.load(FOLDER / f"{name}.npz") as stored:
+        given = ast.literal_eval(str(stored["params"]))
+        config = FairMotConfig(
+            min_score=given["conf_thres"],
+            embedding_limit=given["embedding_limit"],
+            memory_span=int(given["frame_rate"] / 30 * given["track_buffer"]),
+            metric=given["metric"],
+            first_frame_confirmed=given["confirm_first_frame"],
+            as_published=True,
+        )
+        assert_equal_boxes(FairMotTracker(config), stored)
+
+
+def assert_equal_boxes(tracker, stored):
+    labels = np.zeros(len(stored["boxes"]))
+    detections = Detections(stored["boxes"], stored["scores"], labels, stored["embeddings"])
+    frames, tracked = (np.split(np.arange(stored[n].sum()), np.cumsum(stored[n])[:-1]) for n in ("n", "track_n"))
+    for time, (rows, expected) in enumerate(zip(frames, tracked, strict=True), 1):
+        tracks = tracker.update(detections[rows], time)
+        order, wanted = np.argsort(tracks.ids), expected[np.argsort(stored["track_ids"][expected])]
+        np.testing.assert_array_equal(tracks.ids[order], stored["track_ids"][wanted], f"frame {time}")
+        np.testing.assert_allclose(tracks.boxes[order], stored["track_boxes"][wanted], rtol=0, atol=1e-6)
+        np.testing.assert_array_equal(tracks.scores[order], stored["track_scores"][wanted])
