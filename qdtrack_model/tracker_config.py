@@ -139,8 +139,8 @@ class TaoConfig:
 class FairMotConfig:
     """FairMOT's online tracker (``tracking/fairmot.py``).
 
-    The defaults are those of its public code, with times in frames. Its motion counts frames: where times are in
-    seconds, ``frame_rate`` has to say how many there are in one.
+    The defaults are those of its public code, with times in frames. Its motion counts frames, each one that it is given
+    or, where ``frame_rate`` is set, as many as should have come in the time that went by.
     """
 
     min_score: float = 0.4  # weaker detections are left out

@@ -87,6 +87,7 @@ class FairMotTracker:
         """Forget everything, as if newly made: the next id is 0 (1, as published)."""
         self._known = _Known.nothing(0)
         self._time: float | None = None
+        self._rate = 1.0  # steps of the motion in a unit of time
         self._next_id = 1 if self.config.as_published else 0
 
     def update(self, detections: Detections, time: float) -> Tracks:
@@ -135,7 +136,8 @@ class FairMotTracker:
         if not alive.any():
             self._known = _Known.nothing(detections.embeddings.shape[1])
         elif before is not None:
-            self._predict((time - before) * (self.config.frame_rate or 1.0))
+            self._rate = self.config.frame_rate or 1 / (time - before)
+            self._predict((time - before) * self._rate)
         return first and self.config.first_frame_confirmed
 
     def _predict(self, steps: float) -> None:
@@ -241,7 +243,7 @@ class FairMotTracker:
             scores=known.scores.astype(np.float32),
             labels=known.labels,
             embeddings=known.embeddings.astype(np.float32),
-            velocities=(known.means[:, 4:6] * (self.config.frame_rate or 1.0)).astype(np.float32),
+            velocities=(known.means[:, 4:6] * self._rate).astype(np.float32),
             ages=now - known.first_seen,
             unseen=now - known.last_seen,
             states=np.where(once & ~known.lost(), TrackState.TENTATIVE, known.states).astype(np.uint8),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -140,8 +141,10 @@ def test_reset_begins_anew_and_time_that_runs_backwards_keeps_the_id_counter():
 def test_seconds_give_the_ids_that_frame_numbers_give():
     stream, rate = crowd(seed=2, frames=60, count=20), 30.0
     by_frame = sequence_of_ids(tracker_with(memory_span=6), stream, range(60))
-    seconds = FairMotTracker(FairMotConfig(memory_span=6).in_seconds(rate))
-    assert sequence_of_ids(seconds, stream, [1.7e9 + t / rate for t in range(60)]) == by_frame
+    in_seconds = FairMotConfig(memory_span=6).in_seconds(rate)
+    for config in (in_seconds, dataclasses.replace(in_seconds, frame_rate=None)):
+        tracker = FairMotTracker(config)
+        assert sequence_of_ids(tracker, stream, [1.7e9 + t / rate for t in range(60)]) == by_frame
 
 
 def test_bad_frames_are_refused_and_leave_the_tracker_as_it_was():
