@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from qdtrack_model.config import ConfigError, ModelConfig, require
-from qdtrack_model.data.readers import coco, crowdhuman, jde, kitti, motchallenge, yolo
+from qdtrack_model.data.readers import bdd100k, coco, crowdhuman, jde, kitti, lvis, motchallenge, tao, yolo
 from qdtrack_model.data.readers.mot import class_columns
-from qdtrack_model.data.reading import Labelling, Part, Reader, Reading
-from qdtrack_model.data.samples import SampleSet
+from qdtrack_model.data.reading import ALL, Labelling, Part, Reader, Reading, Recording
+from qdtrack_model.data.samples import IGNORED, SampleSet
+from qdtrack_model.structures import Array
 
 # The first that recognises a folder reads it, unless the recipe names another.
 READERS: dict[str, Reader] = {
     "motchallenge": motchallenge,
+    "lvis": lvis,
     "coco": coco,
     "crowdhuman": crowdhuman,
+    "bdd100k": bdd100k,
     "kitti": kitti,
+    "tao": tao,
     "jde": jde,
     "yolo": yolo,
 }
@@ -35,6 +41,9 @@ class SetConfig:
     annotations: str = ""  # where they are, if not where the data set has them: a path below the folder, a bag's topic
     images: str = ""  # the same of the images
     weight: float = 1.0  # how often an image is drawn, relative to those of other sets
+    # Images of a class that less than this part of a set's images show are drawn more often, sqrt(this / part) times
+    # (LVIS: 1e-3). 0: all alike.
+    repeat_below: float = 0.0
     scale_range: tuple[float, float] | None = None  # of crops; None: that of all pairs
     frames: tuple[int, int] | None = None  # of sequences: first and last one to train on; validation has the others
     half: bool = False  # of every sequence the first half, floor(N / 2) + 1 frames (MOT17's half-train), is trained on
@@ -53,6 +62,7 @@ class SetConfig:
         require(self.weight > 0, "weight", self.weight, "a positive number")
         for key in ("mosaic", "mixup"):
             require(0 <= getattr(self, key) <= 1, key, getattr(self, key), "a number in [0, 1]")
+        require(0 <= self.repeat_below < 1, "repeat_below", self.repeat_below, "a number in [0, 1)")
         require(0 < self.fill_score <= 1, "fill_score", self.fill_score, "a number in (0, 1]")
         if self.scale_range is not None:
             require(0 < self.scale_range[0] <= self.scale_range[1], "scale_range", self.scale_range, "0 < low <= high")
@@ -81,7 +91,7 @@ class DataConfig:
         """
         how = self.of(folder)
         for name in (*self.categories, *how.partial, *how.complete, *how.absent):
-            if name not in (*model.classes, "ignored"):
+            if name not in (*model.classes, "ignored") and not (name == ALL and name in how.complete):
                 raise ConfigError(f"data: {name!r} is none of the model's classes ({', '.join(model.classes)})")
         labelling = Labelling(model.classes, self.categories, how.partial, how.complete, how.absent, how.fill_score)
         columns = tuple(class_columns(model).tolist())
@@ -148,12 +158,28 @@ def load_sets(
             )
             recordings, found = known_reader(folder, config)[1].read(folder, reading)
             odd.update({f"{folder}: {what}": count for what, count in found.items()})
+            repeats = repeat_factors(recordings, how.repeat_below) if how.repeat_below else [None] * len(recordings)
             sets += [
-                SampleSet(part.samples, part.still, how.weight, how.scale_range, how.mosaic, how.mixup, part.path)
-                for part in recordings
+                SampleSet(
+                    part.samples, part.still, how.weight, how.scale_range, how.mosaic, how.mixup, part.path, factors
+                )
+                for part, factors in zip(recordings, repeats, strict=True)
             ]
     tell(odd)
     return sets
+
+
+def repeat_factors(recordings: Sequence[Recording], below: float) -> list[Array]:
+    """How often each image of a data set is drawn, relative to one of frequent classes alone.
+
+    A class that a part f of all images show has the factor max(1, sqrt(below / f)), an image the largest of its
+    classes' (Gupta et al., "LVIS: A Dataset for Large Vocabulary Instance Segmentation", 2019).
+    """
+    shown = [[set(s.objects.labels.tolist()) - {IGNORED} for s in part.samples] for part in recordings]
+    images = Counter(label for part in shown for labels in part for label in labels)
+    total = sum(map(len, shown))
+    factors = {label: max(1.0, math.sqrt(below * total / count)) for label, count in images.items()}
+    return [np.array([max((factors[i] for i in labels), default=1.0) for labels in part]) for part in shown]
 
 
 def known_reader(folder: Path, config: DataConfig) -> tuple[str, Reader]:

@@ -60,8 +60,9 @@ class FramePairs:
         padding: tuple[int, int, int] = GREY,
     ) -> None:
         self._sets, self._config, self._seed, self._count, self._padding = sets, config, seed, count, padding
-        weights = np.array([part.weight * len(part.samples) for part in sets])
+        weights = np.array([part.share for part in sets])
         self._bounds = np.cumsum(weights)
+        self._repeats = {id(part): np.cumsum(part.repeats) for part in sets if part.repeats is not None}
         self._mosaic_bounds = np.cumsum(weights * [part.still and part.mosaic > 0 for part in sets])
         self._mixup_bounds = np.cumsum(weights * [part.still and part.mixup > 0 for part in sets])
         self._broken: set[str] = set()  # what was said of images that cannot be read
@@ -109,7 +110,10 @@ class FramePairs:
     def _draw(self, bounds: Array, random: np.random.Generator) -> tuple[SampleSet, int]:
         """A set and the place of a sample in it; ``bounds`` are the sums of the weights up to each set."""
         drawn = self._sets[int(np.searchsorted(bounds, random.random() * bounds[-1], side="right"))]
-        return drawn, int(random.integers(len(drawn.samples)))
+        repeats = self._repeats.get(id(drawn))
+        if repeats is None:
+            return drawn, int(random.integers(len(drawn.samples)))
+        return drawn, int(np.searchsorted(repeats, random.random() * repeats[-1], side="right"))
 
     def _images(self, drawn: SampleSet, place: int, random: np.random.Generator) -> list[LabelledImage]:
         """The sample at ``place`` of a set and its reference: in a set of stills the same one."""

@@ -6,6 +6,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -14,6 +15,7 @@ import numpy as np
 from qdtrack_model.data.samples import IGNORED, Objects, Sample
 
 Part = Literal["all", "train", "val"]
+ALL = "all"  # in the place of the names of all classes
 UNKNOWN = -1  # id of an object whose identity is unknown
 EVERYWHERE = (0.0, 0.0, 1e6, 1e6)  # a region that covers any image
 
@@ -32,7 +34,7 @@ class Labelling:
             is not named here has the category of its own name; all other categories are background. Upper and lower
             case are alike.
         partial: classes that are not complete although the file says so.
-        complete: classes that are complete although the file does not say so.
+        complete: classes that are complete although the file does not say so; ``all`` means all.
         absent: classes of which a picture shows nothing where the detector of ``detected.json`` saw nothing of them;
             without that file anything may be there.
         fill_score: detections from this score on count as objects of classes that are not complete.
@@ -45,14 +47,16 @@ class Labelling:
     absent: tuple[str, ...] = ()
     fill_score: float = 0.5
 
-    def label(self, category: str) -> int | None:
-        """The class index of a category, IGNORED, or None for background."""
+    @cached_property
+    def _labels(self) -> dict[str, int]:
+        """Class index, or IGNORED, by the name of a category in lower case."""
         named = {c.lower(): c for c in self.classes if c not in self.categories}
         named |= {c.lower(): name for name, names in self.categories.items() for c in names}
-        name = named.get(category.lower())
-        if name is None:
-            return None
-        return IGNORED if name == "ignored" else self.classes.index(name)
+        return {c: IGNORED if name == "ignored" else self.classes.index(name) for c, name in named.items()}
+
+    def label(self, category: str) -> int | None:
+        """The class index of a category, IGNORED, or None for background."""
+        return self._labels.get(category.lower())
 
     def known(self, *names: str) -> str:
         """The first of several names of one category that is of a class or ignored; the first where none is."""
@@ -65,14 +69,21 @@ class Labelling:
             categories: of the set.
             labelled: those of which every object in the picture has a box.
         """
+        if ALL in self.complete:
+            return []
         known = {name.lower() for name in labelled}
-        found = []
-        for index, name in enumerate(self.classes):
-            own = {c.lower() for c in categories if self.label(c) == index}
-            complete = bool(own) and own <= known and name not in self.partial
-            if not (complete or name in self.complete):
-                found.append(index)
-        return found
+        found, lacking = set(), set()  # classes that the set has, and those of which something is not labelled
+        for category in categories:
+            label = self.label(category)
+            if label is not None and label >= 0:
+                found.add(label)
+                if category.lower() not in known:
+                    lacking.add(label)
+        return [
+            index
+            for index, name in enumerate(self.classes)
+            if name not in self.complete and (index not in found or index in lacking or name in self.partial)
+        ]
 
 
 @dataclass(frozen=True)
@@ -143,6 +154,14 @@ class Reader(Protocol):
         Raises:
             ValueError: it holds nothing to read, or something broken.
         """
+
+
+def find_below(folder: Path, roots: Sequence[Path], name: str) -> Path | None:
+    """Where ``name`` is, or would be, in one of the ``roots``; None where that is not below ``folder``."""
+    paths = [root / name for root in roots]
+    if not all(path.resolve().is_relative_to(folder.resolve()) for path in paths):
+        return None
+    return next((path for path in paths if path.is_file()), paths[0])
 
 
 def read_cells(path: Path, least: int) -> Iterator[tuple[str, list[str]]]:

@@ -161,6 +161,7 @@ class SampleSet:
         mosaic: the part of the pairs, 0..1, that are views of a mosaic of stills.
         mixup: the part of the pairs, 0..1, over which another still is laid.
         origin: folder or file that they were read from.
+        repeats: (N,) how often each sample is drawn, relative to 1; all alike where None.
     """
 
     samples: Sequence[Sample]
@@ -170,6 +171,12 @@ class SampleSet:
     mosaic: float = 0.0
     mixup: float = 0.0
     origin: Path | None = None
+    repeats: Array | None = None
+
+    @property
+    def share(self) -> float:
+        """How often any of its samples is drawn, relative to other sets."""
+        return self.weight * float(len(self.samples) if self.repeats is None else self.repeats.sum())
 
 
 def fingerprint(sets: Sequence[SampleSet]) -> str:
@@ -178,6 +185,8 @@ def fingerprint(sets: Sequence[SampleSet]) -> str:
     for part in sets:
         how = (len(part.samples), part.still, part.weight, part.scale_range, part.mosaic, part.mixup)
         digest.update(str(how).encode())
+        if part.repeats is not None:
+            digest.update(part.repeats.tobytes())
         for objects in (sample.objects for sample in part.samples):
             for column in (objects.boxes, objects.ids, objects.labels, objects.open_boxes, objects.open_labels):
                 digest.update(column.tobytes())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,17 @@ from typing import Any
 import numpy as np
 
 from qdtrack_model.boxes import box_iou
-from qdtrack_model.data.reading import Labelling, Odd, Part, Reading, Recording
+from qdtrack_model.data.documents import Node
+from qdtrack_model.data.images import HEADER
+from qdtrack_model.data.readers.coco_video import read_videos
+from qdtrack_model.data.reading import Labelling, Odd, Part, Reading, Recording, find_below
 from qdtrack_model.data.samples import IGNORED, Objects, StoredImage
 from qdtrack_model.sensors.image_headers import announced_size
 from qdtrack_model.structures import Array
 
 ANNOTATIONS = ("instances.json", "annotations.json", "_annotations.coco.json")  # the first that is there
 DETECTIONS = "detected.json"
-HEADER = 65536  # bytes of an image file that hold its size
+OFFICIAL = "annotations/instances_{}*.json"  # COCO's own files; their images are in train2017/ and the like
 DUPLICATE_IOU = 0.5  # a detection that overlaps an object of its class by more shows that object
 
 
@@ -42,48 +45,65 @@ class Detection:
 
 
 def find_annotations(folder: Path) -> Path | None:
-    """The COCO file of a folder, if there is one."""
+    """The COCO file of a folder, if there is one by a usual name."""
     return next((folder / name for name in ANNOTATIONS if (folder / name).is_file()), None)
 
 
 def recognises(folder: Path) -> bool:
-    """Whether a folder has a COCO file by one of the usual names."""
-    return find_annotations(folder) is not None
+    """Whether a folder has a COCO file by one of the usual names, or those of COCO itself."""
+    return find_annotations(folder) is not None or any(folder.glob(OFFICIAL.format("")))
 
 
 def read(folder: Path, reading: Reading) -> tuple[list[Recording], Odd]:
-    """The stills of a folder.
+    """The stills, or the sequences where the file knows ``videos`` (``coco_video.py``).
 
     Raises:
-        CocoError: as :func:`read_coco`.
+        CocoError, DocumentError: the file is missing or broken, or there is nothing of the classes in it.
     """
-    images, odd = read_coco(folder, reading.labelling, reading.largest, reading.part)
-    return [Recording(folder.name, images, folder, still=True)], odd
+    recordings, odd = [], Odd()
+    for file, roots in _files(folder, reading):
+        content = read_content(file)
+        if content.get("videos"):
+            recordings += read_videos(Node(content, file), folder, roots, reading, odd)
+        else:
+            recordings.append(read_stills(content, file, folder, roots, reading, odd))
+    return recordings, odd
 
 
-def read_coco(
-    folder: str | Path, labelling: Labelling, largest: tuple[int, int] | None = None, part: Part = "all"
-) -> tuple[list[StoredImage], Counter[str]]:
-    """The labelled images of a folder, none of them in memory yet, and how often something was odd in it.
+def _files(folder: Path, reading: Reading) -> list[tuple[Path, Sequence[Path]]]:
+    """The annotation files of a folder, each with the folders in which its images may be."""
+    roots = [folder / reading.images] if reading.images else [folder / "images", folder]
+    named = folder / reading.annotations if reading.annotations else find_annotations(folder)
+    if named is not None:
+        return [(named, roots)]
+    parts = ("train", "val") if reading.part == "all" else (reading.part,)
+    official = [path for part in parts for path in sorted(folder.glob(OFFICIAL.format(part)))]
+    if not official:
+        raise CocoError(f"{folder}: expected one of {', '.join(ANNOTATIONS)} in it, or {OFFICIAL.format(parts[0])}")
+    return [(file, [folder / file.stem.removeprefix("instances_"), *roots]) for file in official]
 
-    The images lie in ``FOLDER/images/`` or in FOLDER, by their ``file_name``. Crowds are ignored objects.
+
+def read_stills(
+    content: Mapping[str, Any], file: Path, folder: Path, roots: Sequence[Path], reading: Reading, odd: Odd
+) -> Recording:
+    """The labelled images of a file, none of them in memory yet. Crowds are ignored objects.
+
+    Of the part ``train`` these are the images of this split and those of none; of ``val`` those of this split, or all
+    where no image names a split. Nobody is judged by what a detector saw, so that ``detected.json`` is not read then.
 
     Args:
-        folder: holds one of ANNOTATIONS, and perhaps ``detected.json``: a list of detections (``image_id``,
+        content: of the file.
+        file: by which errors are told; beside it may be ``detected.json``: a list of detections (``image_id``,
             ``category``, ``bbox``, ``score``) for the classes that are not complete.
-        labelling: how categories become classes.
-        largest: see :class:`StoredImage`.
-        part: ``train``: the images of this split and those of none. ``val``: those of this split, or all where no
-            image names a split; nobody is judged by what a detector saw, so that ``detected.json`` is not read.
+        folder: of the data set; all images are below it.
+        roots: the folders in which the images may be, by their ``file_name``.
+        reading: what is asked for.
+        odd: where counts go.
 
     Raises:
-        CocoError: the file is missing or broken, nothing in it is of these classes, or none of its images is there.
+        CocoError: the file is broken, nothing in it is of these classes, or none of its images is there.
     """
-    folder = Path(folder)
-    file = find_annotations(folder)
-    if file is None:
-        raise CocoError(f"{folder}: expected one of {', '.join(ANNOTATIONS)} in it")
-    content, odd = _read_json(file), Counter[str]()
+    labelling = reading.labelling
     categories = _by_id(content["categories"], f"{file}: categories")
     names = {category: str(entry.get("name")) for category, (_, entry) in categories.items()}
     labels = {category: labelling.label(name) for category, name in names.items()}
@@ -92,24 +112,24 @@ def read_coco(
         raise CocoError(f"{file}: none of its categories ({', '.join(names.values())}) is of the classes {wanted}")
     entries = _by_id(content["images"], f"{file}: images")
     annotations = _annotations(content["annotations"], labels, entries, file, odd)
-    detections = _detections(folder / DETECTIONS, labelling) if part != "val" else None
-    splits = _splits(content["images"], part)
-    everywhere = _labelled(content.get("info", {}), list(names.values()), names.values(), f"{file}: info")
+    detections = _detections(file.parent / DETECTIONS, labelling) if reading.part != "val" else None
+    splits, known = _splits(content["images"], reading.part), frozenset(name.lower() for name in names.values())
+    everywhere = _labelled(content.get("info", {}), list(names.values()), known, f"{file}: info")
     images = []
     for image, (where, entry) in entries.items():
         if splits and entry.get("split") not in splits:
             continue
         size = (_value(entry, "width", int, where), _value(entry, "height", int, where))
-        path = _find_image(folder, _value(entry, "file_name", str, where), size, where, odd)
+        path = _find_image(folder, roots, _value(entry, "file_name", str, where), size, where, odd)
         if path is not None:
-            labelled = _labelled(entry, everywhere, names.values(), where)
-            incomplete = labelling.incomplete(names.values(), labelled)
+            incomplete = labelling.incomplete(names.values(), _labelled(entry, everywhere, known, where))
             own, seen = _inside(annotations[image], size, odd), None if detections is None else detections[image]
-            images.append(StoredImage(path, _objects(own, seen, incomplete, labelling, size), largest, size))
+            objects = _objects(own, seen, incomplete, labelling, size)
+            images.append(StoredImage(path, objects, reading.largest, size))
     if not images:
-        which = f" of split {part!r}" if splits else ""
+        which = f" of split {reading.part!r}" if splits else ""
         raise CocoError(f"{file}: not one usable image{which}{_told(odd)}")
-    return images, odd
+    return Recording(folder.name, images, folder, still=True)
 
 
 def _splits(entries: Sequence[Mapping[str, Any]], part: Part) -> tuple[str | None, ...]:
@@ -123,7 +143,12 @@ def _told(odd: Counter[str]) -> str:
     return "".join(f"; {count} {what}" for what, count in odd.items())
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def read_content(file: Path) -> dict[str, Any]:
+    """The mapping in a COCO file, with lists of mappings as images, annotations and categories.
+
+    Raises:
+        CocoError: the file cannot be read or is of another form.
+    """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -155,11 +180,12 @@ def _by_id(entries: Sequence[Mapping[str, Any]], where: str) -> dict[int, tuple[
     return found
 
 
-def _labelled(entry: Mapping[str, Any], default: Sequence[str], categories: Iterable[str], where: str) -> Sequence[str]:
-    """The categories that are complete according to an entry."""
+def _labelled(entry: Mapping[str, Any], default: Sequence[str], known: Container[str], where: str) -> Sequence[str]:
+    """The categories that are complete according to an entry; ``known`` are the file's, in lower case."""
     value = entry.get("labelled", default)
-    known = {name.lower() for name in categories}
-    if not isinstance(value, list) or not all(isinstance(name, str) and name.lower() in known for name in value):
+    if value is not default and not (
+        isinstance(value, list) and all(isinstance(name, str) and name.lower() in known for name in value)
+    ):
         raise CocoError(f"{where}: labelled is {value!r}, expected a list of the file's categories")
     return value
 
@@ -186,7 +212,7 @@ def _annotations(
         elif image not in images:
             odd["boxes of images that are not in the file: left out"] += 1
         else:
-            found[image].append((box, IGNORED if entry.get("iscrowd") else label))
+            found[image].append((box, IGNORED if entry.get("iscrowd") or entry.get("ignore") else label))
     return found
 
 
@@ -229,14 +255,14 @@ def _detections(file: Path, labelling: Labelling) -> dict[int, list[Detection]] 
     return found
 
 
-def _find_image(folder: Path, name: str, size: tuple[int, int], where: str, odd: Counter[str]) -> Path | None:
+def _find_image(
+    folder: Path, roots: Sequence[Path], name: str, size: tuple[int, int], where: str, odd: Odd
+) -> Path | None:
     """The image's file; None, and counted, where it is missing or no image of this size."""
-    for path in (folder / "images" / name, folder / name):
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise CocoError(f"{where}: file_name is {name!r}, expected a path below the folder")
-        if path.is_file():
-            break
-    else:
+    path = find_below(folder, roots, name)
+    if path is None:
+        raise CocoError(f"{where}: file_name is {name!r}, expected a path below the folder")
+    if not path.is_file():
         odd["image files missing: left out"] += 1
         return None
     with path.open("rb") as file:

@@ -1,4 +1,5 @@
-"""Annotations and results of TAO (https://taodataset.org), and of LVIS on its frames, in JSON like COCO's.
+"""TAO (https://taodataset.org): its sequences; annotations and results, also of LVIS on its frames, in JSON like
+COCO's.
 
 Annotations: ``videos``, ``images``, ``tracks``, ``annotations`` (``bbox`` x, y, width, height), ``categories``. A video
 (in LVIS: an image) names the classes that are certainly not in it (``neg_category_ids``), and those of which objects
@@ -10,7 +11,37 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qdtrack_model.data.documents import Node, read_json
+from qdtrack_model.data.documents import DocumentError, Node, read_json
+from qdtrack_model.data.readers.coco_video import read_videos
+from qdtrack_model.data.reading import Odd, Reading, Recording
+
+FILES = {"train": "annotations/train.json", "val": "annotations/validation.json"}
+FRAMES = "frames"
+FRAME_RATE = 1.0  # of the annotated frames, which are all that is read
+
+
+def recognises(folder: Path) -> bool:
+    """Whether a folder has annotations and frames where TAO has them."""
+    return (folder / FRAMES).is_dir() and any((folder / name).is_file() for name in FILES.values())
+
+
+def read(folder: Path, reading: Reading) -> tuple[list[Recording], Odd]:
+    """The sequences of the parts asked for, of their annotated frames.
+
+    Raises:
+        DocumentError: a file is missing or broken.
+    """
+    odd = Odd()
+    recordings: list[Recording] = []
+    names = [name for part, name in FILES.items() if reading.part in ("all", part)]
+    files = [folder / reading.annotations] if reading.annotations else [folder / name for name in names]
+    if not any(file.is_file() for file in files):
+        raise DocumentError(f"{folder}: expected {' or '.join(str(file.relative_to(folder)) for file in files)} in it")
+    roots = [folder / (reading.images or FRAMES)]
+    for file in files:
+        if file.is_file():
+            recordings += read_videos(read_json(file), folder, roots, reading, odd, FRAME_RATE)
+    return recordings, odd
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def test_a_recipe_may_name_a_format_and_half_of_every_sequence(blob_folder: Path
     assert len(found.samples) == 11  # floor(20 / 2) + 1
     held_out = load_held_out([above], model, config, [found])
     assert held_out.sequences[f"{above.name}/squares"].stretches == [(12, 20)]
-    with pytest.raises(ConfigError, match="format: got 'mot', expected one of motchallenge, coco"):
+    with pytest.raises(ConfigError, match="format: got 'mot', expected one of motchallenge, lvis, coco"):
         SetConfig(format="mot")
     with pytest.raises(ConfigError, match=r"frames: got \(1, 2\), expected nothing beside half"):
         SetConfig(frames=(1, 2), half=True)

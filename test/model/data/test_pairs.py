@@ -40,6 +40,18 @@ def test_the_reference_is_any_other_frame_in_range() -> None:
         assert min(times) > 0.4 * max(times), f"frame {key} has favourites: {times}"
 
 
+def test_repeated_images_are_drawn_more_often() -> None:
+    repeats = np.array([1.0, 1.0, 6.0])
+    sets = [SampleSet(frames(3), repeats=repeats), SampleSet(frames(8))]
+    dataset = FramePairs(sets, PairConfig((32, 32), (1.0, 1.0), reference_range=0), seed=0, count=1600)
+    keys = Counter(int(dataset[i][0].objects.ids[0]) for i in range(1600))
+    assert sum(keys[i] for i in range(3, 8)) == pytest.approx(500, rel=0.2), (
+        "16 shares, five of them of the last frames"
+    )
+    assert keys[2] == pytest.approx(700, rel=0.2)
+    assert keys[0] == pytest.approx(200, rel=0.3)
+
+
 @pytest.mark.parametrize(("count", "span"), [(8, 0), (1, SPAN)])
 def test_the_same_frame_where_there_is_no_other(count: int, span: int) -> None:
     assert drawn([count], span, 200).keys() == {(k, k) for k in range(count)}

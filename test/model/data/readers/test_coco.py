@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from qdtrack_model.data.readers.coco import CocoError, read_coco
-from qdtrack_model.data.reading import Labelling, Part
+from qdtrack_model.data.readers import coco
+from qdtrack_model.data.readers.coco import CocoError
+from qdtrack_model.data.reading import Labelling, Odd, Part, Reading
 from qdtrack_model.data.samples import IGNORED, SampleError, StoredImage
 
 CLASSES = ("pedestrian", "vehicle")
@@ -41,6 +42,14 @@ def write_set(folder: Path, name: str = "instances.json", **changes: Any) -> Pat
 
 def read(folder: Path, part: Part = "all", **how: Any) -> list[StoredImage]:
     return read_coco(folder, Labelling(CLASSES, NAMES, **how), LARGEST, part)[0]
+
+
+def read_coco(
+    folder: Path, labelling: Labelling, largest: tuple[int, int], part: Part = "all"
+) -> tuple[list[StoredImage], Odd]:
+    [stills], odd = coco.read(folder, Reading(labelling, largest=largest, part=part))
+    assert stills.still
+    return [sample for sample in stills.samples if isinstance(sample, StoredImage)], odd
 
 
 def test_boxes_become_objects_of_the_classes(tmp_path: Path) -> None:
