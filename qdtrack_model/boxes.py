@@ -1,6 +1,8 @@
-"""Axis-aligned boxes (N, 4) in NumPy, x1 y1 x2 y2: areas, centres, overlap, the border of an image."""
+"""Axis-aligned boxes (N, 4) in NumPy, x1 y1 x2 y2: areas, centres, overlap, the border of an image, tolerance."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -44,3 +46,16 @@ def clip_boxes(boxes: Array, size: tuple[int, int]) -> Array:
 def box_centres(boxes: Array) -> Array:
     """Centres (N, 2) of boxes (N, 4)."""
     return (boxes[:, :2] + boxes[:, 2:]) / 2
+
+
+def gaussian_radius(height: float, width: float, overlap: float = 0.7) -> float:
+    """The distance by which both corners of a box may move while the IoU stays at least ``overlap``.
+
+    The smallest over three cases (both corners inside, both outside, one of each), with the roots as CornerNet's
+    public code takes them: published results rest on these radii.
+    """
+    total, area = height + width, height * width
+    shifted = (total + math.sqrt(total**2 - 4 * area * (1 - overlap) / (1 + overlap))) / 2
+    inside = (2 * total + math.sqrt(4 * total**2 - 16 * (1 - overlap) * area)) / 2
+    outside = (-2 * overlap * total + math.sqrt(4 * overlap**2 * total**2 + 16 * overlap * (1 - overlap) * area)) / 2
+    return min(shifted, inside, outside)

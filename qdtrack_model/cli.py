@@ -25,6 +25,7 @@ COMMANDS = {
     "weights": "list the weights there are by name, or fetch public ones",
     "train": "train a network",
     "validate": "score weights on held-out stills and sequences",
+    "embeddings": "score how well the embeddings of weights tell identities apart",
 }
 USAGE_ERROR = 2
 

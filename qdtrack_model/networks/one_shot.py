@@ -103,6 +103,19 @@ class OneShotNetwork(nn.Module):
         embeddings = self.embedding(F.relu(self.embedding_hidden(patches)))
         return box[..., :2], box[..., 2:].clamp(max=6.0).exp(), embeddings
 
+    def embed(self, images: Tensor, boxes: Tensor) -> Tensor:
+        """Embeddings (B, N, D) of given objects.
+
+        Args:
+            images: (B, H, W, 3) uint8 BGR.
+            boxes: (B, N, 4) in input pixels; what lies beyond the image is described by its border.
+        """
+        features = self.features(images)
+        centres = (boxes[..., :2] + boxes[..., 2:]) / (2 * STRIDE)
+        column = centres[..., 0].long().clamp(0, features.shape[3] - 1)
+        row = centres[..., 1].long().clamp(0, features.shape[2] - 1)
+        return self.describe(features, row * features.shape[3] + column)[2]
+
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Images (B, H, W, 3) uint8 BGR -> boxes (B, K, 4) in input pixels, scores (B, K), labels (B, K) int64,
         embeddings (B, K, D); K = ``max_detections``, best first.

@@ -57,6 +57,11 @@ class QDTrack(nn.Module):
         boxes, scores, labels = self.detect(pyramid, images)
         return boxes, scores, labels, self.embedding_head(pyramid, boxes)
 
+    def embed(self, images: Tensor, boxes: Tensor) -> Tensor:
+        """Embeddings (B, N, D) of given objects: images (B, H, W, 3) uint8 BGR, boxes (B, N, 4) in input pixels."""
+        embeddings: Tensor = self.embedding_head(self.pyramid(images), boxes)
+        return embeddings
+
     def detect(self, pyramid: list[Tensor], images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Boxes, scores and labels of images (B, H, W, 3), as in ``forward``, from their pyramid."""
         clip = self._clip(images)

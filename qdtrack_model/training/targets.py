@@ -10,25 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qdtrack_model.boxes import gaussian_radius
 from qdtrack_model.data.samples import IGNORED, LabelledImage
 from qdtrack_model.networks.one_shot import STRIDE
 from qdtrack_model.structures import Array
 
 # Values of `CentreTargets.identity` that are no id: no object, a row left over, an object of unknown identity.
 BACKGROUND, UNUSED, UNKNOWN = -1, -2, -3
-
-
-def gaussian_radius(height: float, width: float, overlap: float = 0.7) -> float:
-    """The distance by which both corners of a box may move while the IoU stays at least ``overlap``.
-
-    The smallest over three cases (both corners inside, both outside, one of each), with the roots as CornerNet's
-    public code takes them: published results rest on these radii.
-    """
-    total, area = height + width, height * width
-    shifted = (total + math.sqrt(total**2 - 4 * area * (1 - overlap) / (1 + overlap))) / 2
-    inside = (2 * total + math.sqrt(4 * total**2 - 16 * (1 - overlap) * area)) / 2
-    outside = (-2 * overlap * total + math.sqrt(4 * overlap**2 * total**2 + 16 * overlap * (1 - overlap) * area)) / 2
-    return min(shifted, inside, outside)
 
 
 def draw_gaussian(heat: Array, column: int, row: int, radius: int) -> None:
