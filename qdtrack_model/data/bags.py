@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -200,7 +200,7 @@ def _free(path: str | Path) -> Path:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Reader]:
+def opened(path: Path) -> Iterator[Reader]:
     """The bag (a folder, or one .mcap or .db3 file), with everything that can go wrong in a file as BagError."""
     try:
         with Reader(path) as reader:
@@ -215,20 +215,20 @@ def _opened(path: Path) -> Iterator[Reader]:
         raise BagError(f"{path}: broken or cut off, or not a bag ({reason})") from error
 
 
-def _listing(reader: Reader) -> str:
+def listing(reader: Reader) -> str:
     topics = [f"{c.topic} ({c.msgtype.replace('/msg/', '/')})" for c in reader.connections]
     return ", ".join(sorted(topics)) or "none at all"
 
 
-def _image_connections(reader: Reader, path: Path, topic: str | None) -> list[Connection]:
+def image_connections(reader: Reader, path: Path, topic: str | None) -> list[Connection]:
     """Those of one topic: a bag merged from several recordings has one for each of them."""
     images = [c for c in reader.connections if c.msgtype in (RAW, COMPRESSED)]
     if topic is not None:
         images = [c for c in images if c.topic == topic]
         if not images:
-            raise BagError(f"{path}: no image topic {topic!r}; topics: {_listing(reader)}")
+            raise BagError(f"{path}: no image topic {topic!r}; topics: {listing(reader)}")
     if not images:
-        raise BagError(f"{path}: no image topic (sensor_msgs/Image or CompressedImage); topics: {_listing(reader)}")
+        raise BagError(f"{path}: no image topic (sensor_msgs/Image or CompressedImage); topics: {listing(reader)}")
     if len({c.topic for c in images}) > 1:
         names = ", ".join(sorted({c.topic for c in images}))
         raise BagError(f"{path}: several image topics: {names}; choose one with --topic")
@@ -265,8 +265,8 @@ def read_images(
         BagError: the bag is broken, has no image topic or several and none was chosen, or an image cannot be decoded.
     """
     path, store = Path(path), typestore()
-    with _opened(path) as reader:
-        connections = _image_connections(reader, path, topic)
+    with opened(path) as reader:
+        connections = image_connections(reader, path, topic)
         for number, (connection, _, raw) in enumerate(reader.messages(connections), start=1):
             message: Any = store.deserialize_cdr(raw, connection.msgtype)
             try:
@@ -280,6 +280,13 @@ def read_images(
             yield connection.topic, _nanoseconds(message.header) / 1e9, image
 
 
+def stamp_of(raw: bytes | memoryview) -> int:
+    """The header stamp [ns] of a CDR message that begins with a header, without reading the rest."""
+    order: Literal["little", "big"] = "little" if raw[1] & 1 else "big"
+    seconds, nanoseconds = (int.from_bytes(raw[at : at + 4], order, signed=at == 4) for at in (4, 8))
+    return seconds * 10**9 + nanoseconds
+
+
 def read_ground_truth(path: str | Path, class_names: Mapping[int, str] = CLASS_NAMES) -> MotBoxes:
     """Ground truth as MOTChallenge rows; frame n is the n-th message of the ground truth topic.
 
@@ -289,10 +296,10 @@ def read_ground_truth(path: str | Path, class_names: Mapping[int, str] = CLASS_N
     path, store = Path(path), typestore()
     numbers = {name: number for number, name in class_names.items()}
     rows: list[tuple[float, ...]] = []
-    with _opened(path) as reader:
+    with opened(path) as reader:
         connections = [c for c in reader.connections if c.topic == TRUTH_TOPIC and c.msgtype == ARRAY]
         if not connections:
-            raise BagError(f"{path}: no ground truth on {TRUTH_TOPIC}; topics: {_listing(reader)}")
+            raise BagError(f"{path}: no ground truth on {TRUTH_TOPIC}; topics: {listing(reader)}")
         for frame, (_, _, raw) in enumerate(reader.messages(connections), start=1):
             for detection in store.deserialize_cdr(raw, ARRAY).detections:  # type: ignore[attr-defined]
                 rows.append(_truth_row(frame, detection, numbers))
@@ -315,6 +322,6 @@ def read_raw(path: str | Path) -> Iterator[tuple[str, str, int, bytes]]:
     Raises:
         BagError: the bag is broken.
     """
-    with _opened(Path(path)) as reader:
+    with opened(Path(path)) as reader:
         for connection, time, raw in reader.messages():
             yield connection.topic, connection.msgtype, time, bytes(raw)

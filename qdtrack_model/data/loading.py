@@ -13,7 +13,19 @@ import numpy as np
 from tqdm import tqdm
 
 from qdtrack_model.config import ConfigError, ModelConfig, require
-from qdtrack_model.data.readers import bdd100k, coco, crowdhuman, jde, kitti, lvis, motchallenge, tao, yolo
+from qdtrack_model.data.readers import (
+    bag,
+    bdd100k,
+    coco,
+    crowdhuman,
+    jde,
+    kitti,
+    lvis,
+    motchallenge,
+    tao,
+    waymo_parquet,
+    yolo,
+)
 from qdtrack_model.data.readers.mot import class_columns
 from qdtrack_model.data.reading import ALL, Labelling, Part, Reader, Reading, Recording
 from qdtrack_model.data.samples import IGNORED, SampleSet
@@ -28,6 +40,8 @@ READERS: dict[str, Reader] = {
     "bdd100k": bdd100k,
     "kitti": kitti,
     "tao": tao,
+    "waymo": waymo_parquet,
+    "bag": bag,
     "jde": jde,
     "yolo": yolo,
 }

@@ -114,6 +114,18 @@ class LabelledImage:
         return LabelledImage(image, self.objects.seen_through(warp, size))
 
 
+def decoded(data: Array, objects: Objects, where: str) -> LabelledImage:
+    """The image in the bytes (N,) uint8 of a JPEG, PNG ... and what is in it.
+
+    Raises:
+        SampleError: they are no image; ``where`` says where they are.
+    """
+    image = decode(data)
+    if image is None:
+        raise SampleError(f"{where}: not an image that can be decoded; mend it, or take it out of the data")
+    return LabelledImage(image, objects)
+
+
 @dataclass(frozen=True, eq=False)
 class StoredImage:
     """An image file and what is in it; nothing is in memory until it is read.
@@ -137,15 +149,13 @@ class StoredImage:
             SampleError: the file is gone, is no image, or is of another size.
         """
         try:
-            image = decode(np.fromfile(self.path, np.uint8))
+            data = np.fromfile(self.path, np.uint8)
         except OSError as error:
             raise SampleError(f"{self.path}: cannot be read: {error.strerror}") from None
-        if image is None:
-            raise SampleError(f"{self.path}: not an image that can be decoded; mend it, or take it out of the data")
-        found = (image.shape[1], image.shape[0])
+        labelled = decoded(data, self.objects, str(self.path))
+        found = (labelled.image.shape[1], labelled.image.shape[0])
         if self.size is not None and found != self.size:
             raise SampleError(f"{self.path}: is {found[0]}x{found[1]} as decoded, its labels are for {self.size}")
-        labelled = LabelledImage(image, self.objects)
         return labelled.fitted(self.largest) if self.largest else labelled
 
 
