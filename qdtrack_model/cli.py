@@ -40,7 +40,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
             body = importlib.import_module(f"qdtrack_model.commands.{name.replace('-', '_')}")
             body.add_arguments(command)
             command.set_defaults(body=body)
-    return parser.parse_args(arguments)
+    args, rest = parser.parse_known_args(arguments)
+    # argparse takes no more positional arguments after options: KEY=VALUE of `train` may stand anywhere.
+    if rest and not (hasattr(args, "changes") and all("=" in text and text[0] != "-" for text in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        args.changes += rest
+    return args
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

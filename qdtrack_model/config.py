@@ -10,7 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from qdtrack_model.mappings import ConfigError, from_mapping, read_yaml, replaced, require, require_range, to_mapping
+from qdtrack_model.mappings import (
+    ConfigError,
+    changed,
+    from_mapping,
+    read_yaml,
+    replaced,
+    require,
+    require_range,
+    to_mapping,
+)
 from qdtrack_model.tracker_config import (
     TRACKERS,
     FairMotConfig,
@@ -23,8 +32,8 @@ from qdtrack_model.tracker_config import (
 
 __all__ = [
     "ARCHITECTURES", "TRACKERS", "ConfigError", "FairMotConfig", "ModelConfig", "OneShotConfig", "QDTrackConfig",
-    "QuasiDenseConfig", "TaoConfig", "TrackerConfig", "architecture_of", "from_mapping", "read_tracker", "read_yaml",
-    "replaced", "require", "retuned", "to_mapping",
+    "QuasiDenseConfig", "TaoConfig", "TrackerConfig", "architecture_of", "changed", "from_mapping", "read_tracker",
+    "read_yaml", "replaced", "require", "retuned", "to_mapping",
 ]  # fmt: skip
 
 

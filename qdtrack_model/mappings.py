@@ -40,7 +40,9 @@ def parse_value(value: Any, kind: Any, where: str) -> Any:
         return {str(key): parse_value(item, arguments[1], f"{where}.{key}") for key, item in value.items()}
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            raise ConfigError(f"{where}: got {value!r}, expected a list")
+            if arguments[-1] is not Ellipsis:
+                raise ConfigError(f"{where}: got {value!r}, expected a list")
+            value = [value]  # a list may have any length, one too
         kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
         if len(kinds) != len(value):
             raise ConfigError(f"{where}: got {len(value)} values, expected {len(kinds)}")
@@ -105,6 +107,21 @@ def to_mapping(config: Any) -> dict[str, Any]:
 def replaced(config: T, values: Mapping[str, Any], where: str = "") -> T:
     """``config`` with other ``values``, by the names of its fields; errors as of :func:`from_mapping`."""
     return from_mapping(type(config), {**to_mapping(config), **values}, where)
+
+
+def changed(mapping: Mapping[Any, Any], values: Mapping[str, Any]) -> dict[Any, Any]:
+    """``mapping`` with other ``values`` by dotted keys: ``a.b`` is the key ``b`` of what ``a`` holds."""
+    result = dict(mapping)
+    for key, value in values.items():
+        first, dot, rest = key.partition(".")
+        if not dot:
+            result[first] = value
+            continue
+        inner = result.get(first) or {}
+        if not isinstance(inner, Mapping):
+            raise ConfigError(f"{key}: {first} is {inner!r}, which holds no key {rest!r}")
+        result[first] = changed(inner, {rest: value})
+    return result
 
 
 def read_yaml(path: str | Path) -> Any:

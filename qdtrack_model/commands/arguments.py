@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from qdtrack_model.config import ConfigError
 
 
 def frame_range(text: str) -> tuple[int, int]:
@@ -11,6 +17,28 @@ def frame_range(text: str) -> tuple[int, int]:
     if not (dash and first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
         raise argparse.ArgumentTypeError(f"got {text!r}, expected FIRST-LAST such as 129-171")
     return int(first), int(last)
+
+
+def key_values(pairs: Sequence[str], what: str) -> dict[str, Any]:
+    """Parse ``KEY=VALUE`` pairs, values as in YAML.
+
+    Args:
+        pairs: as given.
+        what: they belong to, such as ``--tracker``, for the error.
+
+    Raises:
+        ConfigError: a pair without a key, a value or the sign between them.
+    """
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, text = pair.partition("=")
+        if not (key and sign and text):
+            raise ConfigError(f"{what}: got {pair!r}, expected KEY=VALUE such as memory_span=2")
+        try:
+            values[key] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"{what}: {key}: got {text!r}, expected a number, a word, true or false") from None
+    return values
 
 
 def positive_integer(text: str) -> int:

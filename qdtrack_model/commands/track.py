@@ -16,13 +16,11 @@ from types import FrameType, TracebackType
 from typing import Any, Protocol
 
 import numpy as np
-import yaml
 from tqdm import tqdm
 
 from qdtrack_model.atomic import atomic_write
 from qdtrack_model.commands import INTERRUPTED
-from qdtrack_model.commands.arguments import frame_range, positive_integer
-from qdtrack_model.config import ConfigError
+from qdtrack_model.commands.arguments import frame_range, key_values, positive_integer
 from qdtrack_model.data.readers.mot import class_columns, format_rows, from_tracks
 from qdtrack_model.data.sources import DEFAULT_FRAME_RATE, Frame, Source, SourceError, open_source
 from qdtrack_model.pipeline import Pipeline, TimeUnit
@@ -50,24 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--frames", type=frame_range, metavar="FIRST-LAST", help="track these frames alone; they keep their numbers")
     add("--topic", help="image topic, for bags with several")
-
-
-def tracker_values(pairs: Sequence[str]) -> dict[str, Any]:
-    """Parse ``KEY=VALUE`` pairs, values as in YAML.
-
-    Raises:
-        ConfigError: a pair without a key, a value or the sign between them.
-    """
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        key, sign, text = pair.partition("=")
-        if not (key and sign and text):
-            raise ConfigError(f"--tracker: got {pair!r}, expected KEY=VALUE such as memory_span=2")
-        try:
-            values[key] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise ConfigError(f"--tracker: {key}: got {text!r}, expected a number, a word, true or false") from None
-    return values
 
 
 @contextmanager
@@ -241,7 +221,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
 def main(args: argparse.Namespace) -> int:
     """Track, then print what was done."""
     _check_outputs(args)
-    values = tracker_values(args.tracker)
+    values = key_values(args.tracker, "--tracker")
     with open_source(args.input, args.topic) as source:
         options = Options(args.runtime, args.precision, args.threads)
         pipeline = Pipeline.load(args.weights, options, values, args.time)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import shlex
 import sys
@@ -21,7 +20,7 @@ from tqdm import tqdm
 
 from qdtrack_model import checkpoints
 from qdtrack_model.commands import INTERRUPTED
-from qdtrack_model.commands.arguments import class_names, frame_range, positive_integer
+from qdtrack_model.commands.arguments import frame_range, key_values, positive_integer
 from qdtrack_model.data.held_out import HeldOut, load_held_out
 from qdtrack_model.data.loading import find_sets, load_sets
 from qdtrack_model.data.pairs import FramePairs
@@ -33,32 +32,22 @@ from qdtrack_model.runtimes import Options
 from qdtrack_model.training.config import TrainConfig, read_recipe
 from qdtrack_model.training.log import tensorboard_folder
 from qdtrack_model.training.loop import Validation, train
+from qdtrack_model.training.processes import is_first_process, process_count
+from qdtrack_model.training.schedule import epoch_images, make_schedule
 from qdtrack_model.training.start import start_from
 from qdtrack_model.validation import validate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``qdtrack train``."""
-    parser.add_argument("--config", type=Path, required=True, help="recipe, such as config/training/street.yaml")
+    parser.add_argument("config", type=Path, metavar="RECIPE", help="such as config/training/street.yaml")
     parser.add_argument(
-        "--data",
-        type=Path,
-        nargs="+",
-        required=True,
-        help="data sets, or folders of them; docs/data.md shows how each is laid out",
-    )
-    parser.add_argument("--frames", type=frame_range, metavar="FIRST-LAST", help="train on these frames alone")
-    parser.add_argument("--init", help="weights to start from: a name, a file, a public .pth; the rest starts afresh")
-    parser.add_argument(
-        "--classes", type=class_names, metavar="NAME,...",
-        help="of a public file for --init: those that stand for the recipe's, such as person,car of COCO's 80",
+        "changes", nargs="*", metavar="KEY=VALUE",
+        help="instead of the recipe's, such as data.root=scenes/ batch=4 pairs.reference_range=10 init=street",
     )  # fmt: skip
-    anyway = "start from them although their style, normalisation or classes are not the recipe's"
-    parser.add_argument("--init-anyway", action="store_true", help=anyway)
-    parser.add_argument("--output", type=Path, required=True, help="weights file to write (.safetensors)")
+    parser.add_argument("--frames", type=frame_range, metavar="FIRST-LAST", help="train on these frames alone")
+    parser.add_argument("--output", type=Path, help="weights file to write [RECIPE.safetensors in the current folder]")
     parser.add_argument("--half", action="store_true", help="store the weights in half precision: half the size")
-    parser.add_argument("--steps", type=int, help="instead of the recipe's")
-    parser.add_argument("--seed", type=int, help="instead of the recipe's")
     parser.add_argument("--validate", type=Path, nargs="+", default=[], metavar="PATH",
         help="sets and sequences by which the output is chosen: it holds the best weights so far")  # fmt: skip
     parser.add_argument("--validate-every", type=positive_integer, default=500, metavar="STEPS", help="[500]")
@@ -70,16 +59,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=0, help="processes that prepare data (0: none)")
 
 
-def _check(args: argparse.Namespace) -> None:
+def _check(args: argparse.Namespace, config: TrainConfig) -> None:
     """Raise ValueError for what would only fail after the data is read, or after the last step."""
+    if not config.data.root:
+        raise ValueError("data.root: the recipe does not say where the data are; give data.root=FOLDER")
     if args.output.exists() and not args.output.is_file():
         raise ValueError(f"--output {args.output}: is a folder or a device, expected a file to write")
     if args.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda: torch finds no GPU here; use --device cpu, or install torch with CUDA")
-    if args.classes and not args.init:
-        raise ValueError("--classes chooses among those of a file for --init, and there is none")
     if args.workers < 0:
         raise ValueError(f"--workers: got {args.workers}, expected 0 or more")
+
+
+def begin(network: nn.Module, config: TrainConfig) -> None:
+    """Start ``network`` from the weights that the recipe names.
+
+    A trial (``max_steps``) for which public ones cannot be fetched begins without them, and says so.
+    """
+    assert config.init is not None
+    try:
+        fresh = start_from(network, config.model, config.init, config.init_classes or None, config.init_anyway)
+    except checkpoints.FetchError as error:
+        if config.max_steps is None:
+            raise
+        print(f"qdtrack: warning: {error}. This is a trial: it begins with random weights instead", file=sys.stderr)
+        return
+    print(f"starting from {config.init}; afresh: {', '.join(fresh) or 'nothing'}")
+
+
+def _devices(device: str) -> str:
+    return device if process_count() == 1 else f"{process_count()} processes, {device} each"
 
 
 def show(sets: Sequence[SampleSet], config: TrainConfig, count: int, folder: Path) -> None:
@@ -136,30 +145,30 @@ class Output:
 
 def main(args: argparse.Namespace) -> int:
     """Train; returns 0. Ctrl-C keeps the state for ``--resume``."""
-    _check(args)
-    config = read_recipe(args.config)
-    given = {name: getattr(args, name) for name in ("steps", "seed") if getattr(args, name) is not None}
-    config = dataclasses.replace(config, **given)
-    folders = find_sets(args.data, config.data)
+    config = read_recipe(args.config, key_values(args.changes, str(args.config)))
+    args.output = args.output or Path(args.config.stem).with_suffix(".safetensors")
+    _check(args, config)
+    folders = find_sets([Path(folder) for folder in config.data.root], config.data)
     if args.show:
         pictures = args.output.with_suffix(".show")
         show(load_sets(folders, config.model, config.data, args.frames), config, args.show, pictures)
         print(f"{args.show} pictures of what the network would be fed: {pictures}/")
         return 0
+    state_path, log_path = args.output.with_suffix(".state.pt"), args.output.with_suffix(".csv")
     torch.manual_seed(config.seed)
     network = build(config.model)
-    if args.init:
-        fresh = start_from(network, config.model, args.init, args.classes, args.init_anyway)
-        print(f"starting from {args.init}; afresh: {', '.join(fresh) or 'nothing'}")
+    if config.init and not (args.resume and state_path.exists()):
+        begin(network, config)
     sets = load_sets(folders, config.model, config.data, args.frames)
     images = sum(len(part.samples) for part in sets)
-    print(f"{len(sets)} sets, {images} images, {config.steps} steps of {config.batch} pairs on {args.device}")
+    steps = make_schedule(config, epoch_images(sets)).last
+    print(f"{len(sets)} sets, {images} images, {steps} steps of {config.batch} pairs on {_devices(args.device)}")
     provenance = {
         "command": shlex.join(["qdtrack", *sys.argv[1:]]),
         "data": [folder.name for folder in folders],
         "images": images,
         "seed": config.seed,
-        "steps": config.steps,
+        "steps": steps,
         "torch": torch.__version__,
     }
     output, validation = Output(args.output, config, provenance, args.half), None
@@ -167,19 +176,18 @@ def main(args: argparse.Namespace) -> int:
         judges = find_sets(args.validate, config.data)
         held_out = load_held_out(judges, config.model, config.data, sets, args.frames)
         validation = Validation(args.validate_every, held_out.fingerprint(), partial(output.judge, held_out))
-    state_path, log_path = args.output.with_suffix(".state.pt"), args.output.with_suffix(".csv")
     state_path.parent.mkdir(parents=True, exist_ok=True)
     board = tensorboard_folder(log_path)
-    print(
-        f"log: {log_path}" + (f", {board}/" if board else " (for TensorBoard, too: pip install 'qdtrack[tensorboard]')")
-    )
+    print(f"log: {log_path}" + (f", {board}/" if board else " (for TensorBoard, too: pip install tensorboard)"))
     device = torch.device(args.device)
     try:
         trained = train(config, sets, network, state_path, device, args.workers, args.resume, validation, log_path)
     except KeyboardInterrupt:
         print(f"\ninterrupted; {state_path} holds the state: run the same command with --resume", file=sys.stderr)
         return INTERRUPTED
+    if not is_first_process():
+        return 0
     if validation is None:
-        output.write(args.output, trained, config.steps)
+        output.write(args.output, trained, steps)
     print(f"wrote {args.output}: step {checkpoints.load(args.output).provenance['step']}")
     return 0

@@ -7,9 +7,8 @@ import json
 from pathlib import Path
 
 from qdtrack_model.atomic import atomic_write
-from qdtrack_model.commands.arguments import positive_integer
+from qdtrack_model.commands.arguments import key_values, positive_integer
 from qdtrack_model.commands.evaluate import format_table
-from qdtrack_model.commands.track import tracker_values
 from qdtrack_model.data.held_out import load_held_out
 from qdtrack_model.data.loading import find_sets
 from qdtrack_model.evaluation.detection import Precision
@@ -65,7 +64,7 @@ def main(args: argparse.Namespace) -> int:
     """Validate, print the tables, write the JSON file."""
     recipe = read_recipe(args.config)
     options = Options(args.runtime, args.precision, args.threads)
-    pipeline = Pipeline.load(args.weights, options, tracker_values(args.tracker))
+    pipeline = Pipeline.load(args.weights, options, key_values(args.tracker, "--tracker"))
     try:
         held_out = load_held_out(find_sets(args.data, recipe.data), pipeline.runtime.config, recipe.data)
         report = validate(pipeline, held_out)

@@ -84,8 +84,9 @@ class SetConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What data sets call the classes of a network, and how each set is used."""
+    """Where data sets are, what they call the classes of a network, and how each is used."""
 
+    root: tuple[str, ...] = ()  # folders that are a set or a sequence, or hold some
     # Names in the sets by class; objects of those under `ignored` are neither learned nor punished. A class that is
     # not named here goes by its own name.
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from qdtrack_model.config import (
     ConfigError,
@@ -14,6 +16,7 @@ from qdtrack_model.config import (
     QDTrackConfig,
     QuasiDenseConfig,
     TrackerConfig,
+    changed,
     from_mapping,
     read_yaml,
     require,
@@ -28,15 +31,24 @@ class TrainConfig:
 
     model: ModelConfig
     tracker: TrackerConfig = field(default_factory=QuasiDenseConfig)  # stored with the weights, times in seconds
+    init: str | None = None  # weights to start from: a name, a file, a public .pth; the rest starts afresh
+    init_classes: tuple[str, ...] = ()  # of a public file: those that stand for the model's, such as person of COCO's
+    init_anyway: bool = False  # although their style, normalisation or classes are not the model's
     seed: int = 0
-    steps: int = 3000
-    batch: int = 8  # pairs of frames a step
+    epochs: float | None = None  # how often an image is the key frame of a pair, on average; None: `steps` says it
+    steps: int = 3000  # of a training that is not counted in epochs
+    max_steps: int | None = None  # a trial: it ends after so many at the latest, at the rates of the whole training
+    batch: int = 8  # pairs of frames a step, those of all processes together
+    accumulate: int = 1  # parts of a batch that go through the network one after the other, where memory is short
+    precision: Literal["bf16", "fp16", "fp32"] = "bf16"  # of the network's arithmetic; weights are always fp32
     pairs: PairConfig = field(default_factory=PairConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: Literal["adamw", "sgd"] = "adamw"  # sgd has a momentum of .9
     learning_rate: float = 2e-3
     warm_up: int = 100  # steps
-    milestones: tuple[float, ...] = ()  # parts of all steps after which the rate falls to a tenth; none: half a cosine
+    warm_up_epochs: float = 0.0  # the same in epochs; the longer of the two counts
+    # Epochs (steps, where there are none) after which the rate falls to a tenth; without any it falls in half a cosine.
+    milestones: tuple[float, ...] = ()
     weight_decay: float = 0.02
     gradient_clip: float = 10.0  # largest norm of the gradient
     ema_decay: float = 0.998  # of the moving average of the weights, which is the result; 0: the last weights
@@ -46,10 +58,20 @@ class TrainConfig:
     def __post_init__(self) -> None:
         require(self.seed >= 0, "seed", self.seed, "0 or more")
         require(self.steps > 0, "steps", self.steps, "a positive number")
+        require(self.epochs is None or self.epochs > 0, "epochs", self.epochs, "a positive number")
+        require(self.max_steps is None or self.max_steps > 0, "max_steps", self.max_steps, "a positive number")
         require(self.batch > 0, "batch", self.batch, "a positive number")
+        divides = self.accumulate > 0 and self.batch % self.accumulate == 0
+        require(divides, "accumulate", self.accumulate, f"a number that divides the batch of {self.batch}")
         require(self.optimizer in ("adamw", "sgd"), "optimizer", self.optimizer, "adamw or sgd")
         require(0 < self.learning_rate < 1, "learning_rate", self.learning_rate, "a number in (0, 1)")
-        require(all(0 < part < 1 for part in self.milestones), "milestones", self.milestones, "numbers in (0, 1)")
+        require(self.warm_up >= 0, "warm_up", self.warm_up, "0 or more steps")
+        require(self.warm_up_epochs >= 0, "warm_up_epochs", self.warm_up_epochs, "0 or more")
+        rising = all(0 < a < b for a, b in itertools.pairwise((*self.milestones, math.inf)))
+        require(rising, "milestones", self.milestones, "positive numbers, each larger than the one before")
+        require(
+            not self.init_classes or self.init is not None, "init_classes", self.init_classes, "none without `init`"
+        )
         require(self.gradient_clip > 0, "gradient_clip", self.gradient_clip, "a positive number")
         require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "a number in [0, 1)")
         for name in ("contrastive_weight", "auxiliary_weight", "weight_decay"):
@@ -88,9 +110,7 @@ class QDTrackTraining(TrainConfig):
     """A recipe of QDTrack (``training/qdtrack.py``).
 
     By default network, optimiser, rate, weight decay, gradient clip, frozen stage, samples and weights of the losses
-    are the paper's on MOT17. Steps, batch, warm-up, schedule and pairs are not: there a batch is 16 pairs of frames at
-    most 10 apart, in crops of 1088 pixels at scales .8 to 1.2, and the rate falls to a tenth after 3 of 4 epochs and
-    begins without warm-up.
+    are the paper's on MOT17; start, length, batch, schedule and pairs are in ``config/training/mot17.yaml``.
     """
 
     model: QDTrackConfig = field(default_factory=QDTrackConfig)
@@ -130,8 +150,12 @@ RECIPES: dict[str, type[OneShotTraining] | type[QDTrackTraining]] = {
 }
 
 
-def read_recipe(path: str | Path) -> OneShotTraining | QDTrackTraining:
+def read_recipe(path: str | Path, changes: Mapping[str, Any] | None = None) -> OneShotTraining | QDTrackTraining:
     """The recipe in a YAML file; its key ``architecture`` (``one_shot`` where it is missing) says for which network.
+
+    Args:
+        path: of the file.
+        changes: other values by their keys, such as ``batch`` or ``pairs.crop_size``.
 
     Raises:
         ConfigError: the file cannot be read, or an unknown key or a bad value, by name.
@@ -139,7 +163,7 @@ def read_recipe(path: str | Path) -> OneShotTraining | QDTrackTraining:
     mapping = read_yaml(path)
     architecture = "one_shot"
     if isinstance(mapping, Mapping):
-        mapping = dict(mapping)
+        mapping = changed(mapping, changes or {})
         architecture = mapping.pop("architecture", architecture)
     if not isinstance(architecture, str) or architecture not in RECIPES:
         raise ConfigError(f"{path}.architecture: got {architecture!r}, expected one of {', '.join(RECIPES)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -15,6 +16,7 @@ from qdtrack_model.networks.fpn import STRIDES
 from qdtrack_model.networks.roi_heads import RoiHead
 from qdtrack_model.networks.rpn import Proposals, level_anchors
 from qdtrack_model.training.assignment import NEGATIVE, NEITHER, AssignmentRule, assign
+from qdtrack_model.training.processes import mean_over_all
 from qdtrack_model.training.sampling import SamplingRule, sample
 
 ANCHORS = AssignmentRule(positive=0.7, negative=0.3, minimum=0.3, low_quality=True)
@@ -53,7 +55,11 @@ class Truth:
 
 
 def rpn_losses(
-    objectness: list[Tensor], deltas: list[Tensor], truths: list[Truth], count: int, generator: torch.Generator
+    objectness: list[Tensor],
+    deltas: list[Tensor],
+    truths: list[Truth],
+    count: int,
+    generators: Sequence[torch.Generator],
 ) -> dict[str, Tensor]:
     """``rpn_class`` (binary cross-entropy) and ``rpn_box`` (smooth L1), each over the number of sampled anchors.
 
@@ -64,7 +70,7 @@ def rpn_losses(
         deltas: (B, 12, H, W) of each level.
         truths: of the B images.
         count: anchors sampled of an image, half of them positive.
-        generator: of the CPU.
+        generators: of each image, of the CPU.
     """
     batch = len(truths)
     logits = torch.cat([x.permute(0, 2, 3, 1).reshape(batch, -1) for x in objectness], dim=1).float()
@@ -72,7 +78,7 @@ def rpn_losses(
     shapes = [(int(x.shape[2]), int(x.shape[3])) for x in objectness]
     anchors = torch.cat([level_anchors(*s, k, logits.device) for s, k in zip(shapes, STRIDES, strict=True)])
     classes, boxes, samples = logits.sum() * 0, moves.sum() * 0, 0
-    for i, truth in enumerate(truths):
+    for i, (truth, generator) in enumerate(zip(truths, generators, strict=True)):
         assigned, best = assign(anchors, truth.boxes, truth.ignored, ANCHORS)
         if len(truth.open_boxes):
             unsure = truth.open_classes(anchors, int(truth.open_labels.max()) + 1).any(dim=1)
@@ -83,7 +89,8 @@ def rpn_losses(
         classes = classes + F.softplus(-logits[i, positives]).sum() + F.softplus(logits[i, negatives]).sum()
         wanted = encode_deltas(anchors[positives], truth.boxes[assigned[positives]], rpn.DEVIATIONS)
         boxes = boxes + F.smooth_l1_loss(moves[i, positives], wanted, reduction="sum", beta=SMOOTH)
-    return {"rpn_class": classes / max(samples, 1), "rpn_box": boxes / max(samples, 1)}
+    terms = {"rpn_class": classes, "rpn_box": boxes}
+    return {name: mean_over_all(term / max(samples, 1), samples) for name, term in terms.items()}
 
 
 def with_truth(proposals: Proposals, image: int, truth: Truth) -> Tensor:
@@ -97,7 +104,7 @@ def roi_losses(
     proposals: Proposals,
     truths: list[Truth],
     count: int,
-    generator: torch.Generator,
+    generators: Sequence[torch.Generator],
 ) -> dict[str, Tensor]:
     """``roi_class`` (cross-entropy, background last) and ``roi_box`` (L1 of the own class's deltas), each over the
     number of sampled regions; boxes of the ground truth are among the regions.
@@ -110,11 +117,11 @@ def roi_losses(
         proposals: of the B images.
         truths: of the B images.
         count: regions sampled of an image, a quarter of them positive.
-        generator: of the CPU.
+        generators: of each image, of the CPU.
     """
     background = head.bbox_head.fc_cls.out_features - 1
     boxes, labels, targets, unsure = [], [], [], []
-    for i, truth in enumerate(truths):
+    for i, (truth, generator) in enumerate(zip(truths, generators, strict=True)):
         regions = with_truth(proposals, i, truth)
         assigned, best = assign(regions, truth.boxes, truth.ignored, REGIONS)
         positives, negatives = sample(assigned, best, SamplingRule(count, 0.25), generator)
@@ -131,7 +138,8 @@ def roi_losses(
     logits = logits.masked_fill(torch.cat(unsure), -torch.inf)
     positive = label != background
     own = moves[positive, label[positive]]  # (P, 4)
-    return {
-        "roi_class": F.cross_entropy(logits, label, reduction="sum") / max(len(label), 1),
-        "roi_box": F.l1_loss(own, target[positive], reduction="sum") / max(len(label), 1),
+    terms = {
+        "roi_class": F.cross_entropy(logits, label, reduction="sum"),
+        "roi_box": F.l1_loss(own, target[positive], reduction="sum"),
     }
+    return {name: mean_over_all(term / max(len(label), 1), len(label)) for name, term in terms.items()}

@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from qdtrack_model.config import to_mapping
@@ -20,8 +20,13 @@ from qdtrack_model.data.pairs import FramePairs
 from qdtrack_model.data.samples import SampleSet, fingerprint
 from qdtrack_model.training.config import TrainConfig
 from qdtrack_model.training.log import Log
+from qdtrack_model.training.processes import launch
+from qdtrack_model.training.schedule import Schedule, epoch_images, make_schedule
 from qdtrack_model.training.state import TrainingState
 from qdtrack_model.training.steps import Batch, Losses, step_for
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 SAVE_EVERY = 60.0  # seconds of work an interruption may cost
 SHOW_EVERY = 1.0  # seconds between two looks at the terms of the loss: a look waits for all the work of the GPU
@@ -50,14 +55,19 @@ class Validation:
     judge: Callable[[nn.Module, int, float], tuple[float, Mapping[str, float]]]
 
 
-def learning_rate(step: int, config: TrainConfig) -> float:
-    """Linear warm-up; then a tenth from each of ``milestones`` on, or without them half a cosine to a hundredth."""
-    warm = min(1.0, (step + 1) / max(1, config.warm_up))
-    if config.milestones:
-        decay = 0.1 ** sum(step >= part * config.steps for part in config.milestones)
-    else:
-        decay = 0.01 + 0.99 * (1 + math.cos(math.pi * step / config.steps)) / 2
-    return config.learning_rate * warm * decay
+class Learner(nn.Module):
+    """A network whose forward pass is its training step, as processes that learn together need it.
+
+    Several processes exchange the gradients of what is computed in ``forward``, and precision is chosen around it.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, losses: Callable[[nn.Module], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """The unweighted terms of the loss of a batch, which ``losses`` knows: as an argument it would be rounded."""
+        return losses(self.network)
 
 
 def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
@@ -88,54 +98,105 @@ def update_ema(ema: nn.Module, network: nn.Module, decay: float, step: int) -> N
                 mean.copy_(value)
 
 
-def learn(state: TrainingState, batch: Batch, config: TrainConfig, losses: Losses) -> None:
-    """One step: the terms of the loss, their gradient, the weights, the average of the weights.
+def shares(config: TrainConfig, first: int, last: int, rank: int, processes: int) -> Iterator[list[int]]:
+    """The pairs of one process, batch after batch of its network, from step ``first`` up to ``last``.
+
+    A step has the same pairs however many processes and parts there are.
+    """
+    size = config.batch // (config.accumulate * processes)
+    for step in range(first, last):
+        for part in range(config.accumulate):
+            start = step * config.batch + (part * processes + rank) * size
+            yield list(range(start, start + size))
+
+
+class Training:
+    """Everything that takes part in a step.
 
     Args:
-        state: moves on.
-        batch: on the device of the network.
-        config: rate and weights of the terms.
+        config: the recipe.
+        fabric: device, precision and processes.
         losses: of the architecture, see :class:`Step`.
-
-    Raises:
-        DivergedError: the loss is no longer finite.
+        schedule: the rates.
+        state: moves on; its network is on the device.
     """
-    for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(state.step, config)
-    with torch.autocast(batch.images.device.type, torch.bfloat16):
-        terms = losses(state.network, batch)
-    loss = total(terms, config)
-    state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    try:
-        nn.utils.clip_grad_norm_(state.network.parameters(), config.gradient_clip, error_if_nonfinite=True)
-    except RuntimeError as error:
-        if "non-finite" not in str(error):
-            raise
-        raise DivergedError(f"the loss is not finite at step {state.step}; lower learning_rate") from None
-    state.optimizer.step()
-    update_ema(state.ema, state.network, config.ema_decay, state.step)
-    state.step += 1
-    latest = torch.stack([terms[name].detach() for name in config.weights])
-    state.means = latest if state.means is None else state.means.lerp(latest, 0.05)
 
+    def __init__(
+        self, config: TrainConfig, fabric: Fabric, losses: Losses, schedule: Schedule, state: TrainingState
+    ) -> None:
+        self.config, self.fabric, self.losses, self.schedule, self.state = config, fabric, losses, schedule, state
+        self._learner, self._optimizer = fabric.setup(Learner(state.network), state.optimizer)
 
-def means(state: TrainingState, config: TrainConfig) -> dict[str, float]:
-    """The terms of the loss by name; on a GPU a look at them waits for all of its work."""
-    return {} if state.means is None else dict(zip(config.weights, state.means.tolist(), strict=True))
+    def learn(self, parts: Sequence[Batch]) -> None:
+        """One step: the terms of the loss, their gradient, the weights, the average of the weights.
 
+        Args:
+            parts: the batch of this process, on any device.
 
-def validated(state: TrainingState, config: TrainConfig, validation: Validation | None) -> dict[str, float]:
-    """What validation says, by the names in the log, where it is time for one."""
-    if (
-        validation is None
-        or state.judged == state.step
-        or (state.step % validation.every and state.step < config.steps)
-    ):
-        return {}
-    score, values = validation.judge(state.ema, state.step, state.best)
-    state.best, state.judged = max(state.best, score), state.step
-    return {f"validation/{name}": value for name, value in values.items()}
+        Raises:
+            DivergedError: the loss is no longer finite.
+        """
+        config, fabric, state = self.config, self.fabric, self.state
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.schedule.rate(state.step)
+        self._optimizer.zero_grad(set_to_none=True)
+        latest = torch.zeros(len(config.weights), device=fabric.device)
+        for number, batch in enumerate(parts, start=1):
+            with fabric.no_backward_sync(self._learner, enabled=number < len(parts)):
+                terms = self._terms(batch.to(fabric.device))
+                fabric.backward(total(terms, config) / len(parts))
+            latest += torch.stack([terms[name].detach() for name in config.weights]) / len(parts)
+        self._clip()
+        self._optimizer.step()
+        update_ema(state.ema, state.network, config.ema_decay, state.step)
+        state.step += 1
+        mean = fabric.all_reduce(latest)  # over all processes
+        assert isinstance(mean, Tensor)
+        state.means = mean if state.means is None else state.means.lerp(mean, 0.05)
+
+    def _terms(self, batch: Batch) -> dict[str, Tensor]:
+        return self._learner(lambda network: self.losses(network, batch))
+
+    def _clip(self) -> None:
+        # In fp16 a gradient may overflow: the step is left out then, and the next one scaled less.
+        strict = self.config.precision != "fp16"
+        try:
+            self.fabric.clip_gradients(
+                self._learner, self._optimizer, max_norm=self.config.gradient_clip, error_if_nonfinite=strict
+            )
+        except RuntimeError as error:
+            if "non-finite" not in str(error):
+                raise
+            raise self._diverged() from None
+
+    def _diverged(self) -> DivergedError:
+        return DivergedError(f"the loss is not finite at step {self.state.step}; lower learning_rate")
+
+    def means(self) -> dict[str, float]:
+        """The terms of the loss by name; on a GPU a look at them waits for all of its work.
+
+        Raises:
+            DivergedError: one of them is no longer finite.
+        """
+        if self.state.means is None:
+            return {}
+        values = self.state.means.tolist()
+        if not all(map(math.isfinite, values)):
+            raise self._diverged()
+        return dict(zip(self.config.weights, values, strict=True))
+
+    def validated(self, validation: Validation | None) -> dict[str, float]:
+        """What validation says, by the names in the log, where it is time for one."""
+        state = self.state
+        if (
+            validation is None
+            or state.judged == state.step
+            or (state.step % validation.every and state.step < self.schedule.last)
+        ):
+            return {}
+        score, values = validation.judge(state.ema, state.step, state.best)
+        state.best, state.judged = max(state.best, score), state.step
+        return {f"validation/{name}": value for name, value in values.items()}
 
 
 def train(
@@ -153,57 +214,57 @@ def train(
 
     The state is saved to ``state_path`` at least once a minute and when interrupted; with ``resume`` training goes
     on from there with the very pairs that would have come next. What is learned and what ``validation`` says goes to
-    ``log_path``, see :class:`Log`.
+    ``log_path``, see :class:`Log`. Where torchrun has started several processes they train together, and the first of
+    them saves, validates and logs.
 
     Raises:
+        ConfigError: the batch cannot be divided among the processes.
         ResumeError: the saved state is broken or belongs to another recipe or other data.
         DivergedError: the loss is no longer finite.
     """
-    parts = step_for(config)
-    network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    parts, schedule, fabric = step_for(config), make_schedule(config, epoch_images(sets)), launch(config, device)
+    network.to(fabric.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     parts.prepare(network)
     ema = copy.deepcopy(network).eval()
-    state = TrainingState(network, ema, make_optimizer(network, config))
+    state = TrainingState(network, ema, make_optimizer(network, config), fabric.strategy.precision)
     origin = {"config": to_mapping(config), "data": fingerprint(sets), "validation": validation and validation.data}
     if resume and state_path.exists():
-        state.restore(state_path, origin, device)
-    first, saved, shown = state.step, time.monotonic(), -math.inf
+        state.restore(state_path, origin, fabric.device)
+    training = Training(config, fabric, parts.losses, schedule, state)
+    pairs = FramePairs(sets, config.pairs, config.seed, schedule.steps * config.batch, config.model.padding)
+    own = shares(config, state.step, schedule.last, fabric.global_rank, fabric.world_size)
+    batches = iter(DataLoader(parts.dataset(pairs), batch_sampler=own, collate_fn=parts.collate, num_workers=workers))
 
-    pairs = FramePairs(sets, config.pairs, config.seed, config.steps * config.batch, config.model.padding)
-    loader = DataLoader(
-        Subset(parts.dataset(pairs), range(first * config.batch, len(pairs))),
-        config.batch,
-        collate_fn=parts.collate,
-        num_workers=workers,
-    )
-    progress = tqdm(loader, initial=first, total=config.steps, desc="training", unit="step")
-    log = Log(log_path, first) if log_path else None
+    first, saved, shown, main = state.step, time.monotonic(), -math.inf, fabric.is_global_zero
+    steps = range(first, schedule.last)
+    progress = tqdm(steps, initial=first, total=schedule.last, desc="training", unit="step", disable=not main)
+    log = Log(log_path, first) if log_path and main else None
 
     def report() -> None:
         """Validate and log where it is time to."""
-        scores = validated(state, config, validation)
+        scores = training.validated(validation) if main else {}
         if scores:
             state.save(state_path, origin)  # so that the best is remembered
         if log and (scores or (state.step > first and state.step % LOG_EVERY == 0)):
-            values = {f"loss/{name}": value for name, value in means(state, config).items()}
-            rate = {"learning_rate": state.optimizer.param_groups[0]["lr"]} if values else {}
+            values = {f"loss/{name}": value for name, value in training.means().items()}
+            rate = {"learning_rate": schedule.rate(state.step - 1)} if values else {}
             log.write(state.step, rate | values | scores)
 
     try:
         report()
-        for batch in progress:
-            learn(state, batch.to(device), config, parts.losses)
+        for _ in progress:
+            training.learn([next(batches) for _ in range(config.accumulate)])
             report()
-            if time.monotonic() - shown > SHOW_EVERY or state.step == config.steps:
-                progress.set_postfix({k: f"{v:.3f}" for k, v in means(state, config).items()}, refresh=False)
+            if main and (time.monotonic() - shown > SHOW_EVERY or state.step == schedule.last):
+                progress.set_postfix({k: f"{v:.3f}" for k, v in training.means().items()}, refresh=False)
                 shown = time.monotonic()
-            if time.monotonic() - saved > SAVE_EVERY:
+            if main and time.monotonic() - saved > SAVE_EVERY:
                 state.save(state_path, origin)
                 saved = time.monotonic()
     finally:
         progress.close()
         if log:
             log.close()
-        if state.step > first:
+        if main and state.step > first:
             state.save(state_path, origin)
     return ema.to("cpu")

@@ -14,6 +14,7 @@ from qdtrack_model.data.pairs import FramePairs
 from qdtrack_model.losses import auxiliary_cosine, focal_heatmap, generalised_iou, multi_positive_contrastive
 from qdtrack_model.networks.one_shot import OneShotNetwork, decode_boxes
 from qdtrack_model.training.config import OneShotTraining
+from qdtrack_model.training.processes import mean_over_all
 from qdtrack_model.training.targets import BACKGROUND, UNKNOWN, centre_targets
 
 NEVER = -30.0  # a logit that the heatmap loss neither punishes nor rewards
@@ -67,9 +68,10 @@ def losses(network: OneShotNetwork, batch: PairBatch) -> dict[str, Tensor]:
     known = batch.identity >= 0  # (2 B, K)
     objects = known | (batch.identity == UNKNOWN)
     boxes = decode_boxes(batch.index, offset, sides, features.shape[3])
+    heat = focal_heatmap(logits.masked_fill(batch.ignored, NEVER), batch.heat)
     terms = {
-        "heat": focal_heatmap(logits.masked_fill(batch.ignored, NEVER), batch.heat),
-        "box": generalised_iou(boxes[objects], batch.boxes[objects]),
+        "heat": mean_over_all(heat, (batch.heat == 1).sum()),
+        "box": mean_over_all(generalised_iou(boxes[objects], batch.boxes[objects]), objects.sum()),
     }
     contrastive, auxiliary = [], []
     for pair in range(len(batch.images) // 2):

@@ -34,11 +34,11 @@ class RegionBatch:
     ids: Tensor  # (2 B, N) int64
     open_boxes: Tensor  # (2 B, M, 4) float32, where objects of a class may stand without a box
     open_labels: Tensor  # (2 B, M) int64; UNUSED in rows left over
-    seed: int  # of what the step draws at random
+    seeds: tuple[int, ...]  # of each pair, of what the step draws at random
 
     def to(self, device: torch.device) -> RegionBatch:
         """The batch on another device."""
-        moved = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self) if f.name != "seed"}
+        moved = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self) if f.name != "seeds"}
         return replace(self, **moved)
 
     def truth(self, image: int) -> Truth:
@@ -81,7 +81,7 @@ def collate(items: Sequence[tuple[LabelledImage, LabelledImage, int]]) -> Region
         stack("ids", torch.int64, 0),
         stack("open_boxes", torch.float32, 0),
         stack("open_labels", torch.int64, UNUSED),
-        seed=items[0][2],
+        seeds=tuple(seed for _, _, seed in items),
     )
 
 
@@ -114,7 +114,7 @@ def losses(network: QDTrack, batch: RegionBatch, config: QDTrackTraining) -> dic
 
     Boxes are learned on key frames alone; embeddings on both.
     """
-    generator = torch.Generator().manual_seed(batch.seed)
+    generators = [torch.Generator().manual_seed(seed) for seed in batch.seeds]
     with torch.set_grad_enabled(torch.is_grad_enabled() and not config.freeze_detector):
         # Many regions share a cell; their gradients are summed up there, which half precision cannot.
         pyramid = [level.float() for level in network.pyramid(batch.images)]
@@ -130,10 +130,10 @@ def losses(network: QDTrack, batch: RegionBatch, config: QDTrackTraining) -> dic
 
     terms: dict[str, Tensor] = {}
     if not config.freeze_detector:
-        terms |= rpn_losses(objectness, deltas, truths[0::2], config.anchor_samples, generator)
-        terms |= roi_losses(network.roi_head, key, key_proposals, truths[0::2], config.box_samples, generator)
-    key_regions = [only_positives(r) for r in _regions(key_proposals, truths[0::2], config, generator)]
-    reference_regions = _regions(reference_proposals, truths[1::2], config, generator)
+        terms |= rpn_losses(objectness, deltas, truths[0::2], config.anchor_samples, generators)
+        terms |= roi_losses(network.roi_head, key, key_proposals, truths[0::2], config.box_samples, generators)
+    key_regions = [only_positives(r) for r in _regions(key_proposals, truths[0::2], config, generators)]
+    reference_regions = _regions(reference_proposals, truths[1::2], config, generators)
     rows = zip(
         _embed(network, key, key_regions), _embed(network, reference, reference_regions),
         key_regions, reference_regions, strict=True,
@@ -146,10 +146,11 @@ def losses(network: QDTrack, batch: RegionBatch, config: QDTrackTraining) -> dic
 
 
 def _regions(
-    proposals: Proposals, truths: list[Truth], config: QDTrackTraining, generator: torch.Generator
+    proposals: Proposals, truths: list[Truth], config: QDTrackTraining, generators: Sequence[torch.Generator]
 ) -> list[Regions]:
     """The regions of each image from which embeddings are learned."""
-    return [choose_regions(with_truth(proposals, i, t), t, config, generator) for i, t in enumerate(truths)]
+    each = enumerate(zip(truths, generators, strict=True))
+    return [choose_regions(with_truth(proposals, i, t), t, config, generator) for i, (t, generator) in each]
 
 
 def _embed(network: QDTrack, pyramid: list[Tensor], regions: list[Regions]) -> list[Tensor]:

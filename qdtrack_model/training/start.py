@@ -53,8 +53,8 @@ def start_from(
     """
     start = read_start(name_or_path, config, classes)
     if not anyway and (wrong := disagreements(config, start.config)):
-        remedy = "choose weights or a recipe that fit, or start from them all the same with --init-anyway"
-        raise ValueError(f"--init {name_or_path}: {'; '.join(wrong)}; {remedy}")
+        remedy = "choose weights or a recipe that fit, or start from them all the same with init_anyway=true"
+        raise ValueError(f"init: {name_or_path}: {'; '.join(wrong)}; {remedy}")
     own = network.state_dict()
     fitting = {name: value for name, value in start.tensors.items() if name in own and own[name].shape == value.shape}
     network.load_state_dict(fitting, strict=False)
@@ -77,16 +77,18 @@ def read_start(name_or_path: str, config: ModelConfig, classes: Sequence[str] | 
     path = checkpoints.resolve(name_or_path)
     if path.suffix not in FOREIGN:
         if classes is not None:
-            raise ValueError(f"--classes: {name_or_path} are weights of this project, whose classes stay as they are")
+            raise ValueError(
+                f"init_classes: {name_or_path} are weights of this project, whose classes stay as they are"
+            )
         checkpoint = checkpoints.load(path)
         return Start(checkpoint.config, _learned(checkpoint.network(), checkpoint.fresh))
     if not isinstance(config, QDTrackConfig):
         raise ValueError(
-            f"--init {name_or_path}: a checkpoint of another project is a QDTrack or its detector, the recipe's "
+            f"init: {name_or_path}: a checkpoint of another project is a QDTrack or its detector, the recipe's "
             f"architecture is {architecture_of(config)!r}"
         )
     if classes is not None and len(classes) != len(config.classes):
-        raise ValueError(f"--classes: got {len(classes)}, expected one for each of {', '.join(config.classes)}")
+        raise ValueError(f"init_classes: got {len(classes)}, expected one for each of {', '.join(config.classes)}")
     done = checkpoints.convert(path, config, classes)
     return Start(done.network.config, _learned(done.network, done.fresh))
 

@@ -7,12 +7,21 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from qdtrack_model.atomic import atomic_write
+
+if TYPE_CHECKING:
+    from lightning_fabric.plugins import Precision
+
+
+PARTS = ("network", "ema", "optimizer", "precision")  # of a state, which know how to write down what they are
+# Keys of a recipe that a training may go on with other values of: where its data are now, how much of a batch goes
+# through the network at once, and how long it lasts.
+ADJUSTABLE = ("accumulate", "epochs", "init", "max_steps", "steps")
 
 
 class ResumeError(ValueError):
@@ -27,6 +36,7 @@ class TrainingState:
         network: learns.
         ema: the average of its weights, which is the result.
         optimizer: of the network.
+        precision: of its arithmetic; in fp16 it knows by how much gradients are scaled.
         step: steps done.
         means: of the terms of the loss over about 20 steps; None before the first.
         judged: the step after which the average was validated last; -1: never.
@@ -36,6 +46,7 @@ class TrainingState:
     network: nn.Module
     ema: nn.Module
     optimizer: torch.optim.Optimizer
+    precision: Precision
     step: int = 0
     means: Tensor | None = None
     judged: int = -1
@@ -49,7 +60,7 @@ class TrainingState:
             origin: ``config`` (the recipe), ``data`` and ``validation`` (fingerprints), without which nothing that
                 follows would be the same.
         """
-        parts = {name: getattr(self, name).state_dict() for name in ("network", "ema", "optimizer")}
+        parts = {name: getattr(self, name).state_dict() for name in PARTS}
         values = {name: getattr(self, name) for name in ("step", "means", "judged", "best")}
         with atomic_write(path) as partial:
             torch.save({**parts, **values, **origin}, partial)
@@ -59,19 +70,29 @@ class TrainingState:
 
         Raises:
             ResumeError: it is broken, or began with another recipe, other data or other validation data. A training
-                that had none may be given some.
+                that had none may be given some, and one that has ended may be given more steps.
         """
         state = _read(path, device)
-        if state.get("config") != origin["config"]:
-            raise ResumeError(f"{path}: belongs to another recipe; start afresh or use the recipe it began with")
+        if different := _different(state.get("config"), origin["config"]):
+            raise ResumeError(f"{path}: began with another recipe ({different}); start afresh or use that recipe")
         if state.get("data") != origin["data"]:
-            raise ResumeError(f"{path}: began with other data; give the same --data and --frames or start afresh")
+            raise ResumeError(f"{path}: began with other data; give the same data.root and --frames or start afresh")
         if state.get("validation") not in (None, origin["validation"]):
             raise ResumeError(f"{path}: was validated on other data; give the same --validate or start afresh")
-        for name in ("network", "ema", "optimizer"):
+        for name in PARTS:
             getattr(self, name).load_state_dict(state[name])
         self.step, self.means = state["step"], state.get("means")
         self.judged, self.best = state.get("judged", self.judged), state.get("best", self.best)
+
+
+def _different(began: Any, now: Mapping[str, Any]) -> str:
+    """The keys by which a recipe differs from that of a state, but for those that do not matter; "" where none do."""
+    if not isinstance(began, Mapping):
+        return "unknown"
+    fixed = [{key: value for key, value in recipe.items() if key not in ADJUSTABLE} for recipe in (began, now)]
+    for recipe in fixed:
+        recipe["data"] = {key: value for key, value in (recipe.get("data") or {}).items() if key != "root"}
+    return ", ".join(sorted(key for key in fixed[0].keys() | fixed[1].keys() if fixed[0].get(key) != fixed[1].get(key)))
 
 
 def _read(path: Path, device: torch.device) -> dict[str, Any]:

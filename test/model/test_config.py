@@ -59,7 +59,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [
-        ({"classes": "pedestrian"}, "classes: got 'pedestrian', expected a list"),
+        ({"input_size": 384}, "input_size: got 384, expected a list"),
         ({"classes": []}, "classes: got .*, expected at least one name"),
         ({"classes": ["dog", 3]}, r"classes\[1\]: got 3, expected str"),
         ({"columns": [1]}, r"columns: got \(1,\), expected a number from 1 to 999999 for each class, all different"),

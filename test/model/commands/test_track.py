@@ -21,7 +21,8 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from qdtrack_model import checkpoints, networks
 from qdtrack_model.checkpoints.presets import read_preset
 from qdtrack_model.cli import main
-from qdtrack_model.commands.track import run, tracker_values
+from qdtrack_model.commands.arguments import key_values
+from qdtrack_model.commands.track import run
 from qdtrack_model.config import ConfigError, OneShotConfig, QuasiDenseConfig
 from qdtrack_model.data.bags import typestore
 from qdtrack_model.data.readers.mot import SequenceInfo, read_mot, write_seqinfo
@@ -188,14 +189,14 @@ def test_a_benchmark_remembers_so_many_frames_at_any_rate(
 
 
 def test_tracker_values() -> None:
-    assert tracker_values(["memory_span=2", "metric=cosine", "separate_classes=false"]) == {
+    assert key_values(["memory_span=2", "metric=cosine", "separate_classes=false"], "--tracker") == {
         "memory_span": 2, "metric": "cosine", "separate_classes": False,
     }  # fmt: skip
     for text in ("memory_span", "=3", "memory_span="):
         with pytest.raises(ConfigError, match="expected KEY=VALUE"):
-            tracker_values([text])
+            key_values([text], "--tracker")
     with pytest.raises(ConfigError, match="memory_span: got"):
-        tracker_values(["memory_span=[1"])
+        key_values(["memory_span=[1"], "--tracker")
 
 
 def test_command_prints_what_was_done(

@@ -138,7 +138,7 @@ def test_the_same_command_goes_on_after_an_interruption(
     [
         (["--scenes", "{folder}/data"], "blocks: is among the training scenes"),
         (["--scenes", "{folder}/held_out", "{folder}/again/held_out"], "two of them have one name"),
-        (["--scenes", "{folder}/nowhere"], "nowhere: no gt/gt.txt"),
+        (["--scenes", "{folder}/nowhere"], "nowhere: no such folder or file"),
         (["--weights", "{folder}/other.safetensors"], "other.safetensors: holds another network, expected a QDTrack"),
         (["--config", "{folder}/other.yaml"], "other.yaml: expected a recipe with `architecture: qdtrack`"),
         (["--seeds", "0", "-1"], "seed: got -1"),

@@ -43,11 +43,15 @@ def moves(box: list[float], goal: list[float], deviations: tuple[float, ...]) ->
     return [value / deviation for value, deviation in zip(plain, deviations, strict=True)]
 
 
+def generators(count: int) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(image) for image in range(count)]
+
+
 def test_anchor_losses_are_sums_over_boxes_divided_by_all_samples() -> None:
     objectness, deltas = maps(3, 0), maps(12, 1)
     truths = [truth([[10, 10, 50, 52], [60, 20, 84, 60]]), truth([[30, 5, 62, 37]])]
     # More than half of the samples may not be positive: with this number all anchors take part.
-    terms = rpn_losses(objectness, deltas, truths, EVERYTHING, torch.Generator())
+    terms = rpn_losses(objectness, deltas, truths, EVERYTHING, generators(len(truths)))
     classes, boxes, samples = 0.0, 0.0, 0
     for image, goal in enumerate(truths):
         rows = []  # anchor, logit, deltas
@@ -85,7 +89,7 @@ def test_anchor_losses_are_sums_over_boxes_divided_by_all_samples() -> None:
 )
 def test_anchor_losses_and_gradients_are_finite(truths: list[Truth]) -> None:
     objectness, deltas = maps(3, 0), maps(12, 1)
-    terms = rpn_losses(objectness, deltas, truths, 256, torch.Generator().manual_seed(0))
+    terms = rpn_losses(objectness, deltas, truths, 256, generators(len(truths)))
     sum(terms.values()).backward()
     assert all(term.isfinite() for term in terms.values())
     assert all(x.grad is not None and x.grad.isfinite().all() for x in [*objectness, *deltas])
@@ -110,7 +114,7 @@ def test_region_losses_are_sums_over_boxes_divided_by_all_samples() -> None:
         ),
         torch.tensor([[0.9, 0.8, 0.7], [0.9, 0, 0]]),
     )
-    terms = roi_losses(head, pyramid, proposals, truths, EVERYTHING, torch.Generator())
+    terms = roi_losses(head, pyramid, proposals, truths, EVERYTHING, generators(len(truths)))
     classes, boxes, samples = 0.0, 0.0, 0
     for image, goal in enumerate(truths):
         regions = with_truth(proposals, image, goal)
@@ -134,7 +138,7 @@ def test_region_losses_are_finite_without_positives_and_without_anything() -> No
     nothing = Proposals(torch.zeros(2, 3, 4), torch.zeros(2, 3))
     background = Proposals(torch.tensor([[[0.0, 40, 30, 64]]] * 2), torch.ones(2, 1))
     for proposals in (nothing, background):
-        terms = roi_losses(head, pyramid, proposals, [truth([]), truth([])], 512, torch.Generator())
+        terms = roi_losses(head, pyramid, proposals, [truth([]), truth([])], 512, generators(2))
         sum(terms.values()).backward()
         assert terms["roi_box"].item() == 0
         assert terms["roi_class"].isfinite()
@@ -156,7 +160,7 @@ def test_a_quarter_of_the_regions_is_positive_at_most() -> None:
     corners = torch.tensor([[0.0, 0.0, 20.0, 20.0]]) + torch.arange(60)[:, None] * 0.5
     proposals = Proposals(corners.expand(2, -1, -1), torch.ones(2, 60))
     goals = [truth(corners[:16].tolist())] * 2
-    roi_losses(Spy(8, 16, 2, 1), pyramid, proposals, goals, 32, torch.Generator().manual_seed(0))
+    roi_losses(Spy(8, 16, 2, 1), pyramid, proposals, goals, 32, generators(len(goals)))
     assert seen[0].shape == (2, 32, 4)
     overlapping = [max(iou(box, g) for g in corners[:16].tolist()) >= 0.5 for box in seen[0][0].tolist()]
     assert sum(overlapping) == 8

@@ -1,4 +1,4 @@
-"""``qdtrack train --init``: weights arrive, and those that mean something else are refused by name."""
+"""``qdtrack train RECIPE init=...``: weights arrive, and those that mean something else are refused by name."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def given(folder: Path, config: ModelConfig) -> tuple[Path, nn.Module]:
 def start(folder: Path, recipe: str, init: Path, *more: str) -> int:
     """Run the training command for one step that hardly moves."""
     (folder / "recipe.yaml").write_text(recipe)
-    files = ["--config", str(folder / "recipe.yaml"), "--data", str(write_folder(folder / "blocks"))]
-    return main(["train", *files, "--init", str(init), "--output", str(folder / "out.safetensors"), *more])
+    changes = [f"data.root={write_folder(folder / 'blocks')}", f"init={init}", *more]
+    return main(["train", str(folder / "recipe.yaml"), *changes, "--output", str(folder / "out.safetensors")])
 
 
 def arrived(folder: Path, source: nn.Module) -> set[str]:
@@ -91,14 +91,14 @@ def test_weights_that_mean_something_else_are_refused_by_name(
     file, _ = given(tmp_path, dataclasses.replace(config, **changed))
     assert start(tmp_path, RECIPES[recipe], file) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"--init {file}: {message}" in line
-    assert "--init-anyway" in line
+    assert f"init: {file}: {message}" in line
+    assert "init_anyway=true" in line
     assert not (tmp_path / "out.safetensors").exists()
 
 
 def test_they_are_taken_where_that_is_asked_for(tmp_path: Path) -> None:
     file, source = given(tmp_path, dataclasses.replace(QDTRACK, style="caffe", classes=("car",)))
-    assert start(tmp_path, RECIPES["qdtrack"], file, "--init-anyway") == 0
+    assert start(tmp_path, RECIPES["qdtrack"], file, "init_anyway=true") == 0
     assert arrived(tmp_path, source) == {name for name, _ in source.named_parameters()}
 
 
@@ -122,7 +122,7 @@ def detector(folder: Path, classes: tuple[str, ...]) -> tuple[Path, dict[str, to
 
 def test_a_plain_detector_is_a_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, state = detector(tmp_path, ("bus", "person"))
-    assert start(tmp_path, RECIPES["qdtrack"], file, "--classes", "person") == 0
+    assert start(tmp_path, RECIPES["qdtrack"], file, "init_classes=person") == 0
     assert f"starting from {file}; afresh: embedding_head\n" in capsys.readouterr().out
     trained = checkpoints.load(tmp_path / "out.safetensors")
     assert trained.fresh == ()
@@ -147,8 +147,8 @@ def test_what_has_learned_nothing_does_not_arrive(tmp_path: Path) -> None:
     ("recipe", "classes", "message"),
     [
         ("qdtrack", [], "class 0 'bus', expected 'pedestrian'; choose"),
-        ("qdtrack", ["--classes", "person,bus"], "--classes: got 2, expected one for each of pedestrian"),
-        ("qdtrack", ["--classes", "car"], "no class 'car'; it has bus"),
+        ("qdtrack", ["init_classes=[person,bus]"], "init_classes: got 2, expected one for each of pedestrian"),
+        ("qdtrack", ["init_classes=car"], "no class 'car'; it has bus"),
         ("one_shot", [], "a checkpoint of another project is a QDTrack or its detector, the recipe's architecture is"),
     ],
 )
@@ -163,5 +163,5 @@ def test_a_detector_that_does_not_suit(
 
 def test_classes_of_weights_of_this_project_stay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, _ = given(tmp_path, QDTRACK)
-    assert start(tmp_path, RECIPES["qdtrack"], file, "--classes", "person") == 2
+    assert start(tmp_path, RECIPES["qdtrack"], file, "init_classes=person") == 2
     assert "are weights of this project, whose classes stay as they are" in capsys.readouterr().err

@@ -17,7 +17,8 @@ from qdtrack_model.data.samples import LabelledImage, SampleSet
 from qdtrack_model.networks import OneShotNetwork
 from qdtrack_model.training import loop, one_shot
 from qdtrack_model.training.config import OneShotTraining, read_recipe
-from qdtrack_model.training.loop import learning_rate, train
+from qdtrack_model.training.loop import train
+from qdtrack_model.training.schedule import make_schedule
 from qdtrack_model.training.state import ResumeError
 
 from .scene import moving_blocks, write_folder
@@ -70,8 +71,8 @@ def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path, monkeypa
     for (name, first), second in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
 
-    other = OneShotTraining(model=MODEL, steps=13, batch=2, pairs=PairConfig((64, 64)))
-    with pytest.raises(ResumeError, match="another recipe"):
+    other = replace(CONFIG, learning_rate=1e-3, pairs=PairConfig((64, 64)))
+    with pytest.raises(ResumeError, match=r"another recipe \(learning_rate, pairs\)"):
         run(other, tmp_path / "half.pt", resume=True)
     fewer, network = [SampleSet(moving_blocks()[1:])], OneShotNetwork(CONFIG.model)
     with pytest.raises(ResumeError, match="other data"):
@@ -166,7 +167,8 @@ def test_it_learns_to_find_and_to_tell_apart(tmp_path: Path) -> None:
 
 
 def test_rate_warms_up_and_falls() -> None:
-    rates = [learning_rate(step, CONFIG) for step in range(CONFIG.steps)]
+    schedule = make_schedule(CONFIG, 8)
+    rates = [schedule.rate(step) for step in range(CONFIG.steps)]
     assert rates[0] < rates[1]
     assert all(a > b for a, b in itertools.pairwise(rates[1:]))
     assert rates[-1] < 0.1 * CONFIG.learning_rate
@@ -184,8 +186,8 @@ def test_the_command_writes_weights_that_say_where_they_come_from(tmp_path: Path
     folder = write_folder(tmp_path / "blocks")
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     output = tmp_path / "out" / "blocks.safetensors"
-    arguments = ["train", "--config", str(tmp_path / "recipe.yaml"), "--data", str(folder), "--output", str(output)]
-    assert main([*arguments, "--seed", "3"]) == 0
+    recipe = [str(tmp_path / "recipe.yaml"), f"data.root={folder}", "seed=3"]
+    assert main(["train", *recipe, "--output", str(output)]) == 0
     checkpoint = checkpoints.load(output)
     assert checkpoint.config.classes == ("pedestrian",)
     assert checkpoint.provenance["seed"] == 3
@@ -213,15 +215,19 @@ def test_a_wrong_recipe_is_named(tmp_path: Path, recipe: str, message: str) -> N
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--config", "{folder}/unknown.yaml"], "unknown.yaml: unknown key 'stepz'; did you mean 'steps'"),
-        (["--config", "{folder}/diverging.yaml"], "the loss is not finite at step 0; lower learning_rate"),
-        (["--data", "{folder}/folder"], "folder: no gt/gt.txt"),
+        (["stepz=3"], "recipe.yaml: unknown key 'stepz'; did you mean 'steps'"),
+        (["steps.more=3"], "steps.more: steps is 2, which holds no key 'more'"),
+        (["heat_weight=1.0e+38"], "the loss is not finite at step 0; lower learning_rate"),
+        (["precision=fp16"], "precision: got 'fp16', expected bf16 or fp32 on the CPU"),
+        (["batch=3", "accumulate=2"], "accumulate: got 2, expected a number that divides the batch of 3"),
+        (["data.root=[]"], "data.root: the recipe does not say where the data are; give data.root=FOLDER"),
+        (["data.root={folder}/folder"], "folder: no data set that is known by its files"),
         (["--frames", "50-60"], "blocks: no object of class pedestrian (1) in frames 50-60"),
         (["--output", "{folder}/folder"], "folder: is a folder or a device, expected a file"),
         (["--output", "{folder}/broken.safetensors", "--resume"], "broken.state.pt: not a training state, or cut off"),
-        (["--seed", "-1"], "seed: got -1, expected 0 or more"),
+        (["seed=-1"], "seed: got -1, expected 0 or more"),
         (["--workers", "-1"], "--workers: got -1"),
-        (["--init", "nobody"], "'nobody': neither a file nor a name that `qdtrack weights` lists"),
+        (["init=nobody"], "'nobody': neither a file nor a name that `qdtrack weights` lists"),
         pytest.param(
             ["--device", "cuda"], "--device cuda: torch finds no GPU here",
             marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
@@ -234,10 +240,8 @@ def test_what_is_wrong_is_one_line(
     blocks = write_folder(tmp_path / "blocks")
     (tmp_path / "folder").mkdir()
     (tmp_path / "recipe.yaml").write_text(RECIPE)
-    (tmp_path / "unknown.yaml").write_text(RECIPE + "stepz: 3")
-    (tmp_path / "diverging.yaml").write_text(RECIPE + "heat_weight: 1.0e+38")
     (tmp_path / "broken.state.pt").write_bytes(b"no state")
-    arguments = ["--config", "{folder}/recipe.yaml", "--data", str(blocks), "--output", "{folder}/x.safetensors", *more]
+    arguments = ["{folder}/recipe.yaml", f"data.root={blocks}", "--output", "{folder}/x.safetensors", *more]
     assert main(["train", *(a.format(folder=tmp_path) for a in arguments)]) == 2
     (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("qdtrack: "))
     assert message in line

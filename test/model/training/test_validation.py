@@ -22,6 +22,7 @@ from qdtrack_model.networks import OneShotNetwork
 from qdtrack_model.training import loop, one_shot
 from qdtrack_model.training.config import OneShotTraining
 from qdtrack_model.training.loop import Validation, train
+from qdtrack_model.training.schedule import make_schedule
 from qdtrack_model.training.state import ResumeError
 
 from .scene import moving_blocks, write_folder
@@ -91,7 +92,7 @@ def test_the_log_has_rate_and_terms(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for name in ("learning_rate", "loss/heat", "loss/box", "loss/contrastive", "loss/auxiliary"):
         assert list(column(tmp_path / "log.csv", name)) == [3, 4, 6, 8, 9, 10]
     rate = column(tmp_path / "log.csv", "learning_rate")
-    assert float(rate[3]) == pytest.approx(loop.learning_rate(2, CONFIG), rel=1e-5), "of the last step done"
+    assert float(rate[3]) == pytest.approx(make_schedule(CONFIG, 8).rate(2), rel=1e-5), "of the last step done"
 
 
 def interrupted(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
@@ -178,8 +179,8 @@ def arguments(tmp_path: Path) -> list[str]:
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     data = [str(blocks), str(stills)]
     return [
-        "train", "--config", str(tmp_path / "recipe.yaml"), "--output", str(tmp_path / "out" / "w.safetensors"),
-        "--data", *data, "--validate", *data, "--validate-every", "2",
+        "train", str(tmp_path / "recipe.yaml"), f"data.root=[{', '.join(data)}]",
+        "--output", str(tmp_path / "out" / "w.safetensors"), "--validate", *data, "--validate-every", "2",
     ]  # fmt: skip
 
 
@@ -213,7 +214,7 @@ def test_what_is_trained_on_cannot_validate(
     (tmp_path / "recipe.yaml").write_text(RECIPE.replace("blocks: {frames: [1, 5]}", ""))
     assert main(arguments) == 2
     assert "blocks: all of it is trained on; leave some by `frames` in the recipe" in capsys.readouterr().err
-    assert main([*arguments, "--frames", "1-5", "--steps", "1"]) == 0
+    assert main([*arguments, "steps=1", "--frames", "1-5"]) == 0
 
 
 def test_pictures_of_what_is_learned(arguments: list[str], tmp_path: Path) -> None:
