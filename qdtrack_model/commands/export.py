@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import tempfile
 from collections.abc import Iterator
@@ -71,8 +70,6 @@ def _check(args: argparse.Namespace) -> None:
         if idle:
             raise ValueError(f"{idle[0]} is for --precision {' or '.join(INTEGERS)}, got {wanted}")
         return
-    if importlib.util.find_spec("trackeval") is None:
-        raise ValueError(f"{wanted} scores tracks and needs trackeval: pip install --no-deps trackeval")
     if args.calibration is None:
         raise ValueError(f"{wanted} needs --calibration: a folder, video or bag with images like those to come")
 

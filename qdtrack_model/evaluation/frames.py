@@ -7,7 +7,7 @@ with another confidence is scored. MOTChallenge's rules differ, see ``protocols/
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,19 @@ def _check_unique(boxes: MotBoxes, what: str) -> None:
     if (counts > 1).any():
         frame, identity = pairs[:, counts > 1][:, 0]
         raise EvaluationError(f"{what}: id {identity} is {counts.max()} times in frame {frame}, expected once")
+
+
+def numbered(frames: Sequence[ScoredFrame]) -> tuple[list[tuple[Array, Array, Array]], int, int]:
+    """The frames with ids counted from 0, as (truth (T,), results (R,), similarity (T, R)), and how many ids there are
+    of either."""
+    nothing = np.zeros(0, np.int64)
+    truth_ids = np.unique(np.concatenate([nothing, *(frame.truth_ids for frame in frames)]))
+    result_ids = np.unique(np.concatenate([nothing, *(frame.result_ids for frame in frames)]))
+    parts = [
+        (np.searchsorted(truth_ids, f.truth_ids), np.searchsorted(result_ids, f.result_ids), f.similarity)
+        for f in frames
+    ]
+    return parts, len(truth_ids), len(result_ids)
 
 
 def rows_by_frame(boxes: MotBoxes) -> dict[int, Array]:

@@ -1,20 +1,20 @@
 """The scores of one sequence, and of several together, by the rules of scene scoring (``frames.py``).
 
 MOTA, MOTP, ID switches: Bernardin and Stiefelhagen, "Evaluating Multiple Object Tracking Performance: The CLEAR MOT
-Metrics", 2008. IDF1: Ristani et al., 2016 (both by motmetrics). HOTA, DetA, AssA: Luiten et al., 2020 (by trackeval).
+Metrics", 2008. IDF1: Ristani et al., 2016 (both by motmetrics). HOTA, DetA, AssA: Luiten et al., 2020 (``hota.py``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from qdtrack_model.data.readers.mot import MotBoxes
+from qdtrack_model.evaluation import hota
 from qdtrack_model.evaluation.frames import EPSILON, MATCH_IOU, ScoredFrame, scored_frames
-from qdtrack_model.evaluation.metrics import motmetrics_values, trackeval_data, trackeval_metric
+from qdtrack_model.evaluation.metrics import motmetrics_values
 from qdtrack_model.structures import Array
 
 COUNTS = {
@@ -36,7 +36,7 @@ class Scores:
             lost: in less than 20 %, partly tracked: the rest.
         id_true_positives: boxes right under the best one-to-one assignment of identities.
         overlap: sum of the IoU of all matched pairs.
-        hota_parts: what trackeval needs to combine sequences: one value per threshold.
+        parts: of HOTA, at each threshold.
     """
 
     objects: int
@@ -51,7 +51,7 @@ class Scores:
     mostly_lost: int
     id_true_positives: int
     overlap: float
-    hota_parts: dict[str, Any] = field(repr=False, compare=False)
+    parts: hota.Hota = field(repr=False, compare=False)
 
     @property
     def mota(self) -> float:
@@ -71,17 +71,17 @@ class Scores:
     @property
     def hota(self) -> float:
         """Higher-order tracking accuracy, mean over IoU thresholds .05 to .95."""
-        return float(np.mean(self.hota_parts["HOTA"]))
+        return float(np.mean(self.parts.by_name["HOTA"]))
 
     @property
     def deta(self) -> float:
         """Detection accuracy, mean over thresholds."""
-        return float(np.mean(self.hota_parts["DetA"]))
+        return float(np.mean(self.parts.by_name["DetA"]))
 
     @property
     def assa(self) -> float:
         """Association accuracy, mean over thresholds."""
-        return float(np.mean(self.hota_parts["AssA"]))
+        return float(np.mean(self.parts.by_name["AssA"]))
 
     def to_mapping(self) -> dict[str, float | int]:
         """All scores and counts by name, ready for JSON."""
@@ -112,11 +112,12 @@ def evaluate(ground_truth: MotBoxes, results: MotBoxes) -> Scores:
     counts = {ours: int(values[theirs]) for theirs, ours in COUNTS.items()}
     matched = int(values["num_detections"])
     overlap = (1 - values["motp"]) * matched if matched else 0.0
-    return Scores(**counts, overlap=overlap, hota_parts=trackeval_metric("HOTA").eval_sequence(trackeval_data(frames)))
+    return Scores(**counts, overlap=overlap, parts=hota.hota(frames))
 
 
 def combine(parts: Sequence[Scores]) -> Scores:
     """The scores of several sequences taken as one: counts are summed, then divided."""
     sums = {name: sum(getattr(part, name) for part in parts) for name in COUNTS.values()}
-    hota = trackeval_metric("HOTA").combine_sequences({str(i): part.hota_parts for i, part in enumerate(parts)})
-    return Scores(**sums, overlap=sum(part.overlap for part in parts), hota_parts=hota)
+    return Scores(
+        **sums, overlap=sum(part.overlap for part in parts), parts=hota.combine([part.parts for part in parts])
+    )

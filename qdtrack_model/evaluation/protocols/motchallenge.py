@@ -1,12 +1,14 @@
 """The protocols of MOTChallenge 2015, 2017 and 2020 (https://motchallenge.net), in 2D boxes.
 
-What is scored, and what is an error, is that of TrackEval's ``MotChallenge2DBox``, whose metric classes give the
-scores. Files are read here, so that an error names the file and the line.
+What is scored, how, and what is an error is that of TrackEval's ``MotChallenge2DBox``. An error names the file and the
+line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ import numpy as np
 from qdtrack_model.boxes import box_iou
 from qdtrack_model.data.readers.mot import MotBoxes, read_rows, read_seqinfo
 from qdtrack_model.evaluation.folders import find_ground_truth, find_result
-from qdtrack_model.evaluation.frames import EvaluationError, ScoredFrame, results_on, rows_by_frame
-from qdtrack_model.evaluation.metrics import trackeval_data, trackeval_metric
+from qdtrack_model.evaluation.frames import EvaluationError, ScoredFrame, numbered, results_on, rows_by_frame
+from qdtrack_model.evaluation.hota import Hota, combine, hota
 from qdtrack_model.evaluation.protocols import Report
+from qdtrack_model.evaluation.protocols.official_counts import Clear, Identity, clear, identity
 from qdtrack_model.structures import Array
 
 PEDESTRIAN = 1
@@ -27,7 +30,6 @@ DISTRACTORS: dict[str, tuple[int, ...] | None] = {  # classes of ground truth wh
     "mot17": (2, 7, 8, 12),
     "mot20": (2, 6, 7, 8, 12),
 }
-METRICS = ("HOTA", "CLEAR", "Identity", "Count")
 SINGLE = ("HOTA", "DetA", "AssA")  # given at each threshold too
 COMBINED = "COMBINED_SEQ"
 
@@ -55,26 +57,67 @@ def evaluate(
     Raises:
         EvaluationError, MotError: a file is missing or broken, or holds what the protocol does not allow.
     """
-    metrics = {name: trackeval_metric(name) for name in METRICS}
-    parts: dict[str, dict[str, Any]] = {}
+    parts: dict[str, Parts] = {}
     warnings = []
     sequences = find_ground_truth(ground_truth)
     _check_complete(Path(ground_truth))
     for name, truth_path in sequences.items():
         result_path = find_result(results, name, only=len(sequences) == 1)
         scored = list(scored_frames(protocol, truth_path, result_path, frames))
-        data = trackeval_data(scored)
-        if not data["num_gt_dets"]:
+        parts[name] = Parts(hota(scored), clear(scored), identity(scored), _count(scored), len(scored))
+        if not parts[name].count["GT_Dets"]:
             warnings.append(f"{truth_path}: no pedestrian is scored: every result counts as wrong")
-        if not data["num_tracker_dets"]:
+        if not parts[name].count["Dets"]:
             warnings.append(f"{result_path}: no results to score: every object counts as missed")
-        parts[name] = {kind: metric.eval_sequence(data) for kind, metric in metrics.items()}
-    together = {
-        kind: metric.combine_sequences({name: part[kind] for name, part in parts.items()})
-        for kind, metric in metrics.items()
-    }
-    scores = {name: _plain(part, metrics) for name, part in [*parts.items(), (COMBINED, together)]}
+    scores = {name: part.to_mapping() for name, part in [*parts.items(), (COMBINED, _together(list(parts.values())))]}
     return Report(scores, _table(scores), warnings)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The scores of a sequence; ``frames`` is None for several together."""
+
+    hota: Hota
+    clear: Clear
+    identity: Identity
+    count: Counter[str]
+    frames: int | None = None
+
+    def to_mapping(self) -> dict[str, dict[str, Any]]:
+        """By their official names, ready for JSON; HOTA's as the mean over its thresholds."""
+        by_name, counts = (
+            self.hota.by_name,
+            {"TP": self.hota.matches, "FN": self.hota.misses, "FP": self.hota.false_positives},
+        )
+        first = {"HOTA(0)": by_name["HOTA"][0], "LocA(0)": by_name["LocA"][0]}
+        return {
+            "HOTA": {
+                **{f"HOTA_{name}": values.astype(int).tolist() for name, values in counts.items()},
+                **{name: float(values.mean()) for name, values in by_name.items()},
+                **{f"{name}_by_threshold": by_name[name].tolist() for name in SINGLE},
+                **{name: float(value) for name, value in first.items()},
+                "HOTALocA(0)": float(first["HOTA(0)"] * first["LocA(0)"]),
+            },
+            "CLEAR": self.clear.to_mapping(),
+            "Identity": self.identity.to_mapping(),
+            "Count": {**self.count, **({} if self.frames is None else {"Frames": self.frames})},
+        }
+
+
+def _count(frames: Sequence[ScoredFrame]) -> Counter[str]:
+    parts, objects, tracks = numbered(frames)
+    boxes, found = (sum(len(part[side]) for part in parts) for side in (0, 1))
+    return Counter({"Dets": found, "GT_Dets": boxes, "IDs": tracks, "GT_IDs": objects})
+
+
+def _together(parts: Sequence[Parts]) -> Parts:
+    count = {name: sum(part.count[name] for part in parts) for name in parts[0].count}
+    return Parts(
+        combine([part.hota for part in parts]),
+        sum((part.clear for part in parts), Clear()),
+        sum((part.identity for part in parts), Identity()),
+        Counter(count),
+    )
 
 
 def scored_frames(
@@ -165,23 +208,6 @@ def _check_complete(folder: Path) -> None:
     for path in sorted(folder.glob("*/seqinfo.ini")):
         if not (path.parent / "gt" / "gt.txt").is_file():
             raise EvaluationError(f"{path.parent}: a sequence (seqinfo.ini) without gt/gt.txt")
-
-
-def _plain(part: dict[str, Any], metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The scores of all metrics, ready for JSON: counts as integers, HOTA's as the mean over its thresholds."""
-    plain: dict[str, dict[str, Any]] = {}
-    for kind, metric in metrics.items():
-        plain[kind] = {}
-        for name, value in part[kind].items():
-            if np.ndim(value) and name in metric.float_array_fields:
-                plain[kind][name] = float(np.mean(value))
-                if name in SINGLE:
-                    plain[kind][f"{name}_by_threshold"] = value.tolist()
-            elif np.ndim(value):
-                plain[kind][name] = [int(count) for count in value]
-            else:
-                plain[kind][name] = float(value) if name in metric.float_fields else int(value)
-    return plain
 
 
 def _table(scores: dict[str, dict[str, Any]]) -> list[list[str]]:

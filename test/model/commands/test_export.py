@@ -103,7 +103,6 @@ def test_a_bad_size_is_named(size: str, message: str, capsys: pytest.CaptureFixt
 def test_int8_is_written_where_it_tracks_well_enough_alone(
     weights: Checkpoint, blob_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("trackeval", reason="trackeval is not installed: pip install --no-deps trackeval")
     (blob_folder / "gt" / "gt.txt").unlink()
     output = tmp_path / "int8.onnx"
     command = ["export", str(weights.path), "--output", str(output), "--precision", "int8", "--frames", "3-9"]
@@ -128,7 +127,6 @@ def test_int8_is_written_where_it_tracks_well_enough_alone(
 def test_with_ground_truth_both_are_scored(
     weights: Checkpoint, blob_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("trackeval", reason="trackeval is not installed: pip install --no-deps trackeval")
     output = tmp_path / "int8.onnx"
     command = ["export", str(weights.path), "--output", str(output), "--precision", "int8-fp16"]
     assert cli.main([*command, "--calibration", str(blob_folder), "--tolerance", "1000"]) == 0

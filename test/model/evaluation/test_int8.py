@@ -12,7 +12,6 @@ from qdtrack_model.evaluation.int8 import AccuracyError, Report
 
 
 def test_the_tolerance_counts_what_is_lost_against_fp32(blob_folder: Path) -> None:
-    pytest.importorskip("trackeval", reason="trackeval is not installed: pip install --no-deps trackeval")
     truth = read_mot(blob_folder / "gt" / "gt.txt")
     half, most = evaluate(truth, truth[: len(truth) // 2]), evaluate(truth, truth[1:])
     report = Report("gt.txt", (1, 20), most, half)

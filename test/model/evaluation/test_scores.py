@@ -1,15 +1,18 @@
 """Scores are held against known answers, against trackeval, and against tiny scenes counted by hand."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from trackeval.metrics import CLEAR, Identity
+from trackeval.metrics import CLEAR, HOTA, Identity
 
 from qdtrack_model.data.readers.mot import MotBoxes, read_mot, write_mot
 from qdtrack_model.evaluation import EvaluationError, Scores, evaluate, evaluate_folders
-from qdtrack_model.evaluation.frames import scored_frames
-from qdtrack_model.evaluation.scores import combine, trackeval_data
+from qdtrack_model.evaluation.frames import ScoredFrame, scored_frames
+from qdtrack_model.evaluation.hota import combine as combine_hota
+from qdtrack_model.evaluation.hota import hota
+from qdtrack_model.evaluation.scores import combine
 
 Row = tuple[int, int, float]  # frame, id, left edge of a box of 10 x 10
 
@@ -59,6 +62,40 @@ def test_known_hota(clips: Path) -> None:
     # As published with these files in the test suite of motmetrics: HOTA, DetA, AssA.
     scores = evaluate_folders(clips / "mot15_tud", clips / "mot15_tud")["TUD-Campus"]
     assert [round(s, 2) for s in (scores.hota, scores.deta, scores.assa)] == [0.39, 0.42, 0.37]
+
+
+def trackeval_data(frames: list[ScoredFrame]) -> dict[str, Any]:
+    """The frames as TrackEval takes them: ids counted from 0."""
+    sides = {}
+    for side in ("truth_ids", "result_ids"):
+        known = np.unique(np.concatenate([np.zeros(0, int), *(getattr(frame, side) for frame in frames)]))
+        sides[side] = [np.searchsorted(known, getattr(frame, side)) for frame in frames], len(known)
+    (truth, objects), (results, tracks) = sides["truth_ids"], sides["result_ids"]
+    return {
+        "num_timesteps": len(frames), "num_gt_ids": objects, "num_tracker_ids": tracks, "gt_ids": truth,
+        "tracker_ids": results, "num_gt_dets": sum(map(len, truth)), "num_tracker_dets": sum(map(len, results)),
+        "similarity_scores": [frame.similarity for frame in frames],
+    }  # fmt: skip
+
+
+def test_hota_is_that_of_trackeval() -> None:
+    """Alone and together, with crowds, with nothing found and with nothing to find."""
+    rng, official, parts = np.random.default_rng(3), {}, []
+    for sequence in range(8):
+        objects, tracks = (0 if sequence == 6 else 7), (0 if sequence == 7 else 9)
+        frames = []
+        for _ in range(30):
+            truth = rng.permutation(objects)[: rng.integers(objects + 1)]
+            found = rng.permutation(tracks)[: rng.integers(tracks + 1)]
+            likely = (truth[:, None] == found) * 0.6
+            frames.append(ScoredFrame(truth, found, np.round(rng.random((len(truth), len(found))) * 0.4 + likely, 2)))
+        official[str(sequence)] = HOTA().eval_sequence(trackeval_data(frames))
+        parts.append(hota(frames))
+        for name, values in parts[-1].by_name.items():
+            np.testing.assert_allclose(values, official[str(sequence)][name], rtol=0, atol=1e-12, err_msg=name)
+    together = HOTA().combine_sequences(official)
+    for name, values in combine_hota(parts).by_name.items():
+        np.testing.assert_allclose(values, together[name], rtol=0, atol=1e-12, err_msg=name)
 
 
 @pytest.mark.parametrize("seed", range(4))
