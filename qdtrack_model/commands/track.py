@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from types import FrameType, TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -26,6 +26,9 @@ from qdtrack_model.data.sources import DEFAULT_FRAME_RATE, Frame, Source, Source
 from qdtrack_model.pipeline import Pipeline, TimeUnit
 from qdtrack_model.runtimes import PRECISIONS, RUNTIMES, Options
 from qdtrack_model.structures import Array, Tracks
+
+if TYPE_CHECKING:
+    from qdtrack_model.given_detections import GivenDetections
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--frames", type=frame_range, metavar="FIRST-LAST", help="track these frames alone; they keep their numbers")
     add("--topic", help="image topic, for bags with several")
+    add("--detections", type=Path, metavar="FILE",
+        help="follow these boxes (such as det/det.txt) instead of the network's, with its embeddings")  # fmt: skip
 
 
 @contextmanager
@@ -154,10 +159,11 @@ def run(
     overlay: Path | None = None,
     frames: tuple[int, int] | None = None,
     time: TimeUnit = "seconds",
+    given: GivenDetections | None = None,
 ) -> tuple[Summary, bool]:
     """Track a source to its end, or until Ctrl-C; what was done until then is written all the same.
 
-    ``time`` is the unit that the pipeline was loaded for.
+    ``time`` is the unit that the pipeline was loaded for, ``given`` what is followed instead of what it detects.
 
     Returns:
         What was done, and whether it was interrupted.
@@ -175,8 +181,13 @@ def run(
         stop = stack.enter_context(_Stop())
         started = perf_counter()
         for frame in _selected(source, frames, bar, summary):
-            tracks = pipeline.process(frame.image, frame.time if time == "seconds" else frame.index)
-            _record(summary, pipeline.timings, tracks.ids)
+            moment = frame.time if time == "seconds" else frame.index
+            if given is None:
+                tracks, timings = pipeline.process(frame.image, moment), pipeline.timings
+            else:
+                tracks = pipeline.tracker.update(given(frame), moment)
+                timings = given.timings
+            _record(summary, timings, tracks.ids)
             write(tracks, frame.index)
             if drawing:
                 before = perf_counter()
@@ -218,16 +229,27 @@ def _check_outputs(args: argparse.Namespace) -> None:
             raise ValueError(f"{args.overlay}: named both as --output and as --overlay")
 
 
+def _given(path: Path, pipeline: Pipeline) -> GivenDetections:
+    """The detections in a file, for the network of a pipeline."""
+    from qdtrack_model.given_detections import GivenDetections
+    from qdtrack_model.runtimes.torch import TorchRuntime
+
+    if not isinstance(pipeline.runtime, TorchRuntime):
+        raise ValueError(f"--detections is for --runtime torch alone, got {pipeline.runtime.name}")
+    return GivenDetections(path, pipeline.runtime)
+
+
 def main(args: argparse.Namespace) -> int:
     """Track, then print what was done."""
     _check_outputs(args)
     values = key_values(args.tracker, "--tracker")
     with open_source(args.input, args.topic) as source:
-        options = Options(args.runtime, args.precision, args.threads)
-        pipeline = Pipeline.load(args.weights, options, values, args.time)
+        runtime = "torch" if args.detections and args.runtime == "auto" else args.runtime
+        pipeline = Pipeline.load(args.weights, Options(runtime, args.precision, args.threads), values, args.time)
         try:
+            given = _given(args.detections, pipeline) if args.detections else None
             pipeline.runtime.warm_up()
-            summary, interrupted = run(source, pipeline, args.output, args.overlay, args.frames, args.time)
+            summary, interrupted = run(source, pipeline, args.output, args.overlay, args.frames, args.time, given)
         finally:
             pipeline.close()
         if interrupted:

@@ -87,6 +87,7 @@ class TorchRuntime:
         else:
             torch.set_num_threads(options.cores)
         self._before = self._used()
+        self._network: Any = None
         # Only from page-locked memory does the GPU fetch images by itself.
         size = (self._batch, *self.config.input_size, 3)
         self._task = f"{self.name}, {'x'.join(map(str, size))} in {options.precision}"
@@ -99,6 +100,7 @@ class TorchRuntime:
         """What computes the outputs, on the CPU, of the images in ``_host``."""
         network = deployed(checkpoint, options.precision)
         network = network.to(self._device, memory_format=self._torch.channels_last)  # type: ignore[call-overload]
+        self._network = network
         return lambda: [x.cpu() for x in network(self._host.to(self._device, non_blocking=True))]
 
     def _used(self) -> int:
@@ -121,8 +123,23 @@ class TorchRuntime:
             rows += [to_detections(row, self.config.score_floor) for row in zip(*outputs, strict=True)]
         return rows[: len(images)]
 
+    def embed(self, images: Array, boxes: Array) -> Array:
+        """Embeddings (B, N, D) float32 of given boxes (B, N, 4) in pixels of images (B, H, W, 3); eager torch alone.
+
+        Raises:
+            RuntimeUnavailable: the network is compiled, and so finds boxes of its own.
+        """
+        if self._network is None:
+            raise RuntimeUnavailable(f"{self.name} finds boxes of its own; embeddings of given boxes need torch")
+        check_images(images, self.config)
+        if not boxes.shape[1]:
+            return np.zeros((len(images), 0, self.config.embedding_size), np.float32)
+        with self._torch.inference_mode(), plain_faults(self._task):
+            given = [self._torch.from_numpy(array).to(self._device) for array in (images, boxes)]
+            return np.asarray(self._network.network.embed(*given).float().cpu().numpy())
+
     def close(self) -> None:
-        del self._call
+        del self._call, self._network
         if self._device.type == "cuda":
             self._torch.cuda.empty_cache()
 

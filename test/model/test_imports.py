@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 VALUES = {"structures", "config", "boxes", "atomic"}
 INFERENCE = VALUES | {"cache", "checkpoints", "tracking", "runtimes", "pipeline"}
 SENSORS = {"sensors", *(f"sensors.{name}" for name in ("camera_model", "depth", "encodings", "messages"))}
-FRONT = INFERENCE | SENSORS | {"drawing", "data", "synthetic", "evaluation"}
+FRONT = INFERENCE | SENSORS | {"drawing", "data", "synthetic", "evaluation", "given_detections"}
 
 # Part of qdtrack_model -> the parts that it may import. A part is a module or a folder directly below the package, or a
 # module in such a folder that may import more than its neighbours, or less. The package itself is the face that users
@@ -47,6 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "pipeline": INFERENCE - {"pipeline"},
     "validation": INFERENCE | {"data", "evaluation"},
     "object_embeddings": INFERENCE | {"data"},
+    "given_detections": INFERENCE | {"data"},
     "data": VALUES | {"sensors.encodings", "sensors.image_headers", "sensors.messages"},
     "synthetic": VALUES | {"data"},
     "evaluation": VALUES | {"data"},
