@@ -46,7 +46,7 @@ from qdtrack_model.tracking import QuasiDenseTracker
 from qdtrack_model.training.config import QDTrackTraining, read_recipe
 from qdtrack_model.training.loop import train
 
-RECIPE = Path(__file__).parents[1] / "config" / "training" / "qdtrack_light.yaml"
+RECIPE = Path(__file__).parents[1] / "config" / "training" / "light.yaml"
 PAPER: dict[str, Any] = {"matching": "quasi_dense", "contrastive_weight": 0.25, "auxiliary_weight": 1.0}
 VARIANTS: dict[str, dict[str, Any]] = {
     "quasi-dense": PAPER,

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-PUBLISHER = "https://download.openmmlab.com"  # OpenMMLab: code and published weights Apache-2.0
+OPENMMLAB = "https://download.openmmlab.com"  # code and published weights Apache-2.0
+PYTORCH = "https://download.pytorch.org"  # torchvision's weights; code BSD-3-Clause
 ADDRESS_VARIABLE = "QDTRACK_WEIGHTS_URL"  # the address of a mirror, with the same folders below it
 
 
@@ -26,6 +27,7 @@ class PublicWeights:
         scores: as published.
         classes: those of the file that stand for the preset's, in their order; None where they are the same.
         start: weights to train from, with parts that have learned nothing.
+        publisher: the address below which they are.
     """
 
     places: tuple[str, ...]
@@ -36,6 +38,7 @@ class PublicWeights:
     scores: str
     classes: tuple[str, ...] | None = None
     start: bool = False
+    publisher: str = OPENMMLAB
 
     @property
     def file(self) -> str:
@@ -50,7 +53,7 @@ class PublicWeights:
     @property
     def urls(self) -> tuple[str, ...]:
         """Where to fetch it from, at the publisher or the mirror that ``QDTRACK_WEIGHTS_URL`` names."""
-        base = (os.environ.get(ADDRESS_VARIABLE) or PUBLISHER).rstrip("/")
+        base = (os.environ.get(ADDRESS_VARIABLE) or self.publisher).rstrip("/")
         return tuple(f"{base}/{place}" for place in self.places)
 
 
@@ -59,6 +62,7 @@ def _qdtrack(folder: str, file: str) -> str:
 
 
 MOT17_TERMS = "Apache-2.0; MOT17 is for non-commercial use (CC BY-NC-SA 3.0)"
+IMAGENET_TERMS = "BSD-3-Clause (torchvision); ImageNet is for non-commercial research"
 PUBLIC = {
     "qdtrack-mot17": PublicWeights(
         places=(_qdtrack("mot_dataset", "r50_fpn_4e_mot17_20220315_145635-76f295ef"),),
@@ -108,5 +112,25 @@ PUBLIC = {
         scores="people of COCO's validation part: box AP 55.8",
         classes=("person",),
         start=True,
+    ),
+    "resnet50-imagenet": PublicWeights(
+        places=("models/resnet50-0676ba61.pth",),
+        preset="bdd100k",
+        megabytes=98,
+        trained_on="ImageNet-1k; a backbone alone",
+        terms=IMAGENET_TERMS,
+        scores="ImageNet-1k: top-1 76.1",
+        start=True,
+        publisher=PYTORCH,
+    ),
+    "resnet101-imagenet": PublicWeights(
+        places=("models/resnet101-63fe2227.pth",),
+        preset="lvis",
+        megabytes=171,
+        trained_on="ImageNet-1k; a backbone alone",
+        terms=IMAGENET_TERMS,
+        scores="ImageNet-1k: top-1 77.4",
+        start=True,
+        publisher=PYTORCH,
     ),
 }

@@ -23,7 +23,6 @@ from qdtrack_model.commands import INTERRUPTED
 from qdtrack_model.commands.arguments import frame_range, key_values, positive_integer
 from qdtrack_model.data.held_out import HeldOut, load_held_out
 from qdtrack_model.data.loading import find_sets, load_sets
-from qdtrack_model.data.pairs import FramePairs
 from qdtrack_model.data.samples import SampleSet
 from qdtrack_model.drawing.labels import draw_labels
 from qdtrack_model.networks import build
@@ -31,7 +30,7 @@ from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.runtimes import Options
 from qdtrack_model.training.config import TrainConfig, read_recipe
 from qdtrack_model.training.log import tensorboard_folder
-from qdtrack_model.training.loop import Validation, train
+from qdtrack_model.training.loop import Validation, frame_pairs, train
 from qdtrack_model.training.processes import is_first_process, process_count
 from qdtrack_model.training.schedule import epoch_images, make_schedule
 from qdtrack_model.training.start import start_from
@@ -96,7 +95,7 @@ def show(sets: Sequence[SampleSet], config: TrainConfig, count: int, folder: Pat
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("pair-*.png"):
         old.unlink()
-    pairs = FramePairs(sets, config.pairs, config.seed, count, config.model.padding)
+    pairs = frame_pairs(sets, config, count)
     for item in range(count):
         drawn = [draw_labels(view.image, **vars(view.objects), classes=config.model.classes) for view in pairs[item]]
         (folder / f"pair-{item:04d}.png").write_bytes(cv2.imencode(".png", np.hstack(drawn))[1].tobytes())
@@ -148,7 +147,7 @@ def main(args: argparse.Namespace) -> int:
     config = read_recipe(args.config, key_values(args.changes, str(args.config)))
     args.output = args.output or Path(args.config.stem).with_suffix(".safetensors")
     _check(args, config)
-    folders = find_sets([Path(folder) for folder in config.data.root], config.data)
+    folders = find_sets(config.data.roots(), config.data)
     if args.show:
         pictures = args.output.with_suffix(".show")
         show(load_sets(folders, config.model, config.data, args.frames), config, args.show, pictures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import math
 import sys
 from collections import Counter
@@ -86,12 +87,26 @@ class SetConfig:
 class DataConfig:
     """Where data sets are, what they call the classes of a network, and how each is used."""
 
-    root: tuple[str, ...] = ()  # folders that are a set or a sequence, or hold some
+    root: tuple[str, ...] = ()  # folders that are a set or a sequence, or hold some; `*` stands for anything in a name
     # Names in the sets by class; objects of those under `ignored` are neither learned nor punished. A class that is
     # not named here goes by its own name.
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sets: Mapping[str, SetConfig] = field(default_factory=dict)  # by name of the folder, or of the one above it
     others: SetConfig = field(default_factory=SetConfig)  # those that are not named
+
+    def roots(self) -> list[Path]:
+        """The folders that ``root`` names.
+
+        Raises:
+            ValueError: there is none of a name with a ``*``.
+        """
+        found = []
+        for name in self.root:
+            paths = sorted(glob.glob(name)) if "*" in name else [name]
+            if not paths:
+                raise ValueError(f"data.root: {name}: no folder has such a name")
+            found += [Path(path) for path in paths]
+        return found
 
     def of(self, folder: Path) -> SetConfig:
         """How the data in a folder are used."""

@@ -24,14 +24,14 @@ STILL_EXPOSURE, SEQUENCE_EXPOSURE = 0.5, 0.2  # strength of each view's own chan
 class PairConfig:
     """How a pair of crops is drawn."""
 
-    crop_size: tuple[int, int] = (256, 448)  # height, width; multiples of 32
+    crop_size: tuple[int, int] | None = (256, 448)  # height, width; multiples of 32; None: the network's input size
     scale_range: tuple[float, float] = (0.7, 1.4)
     reference_range: int = 20  # the reference frame is another one, at most so far away; 0: the key frame itself
     grey_probability: float = 0.2
     mosaic_zoom: tuple[float, float] = (1.0, 1.6)  # enlargement of a still in a mosaic beyond what covers its cell
 
     def __post_init__(self) -> None:
-        multiples = all(n > 0 and n % 32 == 0 for n in self.crop_size)
+        multiples = all(n > 0 and n % 32 == 0 for n in self.crop_size or ())
         require(multiples, "crop_size", self.crop_size, "height and width as positive multiples of 32")
         for key in ("scale_range", "mosaic_zoom"):
             low, high = getattr(self, key)
@@ -49,6 +49,7 @@ class FramePairs:
         seed: seed of the whole run.
         count: how many pairs there are.
         padding: colour (B, G, R) of what lies beyond an image.
+        size: height and width of crops where ``config`` has none.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class FramePairs:
         seed: int,
         count: int,
         padding: tuple[int, int, int] = GREY,
+        size: tuple[int, int] | None = None,
     ) -> None:
         self._sets, self._config, self._seed, self._count, self._padding = sets, config, seed, count, padding
         weights = np.array([part.share for part in sets])
@@ -66,7 +68,10 @@ class FramePairs:
         self._mosaic_bounds = np.cumsum(weights * [part.still and part.mosaic > 0 for part in sets])
         self._mixup_bounds = np.cumsum(weights * [part.still and part.mixup > 0 for part in sets])
         self._broken: set[str] = set()  # what was said of images that cannot be read
-        self._crop = (config.crop_size[1], config.crop_size[0])
+        crop = config.crop_size or size
+        if crop is None:
+            raise ValueError("pairs.crop_size: got None, expected a size, as there is no network's input size")
+        self._crop = (crop[1], crop[0])
 
     def __len__(self) -> int:
         return self._count

@@ -98,6 +98,11 @@ def update_ema(ema: nn.Module, network: nn.Module, decay: float, step: int) -> N
                 mean.copy_(value)
 
 
+def frame_pairs(sets: Sequence[SampleSet], config: TrainConfig, count: int) -> FramePairs:
+    """The first ``count`` pairs that a training is fed."""
+    return FramePairs(sets, config.pairs, config.seed, count, config.model.padding, config.model.input_size)
+
+
 def shares(config: TrainConfig, first: int, last: int, rank: int, processes: int) -> Iterator[list[int]]:
     """The pairs of one process, batch after batch of its network, from step ``first`` up to ``last``.
 
@@ -231,7 +236,7 @@ def train(
     if resume and state_path.exists():
         state.restore(state_path, origin, fabric.device)
     training = Training(config, fabric, parts.losses, schedule, state)
-    pairs = FramePairs(sets, config.pairs, config.seed, schedule.steps * config.batch, config.model.padding)
+    pairs = frame_pairs(sets, config, schedule.steps * config.batch)
     own = shares(config, state.step, schedule.last, fabric.global_rank, fabric.world_size)
     batches = iter(DataLoader(parts.dataset(pairs), batch_sampler=own, collate_fn=parts.collate, num_workers=workers))
 

@@ -92,7 +92,7 @@ def test_sizes_may_change_and_leave_nothing_behind() -> None:
     assert set(np.unique(small)) == {7, *GREY}
 
 
-@pytest.mark.parametrize("name", ["mot17", "dancetrack", "bdd100k", "lvis", "tao"])
+@pytest.mark.parametrize("name", ["mot17", "dancetrack", "bdd100k", "waymo", "lvis", "tao"])
 def test_public_checkpoints_see_zeros_beside_the_image_after_normalisation(name: str) -> None:
     network = read_preset(name).model
     batch, _ = fit(np.full((1, 9, 3), 250, np.uint8), network)

@@ -296,14 +296,18 @@ def three_classes() -> dict[str, torch.Tensor]:
         ("qdtrack-lvis", "qdtrack_faster-rcnn_r101_fpn_24e_lvis_20220430_024513-88911daf.pth", 482),
         ("qdtrack-tao", "qdtrack_faster-rcnn_r101_fpn_12e_tao_20220613_211934-7cbf4062.pth", 482),
         ("faster-rcnn-coco-person", "faster_rcnn_r50_fpn_1x_coco-person_20201216_175929-d022e227.pth", 1),
+        ("resnet50-imagenet", "resnet50-0676ba61.pth", 8),
+        ("resnet101-imagenet", "resnet101-63fe2227.pth", 482),
     ],
 )
 def test_the_published_names(name: str, file: str, classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("QDTRACK_WEIGHTS_URL", raising=False)
     public = PUBLIC[name]
     assert {url.rpartition("/")[2] for url in public.urls} == {file}
-    assert all(url.startswith("https://download.openmmlab.com/mm") for url in public.urls)
-    assert len(public.urls) == (2 if classes == 482 else 1)
+    backbone = name.startswith("resnet")
+    site = "https://download.pytorch.org/models/" if backbone else "https://download.openmmlab.com/mm"
+    assert all(url.startswith(site) for url in public.urls)
+    assert len(public.urls) == (2 if classes == 482 and not backbone else 1)
     assert public.digest == file[-12:-4] and int(public.digest, 16)
     assert len(read_preset(public.preset).model.classes) == classes
 

@@ -285,12 +285,13 @@ def test_the_user_sees_one_line(tmp_path: Path, preset: Path, capsys: pytest.Cap
 
 
 def test_presets_are_complete_and_as_published() -> None:
-    assert set(preset_files()) == {"mot17", "dancetrack", "bdd100k", "lvis", "tao", "light"}
+    assert set(preset_files()) == {"mot17", "dancetrack", "bdd100k", "waymo", "lvis", "tao", "light"}
     models = {name: read_preset(name).model for name in preset_files()}
     assert {name: (m.depth, m.style, len(m.classes), m.clip_boxes) for name, m in models.items()} == {
         "mot17": (50, "caffe", 1, False),
         "dancetrack": (50, "caffe", 1, False),
         "bdd100k": (50, "pytorch", 8, True),
+        "waymo": (50, "pytorch", 3, True),
         "lvis": (101, "pytorch", 482, True),
         "tao": (101, "pytorch", 482, True),
         "light": (18, "pytorch", 2, True),

@@ -35,7 +35,7 @@ def test_presets(name, init_score, object_score, memory_span):
 
 @pytest.mark.parametrize(
     ("name", "rate", "memory"),
-    [("mot17", 30, 30), ("dancetrack", 20, 30), ("bdd100k", 5, 10), ("lvis", 1, 10), ("tao", 1, 10)],
+    [("mot17", 30, 30), ("dancetrack", 20, 30), ("bdd100k", 5, 10), ("waymo", 10, 10), ("lvis", 1, 10), ("tao", 1, 10)],
 )
 def test_published_memory_is_a_number_of_frames(name, rate, memory):
     tracker = read_preset(name).tracker

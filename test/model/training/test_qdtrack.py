@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from qdtrack_model import checkpoints
-from qdtrack_model.checkpoints.presets import read_preset
 from qdtrack_model.cli import main
 from qdtrack_model.config import QDTrackConfig
 from qdtrack_model.data.pairs import FramePairs, PairConfig
@@ -18,7 +17,7 @@ from qdtrack_model.data.samples import IGNORED, LabelledImage, Objects, SampleSe
 from qdtrack_model.networks import QDTrack
 from qdtrack_model.networks.resnet import BatchNorm
 from qdtrack_model.training import qdtrack
-from qdtrack_model.training.config import OneShotTraining, QDTrackTraining, read_recipe
+from qdtrack_model.training.config import QDTrackTraining
 from qdtrack_model.training.detection import Truth
 from qdtrack_model.training.loop import make_optimizer, total, train
 from qdtrack_model.training.qdtrack import RegionPairs, collate, freeze, losses
@@ -283,18 +282,6 @@ def test_a_frozen_detector_works_as_in_inference_and_costs_no_gradients() -> Non
 
 
 # Recipes and the loop
-
-
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
-def test_the_recipes_can_be_read(path: Path) -> None:
-    expected = QDTrackTraining if "qdtrack" in path.stem else OneShotTraining
-    assert type(read_recipe(path)) is expected
-
-
-def test_the_light_recipe_trains_the_light_preset() -> None:
-    recipe, preset = read_recipe(RECIPES / "qdtrack_light.yaml"), read_preset("light")
-    assert recipe.model == preset.model
-    assert recipe.tracker == preset.tracker
 
 
 def test_rate_drops_where_the_recipe_says() -> None:
