@@ -18,6 +18,7 @@ from qdtrack_model.commands import INTERRUPTED
 COMMANDS = {
     "track": "track objects in a video, a folder of images or a bag",
     "evaluate": "score results against ground truth",
+    "submit": "track the videos of a benchmark and write results in its form",
     "synthesize": "make a synthetic street scene with ground truth",
     "convert": "turn a public QDTrack checkpoint into weights for this project",
     "export": "turn weights into an ONNX graph for one precision, input size and batch",

@@ -17,6 +17,7 @@ from qdtrack_model.data.samples import IGNORED, Objects, Sample
 Part = Literal["all", "train", "val"]
 ALL = "all"  # in the place of the names of all classes
 UNKNOWN = -1  # id of an object whose identity is unknown
+PERSON_SYNSET = "person.n.01"  # the class that LVIS' and TAO's files call `baby`, and that means any human being
 EVERYWHERE = (0.0, 0.0, 1e6, 1e6)  # a region that covers any image
 
 

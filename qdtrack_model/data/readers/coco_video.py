@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from qdtrack_model.data.documents import DocumentError, Node
-from qdtrack_model.data.reading import Annotations, Odd, Reading, Recording, find_below
+from qdtrack_model.data.reading import PERSON_SYNSET, Annotations, Odd, Reading, Recording, find_below
 from qdtrack_model.data.samples import StoredImage
 
 NO_VIDEO = -1
@@ -66,8 +66,10 @@ def _category_names(document: Node) -> dict[int, str]:
     names: dict[int, str] = {}
     merged: dict[int, str] = {}
     for node in document["categories"]:
-        names[node["id"].integer()] = node["name"].text()
-        merged |= {other["id"].integer(): node["name"].text() for other in node.get("merged") or ()}
+        synset = node.get("synset")
+        name = "person" if synset and synset.value == PERSON_SYNSET else node["name"].text()
+        names[node["id"].integer()] = name
+        merged |= {other["id"].integer(): name for other in node.get("merged") or ()}
     return names | merged
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from qdtrack_model.boxes import box_iou
 from qdtrack_model.data.documents import Node, read_json
 from qdtrack_model.data.readers.coco import read_content, read_stills
-from qdtrack_model.data.reading import DataError, Odd, Reading, Recording
+from qdtrack_model.data.reading import PERSON_SYNSET, DataError, Odd, Reading, Recording
 
 FILE, COCO_FILE, MAPPING = "lvis_v0.5_{}.json", "annotations/instances_{}2017.json", "coco_to_synset.json"
 MERGE_IOU = 0.7  # a mask of COCO that overlaps one of LVIS by more is the same object
@@ -55,6 +55,9 @@ def read(folder: Path, reading: Reading) -> tuple[list[Recording], Odd]:
         labelled = _labelled(content, images, file)
         if (folder / MAPPING).is_file():
             _merge(content, images, labelled, folder, folder / COCO_FILE.format(part), file, odd)
+        for entry in content["categories"]:
+            if entry.get("synset") == PERSON_SYNSET:
+                entry["name"] = "person"
         names = {entry["id"]: entry["name"] for entry in content["categories"]}
         for identity, node in images.items():
             node.value["labelled"] = [names[category] for category in sorted(labelled[identity]) if category in names]

@@ -1,0 +1,67 @@
+"""``qdtrack submit``: track all videos of a benchmark, and write the results as its server and `evaluate` take them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tqdm import tqdm
+
+from qdtrack_model.commands.arguments import key_values, positive_integer
+from qdtrack_model.data.writers import Video, Writer
+from qdtrack_model.data.writers.bdd100k import BddWriter
+from qdtrack_model.data.writers.mot import MotWriter
+from qdtrack_model.data.writers.tao import TaoWriter
+from qdtrack_model.pipeline import Pipeline, TimeUnit
+from qdtrack_model.runtimes import PRECISIONS, RUNTIMES, Options
+from qdtrack_model.structures import Tracks
+
+PROTOCOLS = ("mot", "bdd100k", "tao")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``qdtrack submit``."""
+    add = parser.add_argument
+    add("--protocol", required=True, choices=PROTOCOLS, help="whose form: mot is that of all MOTChallenges")
+    add("--data", type=Path, required=True, metavar="PATH", help="the data set; of mot a sequence or a folder of them")
+    add("--part", default="val", choices=("train", "val", "test"), help="of bdd100k and tao [val]")
+    add("--weights", required=True, metavar="NAME|PATH", help="`qdtrack weights` lists names; or a file")
+    add("--output", type=Path, required=True, metavar="PATH", help="of mot a folder, else a JSON file")
+    add("--runtime", default="auto", choices=("auto", *RUNTIMES), help="what runs the network [auto]")
+    add("--precision", default="auto", choices=("auto", *PRECISIONS), help="what it computes in [the runtime's choice]")
+    add("--threads", type=positive_integer, metavar="N", help="CPU threads of the network [the runtime's choice]")
+    add("--tracker", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+        help="tracker values other than those tuned for the weights, such as memory_span=2")  # fmt: skip
+    add("--time", default="frames", choices=("seconds", "frames"), help="what the tracker counts [frames]")
+
+
+def make_writer(args: argparse.Namespace, classes: tuple[str, ...]) -> Writer:
+    """The writer of a benchmark's form."""
+    if args.protocol == "mot":
+        return MotWriter(args.data, args.output, classes)
+    if args.protocol == "bdd100k":
+        return BddWriter(args.data, args.part, args.output, classes)
+    return TaoWriter(args.data, args.part, args.output, classes)
+
+
+def track_video(video: Video, pipeline: Pipeline, time: TimeUnit) -> dict[int, Tracks]:
+    """The tracks of each frame of a video, which begins with nothing in memory."""
+    pipeline.reset()
+    with video.source as source:
+        frames = tqdm(source, desc=video.name, total=source.length, unit="frame", leave=False, disable=None)
+        return {f.index: pipeline.process(f.image, f.time if time == "seconds" else f.index) for f in frames}
+
+
+def main(args: argparse.Namespace) -> int:
+    """Track every video and write."""
+    values = key_values(args.tracker, "--tracker")
+    pipeline = Pipeline.load(args.weights, Options(args.runtime, args.precision, args.threads), values, args.time)
+    try:
+        writer = make_writer(args, pipeline.classes)
+        pipeline.runtime.warm_up()
+        with tqdm(writer.videos, unit="video", disable=None) as bar:
+            writer.write((video, track_video(video, pipeline, args.time)) for video in bar)
+    finally:
+        pipeline.close()
+    print(f"{len(writer.videos)} videos: {args.output}")
+    return 0
