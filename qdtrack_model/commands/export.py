@@ -23,7 +23,7 @@ from qdtrack_model.evaluation import EvaluationError, evaluate
 from qdtrack_model.evaluation.int8 import TOLERANCE, TOLERANCE_OF_TRACKS, Report
 from qdtrack_model.pipeline import Pipeline, Preprocessor
 from qdtrack_model.runtimes import FROM_WEIGHTS, ON_GPU, RUNTIMES, Options, in_batches, module_of
-from qdtrack_model.runtimes.graph import FLOATS, INTEGERS, export_onnx
+from qdtrack_model.runtimes.graph import FLOATS, INTEGERS, export_onnx, graph_of
 from qdtrack_model.runtimes.quantization import quantize, quantize_for_gpu
 from qdtrack_model.structures import Array
 
@@ -104,16 +104,14 @@ def _takers(args: argparse.Namespace) -> str:
 def _export_int8(checkpoint: Checkpoint, args: argparse.Namespace) -> None:
     path = args.output.with_name(args.output.name + ".json")
     with atomic_write(path) as proof, atomic_write(args.output) as int8, tempfile.TemporaryDirectory() as folder:
-        exact = Path(folder) / "fp32.onnx"
         used, images = _calibration_images(args, checkpoint.config)
-        export_onnx(checkpoint, exact, "fp32", args.batch)
+        exact = graph_of(checkpoint, "fp32", args.batch)
         print(f"calibrating with {len(used)} frames", flush=True)
         compared = int8
         if args.precision == "int8":
             quantize(exact, int8, in_batches(images, args.batch))
         else:
-            half, compared = Path(folder) / "fp16.onnx", Path(folder) / "int8.onnx"
-            export_onnx(checkpoint, half, "fp16", args.batch)
+            half, compared = graph_of(checkpoint, "fp16", args.batch), Path(folder) / "int8.onnx"
             quantize_for_gpu(exact, half, int8, compared, in_batches(images, args.batch))
         print("tracking with fp32 and int8", flush=True)
         report = compare(exact, compared, args)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from qdtrack_model.networks.constants import constant
 
@@ -80,16 +81,17 @@ def nms(boxes: Tensor, valid: Tensor, threshold: float, groups: Tensor | None = 
     rival = rival & torch.ones(count, count, dtype=torch.bool, device=boxes.device).tril(-1)
     if groups is not None:
         rival = rival & (groups[..., :, None] == groups[..., None, :])
-    # Counting kept rivals as a matrix-vector product is far quicker than any() over booleans.
-    weights = rival.to(torch.float32)
+    # Counting kept rivals as a matrix-vector product is far quicker than any() over booleans. All stays 0 or 1: one
+    # less the number of kept rivals is above 0 only where there is none.
+    weights = rival.to(torch.float32).reshape(-1, count, count)
+    taking_part = valid.to(torch.float32).reshape(-1, count, 1)
     exporting = torch.compiler.is_compiling()
-    kept = valid
+    kept = taking_part
     for _ in range(NMS_STEPS if exporting else count):
-        rivals = torch.matmul(weights, kept.to(torch.float32)[..., None])[..., 0]
-        before, kept = kept, valid & (rivals < 0.5)
+        before, kept = kept, F.relu(taking_part - torch.bmm(weights, kept))
         if not exporting and torch.equal(kept, before):
             break
-    return kept
+    return (kept > 0).reshape(valid.shape)
 
 
 def take(rows: Tensor, index: Tensor) -> Tensor:

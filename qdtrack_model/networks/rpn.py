@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from qdtrack_model.networks.fpn import STRIDES
 SCALE = 8  # anchor size in strides
 RATIOS = (0.5, 1.0, 2.0)  # height over width
 DEVIATIONS = (1.0, 1.0, 1.0, 1.0)
+NOTHING = -1e4  # the logit where a level has no anchor; half precision can hold it
 
 
 def level_anchors(height: int, width: int, stride: int, device: torch.device | None = None) -> Tensor:
@@ -81,28 +83,24 @@ class RpnHead(nn.Module):
             clip: (height, width) of the image where boxes end at its border, or None.
             per_level: another number than that of the constructor (training takes more).
         """
-        wanted = per_level or self.per_level
-        levels = zip(objectness, deltas, STRIDES, strict=True)
-        best = [self._best_of_level(o, d, stride, wanted, clip) for o, d, stride in levels]
-        # All levels side by side, the small ones filled up, so that one suppression serves them together.
-        longest = max(boxes.shape[1] for boxes, _ in best)
-        boxes = torch.stack([F.pad(b, (0, 0, 0, longest - b.shape[1])) for b, _ in best], dim=1)
-        scores = torch.stack([F.pad(s, (0, longest - s.shape[1])) for _, s in best], dim=1)  # (B, levels, longest)
+        counts = [x.shape[2] * x.shape[3] * len(RATIOS) for x in objectness]
+        batch, device = objectness[0].shape[0], objectness[0].device
+        # All levels side by side, the small ones filled up, so that one top-k and one suppression serve them together.
+        rows = [
+            F.pad(x.permute(0, 2, 3, 1).reshape(batch, -1).float(), (0, max(counts) - count), value=NOTHING)
+            for x, count in zip(objectness, counts, strict=True)
+        ]
+        logits, index = torch.stack(rows, dim=1).topk(min(per_level or self.per_level, max(counts)), dim=2)
+        filled = index < constant(counts, device, torch.int64)[:, None]  # (B, levels, K), like logits and index
+        begins = constant([0, *accumulate(counts[:-1])], device, torch.int64)[:, None]
+        index = (begins + index * filled).flatten(1)
+        moves = take(torch.cat([x.permute(0, 2, 3, 1).reshape(batch, -1, 4) for x in deltas], dim=1), index)
+        sizes = [(x.shape[2], x.shape[3], stride) for x, stride in zip(objectness, STRIDES, strict=True)]
+        anchors = torch.cat([level_anchors(*size, device) for size in sizes])
+        boxes = decode_deltas(anchors[index], moves.float(), DEVIATIONS, clip).unflatten(1, filled.shape[1:])
         # Not .all(dim=-1): its export in bfloat16 is a reduction that TensorRT refuses.
-        filled = (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
-        kept = nms(boxes, filled, self.nms_iou)
-        scores = (scores * kept).flatten(1)
+        filled = filled & (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
+        scores = (logits.sigmoid() * nms(boxes, filled, self.nms_iou)).flatten(1)
         scores, index = scores.topk(min(self.kept, scores.shape[1]), dim=1)
         boxes = take(boxes.flatten(1, 2), index)
         return Proposals(boxes * (scores > 0)[..., None], scores)
-
-    def _best_of_level(
-        self, objectness: Tensor, deltas: Tensor, stride: int, count: int, clip: tuple[int, int] | None
-    ) -> tuple[Tensor, Tensor]:
-        """Boxes (B, K, 4) and scores (B, K), best first, of the ``count`` best anchors or of all if they are fewer."""
-        batch, _, height, width = objectness.shape
-        scores = objectness.permute(0, 2, 3, 1).reshape(batch, -1).float().sigmoid()
-        scores, index = scores.topk(min(count, scores.shape[1]), dim=1)
-        moves = take(deltas.permute(0, 2, 3, 1).reshape(batch, -1, 4).float(), index)
-        anchors = level_anchors(height, width, stride, objectness.device)[index]
-        return decode_deltas(anchors, moves, DEVIATIONS, clip), scores

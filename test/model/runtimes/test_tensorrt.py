@@ -39,8 +39,7 @@ def half(checkpoint: Checkpoint, cache: Path) -> Checkpoint:
 
 @needs_tensorrt_rtx
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-@pytest.mark.parametrize("name", checkpoints.SHIPPED)
+@pytest.mark.parametrize(("name", "precision"), [*((name, "fp16") for name in checkpoints.SHIPPED), ("street", "fp32")])
 def test_every_shipped_network_becomes_an_engine(name: str, precision: str) -> None:
     checkpoint = checkpoints.load(name)
     path, _ = runtimes.build(checkpoint, Options("tensorrt_rtx", precision), "8.9")

@@ -28,10 +28,10 @@ from qdtrack_model.runtimes.graph import deployed
 LIST = json.loads(Path(__file__).with_name("torch_tensorrt.json").read_text("utf-8"))
 # Its passes replace the one by max_pool2d, for which it has a converter, and take the other out.
 PASSES = {"aten.max_pool2d_with_indices.default", "aten._assert_tensor_metadata.default"}
+# Of each architecture one, with the depth and the sampling of the shipped weights.
 NETWORKS = {
     "one-shot": OneShotConfig(input_size=(64, 96), width=0.125, max_detections=20),
     "light": dataclasses.replace(read_preset("light").model, input_size=(96, 160)),
-    **{name: dataclasses.replace(checkpoints.load(name).config, input_size=(96, 160)) for name in checkpoints.SHIPPED},
 }
 
 
