@@ -28,9 +28,10 @@ from qdtrack_model.drawing.labels import draw_labels
 from qdtrack_model.networks import build
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.runtimes import Options
+from qdtrack_model.training.batches import frame_pairs
 from qdtrack_model.training.config import TrainConfig, read_recipe
 from qdtrack_model.training.log import tensorboard_folder
-from qdtrack_model.training.loop import Validation, frame_pairs, train
+from qdtrack_model.training.loop import Validation, train
 from qdtrack_model.training.processes import is_first_process, process_count
 from qdtrack_model.training.schedule import epoch_images, make_schedule
 from qdtrack_model.training.start import start_from

@@ -5,19 +5,18 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from qdtrack_model.config import to_mapping
-from qdtrack_model.data.pairs import FramePairs
 from qdtrack_model.data.samples import SampleSet, fingerprint
+from qdtrack_model.training.batches import load_batches
 from qdtrack_model.training.config import TrainConfig
 from qdtrack_model.training.log import Log
 from qdtrack_model.training.processes import launch
@@ -96,23 +95,6 @@ def update_ema(ema: nn.Module, network: nn.Module, decay: float, step: int) -> N
                 mean.lerp_(value, 1 - decay)
             else:
                 mean.copy_(value)
-
-
-def frame_pairs(sets: Sequence[SampleSet], config: TrainConfig, count: int) -> FramePairs:
-    """The first ``count`` pairs that a training is fed."""
-    return FramePairs(sets, config.pairs, config.seed, count, config.model.padding, config.model.input_size)
-
-
-def shares(config: TrainConfig, first: int, last: int, rank: int, processes: int) -> Iterator[list[int]]:
-    """The pairs of one process, batch after batch of its network, from step ``first`` up to ``last``.
-
-    A step has the same pairs however many processes and parts there are.
-    """
-    size = config.batch // (config.accumulate * processes)
-    for step in range(first, last):
-        for part in range(config.accumulate):
-            start = step * config.batch + (part * processes + rank) * size
-            yield list(range(start, start + size))
 
 
 class Training:
@@ -236,12 +218,10 @@ def train(
     if resume and state_path.exists():
         state.restore(state_path, origin, fabric.device)
     training = Training(config, fabric, parts.losses, schedule, state)
-    pairs = frame_pairs(sets, config, schedule.steps * config.batch)
-    own = shares(config, state.step, schedule.last, fabric.global_rank, fabric.world_size)
-    batches = iter(DataLoader(parts.dataset(pairs), batch_sampler=own, collate_fn=parts.collate, num_workers=workers))
 
     first, saved, shown, main = state.step, time.monotonic(), -math.inf, fabric.is_global_zero
     steps = range(first, schedule.last)
+    batches = load_batches(config, sets, parts, steps, fabric.global_rank, fabric.world_size, workers)
     progress = tqdm(steps, initial=first, total=schedule.last, desc="training", unit="step", disable=not main)
     log = Log(log_path, first) if log_path and main else None
 
