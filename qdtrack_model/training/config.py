@@ -107,7 +107,7 @@ class OneShotTraining(TrainConfig):
 
 @dataclass(frozen=True)
 class QDTrackTraining(TrainConfig):
-    """A recipe of QDTrack (``training/qdtrack.py``).
+    """A recipe of QDTrack (``training/qdtrack/``).
 
     By default network, optimiser, rate, weight decay, gradient clip, frozen stage, samples and weights of the losses
     are the paper's on MOT17; start, length, batch, schedule and pairs are in ``config/training/mot17.yaml``.

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from qdtrack_model.training.assignment import NEGATIVE, NEITHER, AssignmentRule, assign
+from qdtrack_model.training.qdtrack.assignment import NEGATIVE, NEITHER, AssignmentRule, assign
 
 ANCHORS = AssignmentRule(positive=0.7, negative=0.3, minimum=0.3, low_quality=True)
 REGIONS = AssignmentRule(positive=0.5, negative=0.5)

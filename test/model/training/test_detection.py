@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from qdtrack_model.networks.roi_heads import RoiHead
 from qdtrack_model.networks.rpn import Proposals, level_anchors
-from qdtrack_model.training.detection import REGIONS, SMOOTH, Truth, roi_losses, rpn_losses, with_truth
+from qdtrack_model.training.qdtrack.detection import REGIONS, SMOOTH, Truth, roi_losses, rpn_losses, with_truth
 
 SHAPES = [(16, 24), (8, 12), (4, 6), (2, 3), (1, 2)]
 EVERYTHING = 10**6  # so many samples that all take part

@@ -18,10 +18,10 @@ from qdtrack_model.networks import QDTrack
 from qdtrack_model.networks.resnet import BatchNorm
 from qdtrack_model.training import qdtrack
 from qdtrack_model.training.config import QDTrackTraining
-from qdtrack_model.training.detection import Truth
 from qdtrack_model.training.loop import make_optimizer, total, train
 from qdtrack_model.training.qdtrack import RegionPairs, collate, freeze, losses
-from qdtrack_model.training.quasi_dense import Regions, choose_regions, only_positives, same_identity
+from qdtrack_model.training.qdtrack.detection import Truth
+from qdtrack_model.training.qdtrack.quasi_dense import Regions, choose_regions, only_positives, same_identity
 from qdtrack_model.training.schedule import make_schedule
 
 from .scene import moving_blocks, write_folder

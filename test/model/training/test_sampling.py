@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from qdtrack_model.training.assignment import NEGATIVE, NEITHER
-from qdtrack_model.training.sampling import SamplingRule, choose_balanced, sample
+from qdtrack_model.training.qdtrack.assignment import NEGATIVE, NEITHER
+from qdtrack_model.training.qdtrack.sampling import SamplingRule, choose_balanced, sample
 
 
 def generator(seed: int = 0) -> torch.Generator:

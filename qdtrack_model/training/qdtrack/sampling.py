@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qdtrack_model.training.assignment import NEGATIVE
+from qdtrack_model.training.qdtrack.assignment import NEGATIVE
 
 BINS = 3  # degrees of overlap of balanced negatives
 
@@ -56,7 +56,7 @@ def sample(assigned: Tensor, best: Tensor, rule: SamplingRule, generator: torch.
     """Indices of the positives and of the negatives that take part.
 
     Args:
-        assigned: (N,) as :func:`~qdtrack_model.training.assignment.assign` gives it.
+        assigned: (N,) as :func:`~qdtrack_model.training.qdtrack.assignment.assign` gives it.
         best: (N,) the greatest overlap with an object.
         rule: numbers and ways.
         generator: of the CPU.

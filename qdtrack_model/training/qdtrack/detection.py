@@ -15,9 +15,9 @@ from qdtrack_model.networks.box_coding import encode_deltas
 from qdtrack_model.networks.fpn import STRIDES
 from qdtrack_model.networks.roi_heads import RoiHead
 from qdtrack_model.networks.rpn import Proposals, level_anchors
-from qdtrack_model.training.assignment import NEGATIVE, NEITHER, AssignmentRule, assign
 from qdtrack_model.training.processes import mean_over_all
-from qdtrack_model.training.sampling import SamplingRule, sample
+from qdtrack_model.training.qdtrack.assignment import NEGATIVE, NEITHER, AssignmentRule, assign
+from qdtrack_model.training.qdtrack.sampling import SamplingRule, sample
 
 ANCHORS = AssignmentRule(positive=0.7, negative=0.3, minimum=0.3, low_quality=True)
 REGIONS = AssignmentRule(positive=0.5, negative=0.5)

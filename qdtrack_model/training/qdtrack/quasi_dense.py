@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qdtrack_model.training.assignment import NEITHER, AssignmentRule, assign
 from qdtrack_model.training.config import QDTrackTraining
-from qdtrack_model.training.detection import Truth
-from qdtrack_model.training.sampling import SamplingRule, sample
+from qdtrack_model.training.qdtrack.assignment import NEITHER, AssignmentRule, assign
+from qdtrack_model.training.qdtrack.detection import Truth
+from qdtrack_model.training.qdtrack.sampling import SamplingRule, sample
 
 NEGATIVES_PER_POSITIVE = 3
 

@@ -18,8 +18,8 @@ from qdtrack_model.networks.qdtrack import QDTrack
 from qdtrack_model.networks.resnet import BatchNorm
 from qdtrack_model.networks.rpn import Proposals
 from qdtrack_model.training.config import QDTrackTraining
-from qdtrack_model.training.detection import Truth, roi_losses, rpn_losses, with_truth
-from qdtrack_model.training.quasi_dense import Regions, choose_regions, only_positives, same_identity
+from qdtrack_model.training.qdtrack.detection import Truth, roi_losses, rpn_losses, with_truth
+from qdtrack_model.training.qdtrack.quasi_dense import Regions, choose_regions, only_positives, same_identity
 
 UNUSED = -2  # label of rows left over
 
