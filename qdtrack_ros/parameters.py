@@ -121,11 +121,13 @@ _GENERAL = (
         "unconfigured",
     ),
     Specification(
-        "runtime", str, "auto", "What runs the network; auto takes the best one that can run here.", "unconfigured",
+        "runtime", str, "auto",
+        "What runs the network; auto takes the best one that can run here and whose results hold.", "unconfigured",
         choices=("auto", *RUNTIMES),
     ),
     Specification(
-        "precision", str, "auto", "What the network computes in; auto is the runtime's own choice.", "unconfigured",
+        "precision", str, "auto", "What the network computes in; auto is what suits runtime and processor.",
+        "unconfigured",
         choices=("auto", *PRECISIONS),
     ),
     Specification(

@@ -38,8 +38,8 @@ class Options:
     Args:
         runtime: ``auto``, ``onnxruntime``, ``openvino``, ``tensorrt``, ``tensorrt_rtx``, ``aotinductor``, ``torch`` or
             ``torch_tensorrt``.
-        precision: ``auto`` (the runtime's own choice; that of the file where it is a graph), ``fp32``, ``fp16``,
-            ``bf16``, ``int8`` or ``int8-fp16``; not every runtime has each.
+        precision: ``auto`` (what suits runtime and processor; that of the file where it is a graph), ``fp32``,
+            ``fp16``, ``bf16``, ``int8`` or ``int8-fp16``; not every runtime has each.
         threads: CPU threads; all usable cores when None.
         batch: images that go through the network together.
         fallback: where the runtime cannot be loaded, take another.

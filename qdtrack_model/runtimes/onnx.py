@@ -49,7 +49,7 @@ class CpuGraphRuntime(ABC):
         """Load the graph."""
 
     @abstractmethod
-    def _run(self, images: Array) -> Sequence[Array]:
+    def outputs(self, images: Array) -> Sequence[Array]:
         """Images (batch, H, W, 3) -> OUTPUTS, each (batch, ...)."""
 
     @abstractmethod
@@ -64,7 +64,7 @@ class CpuGraphRuntime(ABC):
         check_images(images, self.config)
         rows: list[Any] = []
         for part in in_batches(images, self._batch):
-            rows += zip(*self._run(part), strict=True)
+            rows += zip(*self.outputs(part), strict=True)
         return [to_detections(row, self.config.score_floor) for row in rows[: len(images)]]
 
 
@@ -87,7 +87,7 @@ class OnnxRuntime(CpuGraphRuntime):
         except Exception as error:  # onnxruntime's own kinds share no other base
             raise GraphError(f"{graph}: ONNX Runtime cannot load it: {str(error).splitlines()[0]}") from None
 
-    def _run(self, images: Array) -> Sequence[Array]:
+    def outputs(self, images: Array) -> Sequence[Array]:
         outputs: Sequence[Array] = self._session.run(OUTPUTS, {"images": images})
         return outputs
 

@@ -93,7 +93,7 @@ def write_report(results: DemoResults, key_frames: list[KeyFrame], path: Path) -
         f"{html.escape(label)}</span><b>{html.escape(value)}</b></div>"
         for label, value in results.table()
     )
-    scored = f"<p>{html.escape(results.scoring())}</p>"
+    scored = f"<p>{html.escape(results.advice())} {html.escape(results.scoring())}</p>"
     path.write_text(
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>qdtrack: {html.escape(material.title)}'
         f"</title><style>{_STYLE}</style></head><body><main>"

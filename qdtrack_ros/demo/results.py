@@ -24,6 +24,7 @@ class DemoResults:
         received: header stamp [ns] -> the tracks that came back.
         classes: names of the network's classes, "" for one that was never seen.
         scores: against the ground truth, None where there is none.
+        processing: median of the seconds that the node was busy with an image; NaN where it did not tell.
     """
 
     material: Material
@@ -33,6 +34,7 @@ class DemoResults:
     classes: tuple[str, ...]
     scores: Scores | None
     log: Path
+    processing: float
 
     @classmethod
     def of(
@@ -41,7 +43,7 @@ class DemoResults:
         """Score what came back."""
         received = dict(recorder.received)
         classes = tuple(recorder.classes.get(index, "") for index in range(max(recorder.classes, default=-1) + 1))
-        unscored = cls(material, weights, sent, received, classes, None, log)
+        unscored = cls(material, weights, sent, received, classes, None, log, recorder.processing)
         truth = material.ground_truth
         if truth is None:
             return unscored
@@ -77,7 +79,31 @@ class DemoResults:
             ("frames dropped", str(len(self.sent) - back)),
             ("latency median", f"{median:.1f} ms"),
             ("latency p95", f"{high:.1f} ms"),
+            ("processing median", f"{1e3 * self.processing:.1f} ms"),
+            ("reserve", f"x{self.reserve:.1f}"),
         ]
+
+    @property
+    def reserve(self) -> float:
+        """How many times as many images a second could have been tracked; below 1 there were too many."""
+        return 1.0 / (self.material.frame_rate * self.processing)
+
+    def advice(self) -> str:
+        """What the reserve means, in a sentence or two, and what to do where there is none."""
+        lost = len(self.sent) - len(self.received)
+        if not np.isfinite(self.reserve):
+            return "The node did not tell how long an image takes: too few images."
+        told = (
+            f"The node is busy with an image for {1e3 * self.processing:.0f} ms, and one comes every "
+            f"{1e3 / self.material.frame_rate:.0f} ms: reserve x{self.reserve:.1f}."
+        )
+        if self.reserve < 1:
+            return (
+                f"{told} The newest image was always the next, {lost} were left out. For more of them end other "
+                "programs, take a smaller input (qdtrack export WEIGHTS --size 288x512 --precision bf16), or a "
+                "processor or GPU that docs/deployment.md names."
+            )
+        return f"{told} Still {lost} images were left out: other programs had the processor." if lost else told
 
     def scoring(self) -> str:
         """What the scores were held against, in a sentence."""

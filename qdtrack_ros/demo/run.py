@@ -31,7 +31,6 @@ from qdtrack_ros.demo.results import DemoResults
 
 NAMESPACE = "/qdtrack_demo"  # keeps the demonstration apart from whatever else runs in the graph
 SETTINGS: dict[str, object] = {
-    "queue_size": 25,  # a hiccup of the machine, up to a second, shows as latency and not as a lost image
     # Set from the start: otherwise the node finds out by itself and subscribes anew, while images are on their way.
     f"qos_overrides.{NAMESPACE}/image/compressed.subscription.reliability": "reliable",
 }
@@ -79,7 +78,7 @@ def _run(args: argparse.Namespace) -> int:
     print()
     for label, value in results.table():
         print(f"  {label:<24}{value:>12}")
-    print(f"\n{results.scoring()}")
+    print(f"\n{results.advice()}\n{results.scoring()}")
     for name in ("tracks.txt", "overlay.mp4", "report.html"):
         print(f"  {args.output / name}")
     return 0
@@ -99,18 +98,19 @@ def play_into_node(
     log: Path,
     program: Sequence[str] = ("-m", "qdtrack_ros.node"),
     settings: Mapping[str, object] = SETTINGS,
+    rate: float = 1.0,
 ) -> DemoResults:
-    """Start a node (``program`` is what Python runs), play the bag into it at its own pace, keep what comes back.
+    """Start a node (``program`` is what Python runs), play the bag into it, keep what comes back.
 
-    ``settings`` are parameters of the node besides its weights.
+    ``settings`` are parameters of the node besides its weights; ``rate`` is 1 for the pace of the bag.
 
     Raises:
         NodeError: the node could not be configured, or ended.
     """
     topic, kind = material.topic, "sensor_msgs/msg/CompressedImage"
     with _spinning_node() as node:
-        recorder = Recorder(node, f"{NAMESPACE}/tracker/tracks")
-        player = Player(node, {topic: (f"{NAMESPACE}/image/compressed", kind)})
+        recorder = Recorder(node, f"{NAMESPACE}/tracker")
+        player = Player(node, {topic: (f"{NAMESPACE}/image/compressed", kind)}, rate)
         with NodeProcess(node, NAMESPACE, {"weights": weights, **settings}, log, program) as process:
             print(f"starting the node with weights {weights} ...", flush=True)
             process.change_state("configure")

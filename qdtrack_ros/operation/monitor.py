@@ -11,6 +11,7 @@ import numpy as np
 from qdtrack_model.structures import Array
 
 STAGES = ("wait", "decode", "preprocess", "network", "track", "publish")
+PROCESSING = "processing"  # all of them but the first: how long the node is busy with an image
 _SAMPLES = 256  # some ten seconds of a usual camera
 _WINDOW = 5  # seconds that rates are taken over, as in diagnostic_updater
 
@@ -70,7 +71,7 @@ class Monitor:
 
     Attributes:
         counts: what became of the images.
-        stages: seconds that each of STAGES took.
+        stages: seconds that each of STAGES took, and PROCESSING.
         ages: seconds from an image's stamp until its tracks were published.
         seen: tracks in the latest image.
         unusable: what was wrong with the latest image that could not be tracked; "" before the first.
@@ -78,7 +79,7 @@ class Monitor:
 
     def __init__(self) -> None:
         self.counts = Counts()
-        self.stages = {name: Samples() for name in STAGES}
+        self.stages = {name: Samples() for name in (*STAGES, PROCESSING)}
         self.ages = Samples()
         self.seen = 0
         self.unusable = ""
@@ -91,8 +92,9 @@ class Monitor:
             timings: seconds that each of STAGES took.
             age: seconds from its stamp until now; None where it has none.
         """
-        for name, samples in self.stages.items():
-            samples.add(timings[name])
+        for name in STAGES:
+            self.stages[name].add(timings[name])
+        self.stages[PROCESSING].add(sum(timings[name] for name in STAGES if name != "wait"))
         if age is not None:
             self.ages.add(age)
 

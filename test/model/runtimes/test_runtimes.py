@@ -81,17 +81,22 @@ def test_a_precision_that_a_runtime_does_not_have_is_named(checkpoint: Checkpoin
 
 
 def test_auto_runs_here(checkpoint: Checkpoint) -> None:
-    assert runtimes.load(checkpoint, Options(threads=1)).name == runtimes.choose(checkpoint)[0]
+    assert (
+        runtimes.load(checkpoint, Options("auto", "fp32", threads=1)).name
+        == runtimes.choose(checkpoint, "fp32").runtime
+    )
 
 
 def test_auto_says_what_it_took_and_why(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(runtimes.gpu, "find", lambda: None)
-    monkeypatch.setattr(runtimes.module_of("onnxruntime"), "missing", lambda: "onnxruntime is not installed: pip ...")
+    for name in ("openvino", "onnxruntime"):
+        monkeypatch.setattr(runtimes.module_of(name), "missing", lambda name=name: f"pip install {name}")
+    monkeypatch.setattr(runtimes.openvino, "flags", lambda: frozenset({"amx_bf16"}))
     with caplog.at_level(logging.INFO):
         assert runtimes.load(checkpoint, Options(threads=1)).name == "torch"
-    assert "runtime torch: no GPU; not onnxruntime: onnxruntime is not installed: pip ..." in caplog.text
+    assert "torch: no GPU; not openvino: pip install openvino; not onnxruntime: pip install onnxruntime" in caplog.text
 
 
 def test_what_is_missing_ends_the_loading_unless_told_otherwise(
@@ -99,6 +104,7 @@ def test_what_is_missing_ends_the_loading_unless_told_otherwise(
 ) -> None:
     monkeypatch.setattr(runtimes.gpu, "find", lambda: None)
     monkeypatch.setattr(runtimes.module_of("onnxruntime"), "missing", lambda: "onnxruntime is not installed")
+    monkeypatch.setattr(runtimes.openvino, "flags", frozenset)  # no bfloat16
     with pytest.raises(RuntimeUnavailable, match="onnxruntime is not installed"):
         runtimes.load(checkpoint, Options("onnxruntime"))
     assert runtimes.load(checkpoint, Options("onnxruntime", threads=1, fallback=True)).name == "torch"
@@ -111,6 +117,7 @@ def test_a_gpu_that_nothing_here_can_use_leaves_the_cpu_and_says_what_it_would_n
     monkeypatch.setattr(runtimes.gpu, "find", lambda: GPU)
     for name in runtimes.ON_GPU:
         monkeypatch.setattr(runtimes.module_of(name), "missing", lambda name=name: f"no {name}")
+    monkeypatch.setattr(runtimes.openvino, "flags", frozenset)  # no bfloat16
     with caplog.at_level(logging.INFO):
         assert runtimes.load(checkpoint, Options(threads=1)).name == "onnxruntime"
     assert "runtime onnxruntime: GPU NVIDIA Any; not tensorrt: no tensorrt; not tensorrt_rtx: no " in caplog.text

@@ -15,8 +15,11 @@ from blobs import PROGRAM, picture
 
 from qdtrack_model.checkpoints import SHIPPED
 from qdtrack_model.data.readers.mot import MotBoxes, SequenceInfo, read_mot, write_mot, write_seqinfo
+from qdtrack_model.structures import Tracks
 from qdtrack_ros.demo import run as demo
-from qdtrack_ros.demo.material import material_from_scene, material_from_video
+from qdtrack_ros.demo.material import Material, material_from_scene, material_from_video
+from qdtrack_ros.demo.recorder import Received
+from qdtrack_ros.demo.results import DemoResults
 
 FRAMES = 30
 # Long queues: a busy machine must not change the scores.
@@ -53,6 +56,7 @@ def test_known_scores_and_a_complete_report(rectangles: Path, tmp_path: Path) ->
     assert (table["MOTA"], table["IDF1"], table["ID switches"]) == ("100.0", "100.0", "0")
     assert np.isfinite(results.latencies).all()
     assert (results.latencies > 0).all()
+    assert results.reserve > 0
     assert results.scoring() == (
         "Scored on frames 1 to 20, in which 2 objects appear (matches at IoU .5 or more)."
     )  # fmt: skip
@@ -67,6 +71,28 @@ def test_known_scores_and_a_complete_report(rectangles: Path, tmp_path: Path) ->
     assert not re.search(r'(src|href)="(?!data:)', report), "the report must not need other files"
     video = cv2.VideoCapture(str(tmp_path / "overlay.mp4"))
     assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == FRAMES
+
+
+@pytest.mark.parametrize(
+    ("processing", "lost", "told"),
+    [
+        (0.02, 0, r"for 20 ms, and one comes every 40 ms: reserve x2\.0\.$"),
+        (0.02, 3, r"reserve x2\.0\. Still 3 images were left out: other programs had the processor\.$"),
+        (
+            0.08,
+            5,
+            r"reserve x0\.5\. The newest image was always the next, 5 were left out\. For more of them end other ",
+        ),
+        (np.nan, 10, "did not tell"),
+    ],
+)
+def test_the_reserve_is_told_and_what_to_do_without_one(processing: float, lost: int, told: str) -> None:
+    sent = dict.fromkeys(range(10), 0.0)
+    received = {stamp: Received(Tracks.empty(), 0.1) for stamp in range(10 - lost)}
+    material = Material("", Path("bag"), 25.0, {stamp: stamp for stamp in sent}, None)
+    results = DemoResults(material, "street", sent, received, (), None, Path("log"), processing)
+    assert re.search(told, results.advice())
+    assert dict(results.table())["frames dropped"] == str(lost)
 
 
 def test_a_node_that_cannot_start_is_explained(rectangles: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -51,7 +51,7 @@ def test_header_stamp_is_read_from_the_bytes() -> None:
 
 def test_every_image_comes_back_with_its_stamp(tmp_path: Path) -> None:
     node = Node("driver")
-    recorder = Recorder(node, "/alone/tracker/tracks")
+    recorder = Recorder(node, "/alone/tracker")
     player = Player(node, {"/camera": ("/alone/image/compressed", COMPRESSED)})
     # From the start: the node would find out by itself and subscribe anew, with images on their way.
     reliable = {"qos_overrides./alone/image/compressed.subscription.reliability": "reliable"}
@@ -139,7 +139,7 @@ sys.exit(node.main(pipeline_factory=blob_pipeline))
 
 def test_a_fault_in_a_callback_is_told_and_the_node_goes_on(tmp_path: Path) -> None:
     other = Node("driver")
-    recorder = Recorder(other, "/tracker/tracks")
+    recorder = Recorder(other, "/tracker")
     log = tmp_path / "log"
     with spinning(other), log.open("wb") as output:
         player = Player(other, {"/camera": ("/image/compressed", COMPRESSED)})

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces (make)")
 
-from qdtrack_ros.operation.monitor import STAGES, Monitor, Recent, Samples
+from qdtrack_ros.operation.monitor import PROCESSING, STAGES, Monitor, Recent, Samples
 
 
 def test_samples_hold_the_newest() -> None:
@@ -26,6 +26,7 @@ def test_stages_and_ages_of_an_image() -> None:
     monitor.add({name: float(number) for number, name in enumerate(STAGES)}, 0.25)
     monitor.add({name: float(number) for number, name in enumerate(STAGES)}, None)
     assert [monitor.stages[name].percentiles(50) for name in STAGES] == [0, 1, 2, 3, 4, 5]
+    assert monitor.stages[PROCESSING].percentiles(50) == 1 + 2 + 3 + 4 + 5  # all but waiting
     assert monitor.ages.percentiles(0, 100).tolist() == [0.25, 0.25]
 
 

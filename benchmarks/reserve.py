@@ -1,0 +1,93 @@
+"""How much reserve the node has beside its camera: alone, beside other programs, and with too many images.
+
+    python benchmarks/reserve.py [--weights street] [--frames 300] [--busy 1] [--faster 4]
+
+The street of ``make demo`` is played over DDS into a node in another process, three times: at the camera's rate; the
+same with ``--busy`` processes that compute without end beside it; and ``--faster`` times as fast, which should be too
+much. A line says whether each goal holds, and the status is 1 where one does not: all images tracked alone and nine
+tenths beside a busy core; of too many the newest, so that tracks are at most twice as old as one image takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")  # a robot on the same network hears nothing of it
+
+from qdtrack_ros.demo.material import material_from_scene
+from qdtrack_ros.demo.results import DemoResults
+from qdtrack_ros.demo.run import play_into_node
+
+
+@contextmanager
+def load(processes: int) -> Iterator[None]:
+    """Processes that compute without end."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for one in busy:
+            one.kill()
+            one.wait()
+
+
+def line(what: str, results: DemoResults) -> str:
+    """A line of the table."""
+    median, high = np.nanpercentile(1e3 * results.latencies, [50, 95])
+    scores = results.scores
+    assert scores is not None
+    return (
+        f"{what:<22}{len(results.received):>6} of {len(results.sent)}{1e3 * results.processing:>12.1f}"
+        f"{results.reserve:>9.1f}{median:>10.1f}{high:>8.1f}{100 * scores.mota:>8.1f}{100 * scores.idf1:>7.1f}"
+    )
+
+
+def goals(alone: DemoResults, beside: DemoResults, flooded: DemoResults) -> dict[str, bool]:
+    """What must hold, and whether it does."""
+    sent, age = len(alone.sent), float(np.nanpercentile(flooded.latencies, 95))
+    return {
+        f"alone {len(alone.received)} of {sent} images, all wanted": len(alone.received) == sent,
+        f"beside other programs {len(beside.received)} of {sent}, {round(0.9 * sent)} wanted": (
+            len(beside.received) >= round(0.9 * sent)
+        ),
+        f"of too many, 95 % of the tracks are younger than {1e3 * age:.0f} ms, "
+        f"{age / flooded.processing:.1f} times the processing, 2 wanted": age <= 2 * flooded.processing,
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", default="street")
+    parser.add_argument("--frames", type=int, default=300)
+    parser.add_argument("--busy", type=int, default=1, help="processes that compute beside the node")
+    parser.add_argument("--faster", type=float, default=4.0, help="how many times the camera's rate is too much")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        material = material_from_scene(Path(folder) / "bag", args.frames, seed=9)
+        log = Path(folder) / "node.log"
+        alone = play_into_node(material, args.weights, log)
+        with load(args.busy):
+            beside = play_into_node(material, args.weights, log)
+        flooded = play_into_node(material, args.weights, log, rate=args.faster)
+    print(f"weights {args.weights}, {material.frame_rate:g} images/s, {os.cpu_count()} cores")
+    print(f"{'':<22}{'images':>13}{'processing':>12}{'reserve':>9}{'age p50':>10}{'p95':>8}{'MOTA':>8}{'IDF1':>7}")
+    print(line("alone", alone))
+    print(line(f"beside {args.busy} busy", beside))
+    print(line(f"{args.faster:g} times as fast", flooded))
+    held = goals(alone, beside, flooded)
+    for text, holds in held.items():
+        print(f"{'holds' if holds else 'FAILS'}: {text}")
+    return 0 if all(held.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
