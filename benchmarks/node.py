@@ -91,12 +91,29 @@ class Process:
 
     def cpu(self) -> float:
         """Seconds of all its threads, user and system."""
-        fields = (self._folder / "stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return _seconds(self._folder)
+
+    def threads(self) -> dict[str, float]:
+        """Seconds of its threads, by what they do: callbacks of rclpy, tracking, DDS."""
+        seconds = dict.fromkeys(("callbacks", "tracking", "DDS"), 0.0)
+        for task in (self._folder / "task").iterdir():
+            with suppress(OSError):  # it has ended meanwhile
+                name = (task / "comm").read_text()
+                doing = (
+                    "DDS" if name.startswith("dds.") else "callbacks" if task.name == self._folder.name else "tracking"
+                )
+                seconds[doing] += _seconds(task)
+        return seconds
 
     def memory(self) -> float:
         """Resident MB."""
         return int((self._folder / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _seconds(folder: Path) -> float:
+    """User and system time of the process or thread whose folder in /proc this is."""
+    fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Receiver:
@@ -184,7 +201,7 @@ def run(args: argparse.Namespace, node: Node, jpegs: Sequence[bytes]) -> None:
         begin = time.monotonic()
         for number in tqdm(range(total), unit="image", mininterval=1.0):
             if number == warm:
-                cpu, since = usage.cpu(), [len(one.latencies) for one in receivers]
+                cpu, threads, since = usage.cpu(), usage.threads(), [len(one.latencies) for one in receivers]
             stamp = 1_700_000_000_000_000_000 + round(number / args.rate * 1e9)
             message = messages[number % len(messages)]
             for place, (publisher, receiver) in enumerate(zip(publishers, receivers, strict=True)):
@@ -197,8 +214,9 @@ def run(args: argparse.Namespace, node: Node, jpegs: Sequence[bytes]) -> None:
                 samples.append((time.monotonic(), usage.memory()))
         time.sleep(0.5)
         cpu = usage.cpu() - cpu
+        parts = {doing: seconds - threads[doing] for doing, seconds in usage.threads().items()}
         process.change_state("deactivate")
-        report(args, cpu, since, receivers, samples, decoding_time(jpegs))
+        report(args, cpu, parts, since, receivers, samples, decoding_time(jpegs))
         for line in process.last_lines().splitlines():
             if "stopped: " in line:
                 print(line.split("]: ")[-1])
@@ -207,6 +225,7 @@ def run(args: argparse.Namespace, node: Node, jpegs: Sequence[bytes]) -> None:
 def report(
     args: argparse.Namespace,
     cpu: float,
+    parts: Mapping[str, float],
     since: Sequence[int],
     receivers: Sequence[Receiver],
     samples: Sequence[tuple[float, float]],
@@ -219,6 +238,9 @@ def report(
     slope = np.polyfit((seconds - seconds[0]) / 60, memory, 1)[0] if len(samples) > 1 else float("nan")
     share = cpu / sum(counts) * 1e3
     print(f"CPU of the node           {share:.2f} ms an image, {share / (decoding * 1e3):.2f}x decoding it alone")
+    print(
+        f"  of its threads          {', '.join(f'{doing} {1e3 * s / sum(counts):.2f}' for doing, s in parts.items())}"
+    )
     print(f"  decoding alone          {decoding * 1e3:.2f} ms")
     print(f"latency                   {np.median(latencies):.1f} ms median, {np.percentile(latencies, 95):.1f} p95")
     print(f"memory                    {memory[0]:.0f} MB, then {memory[-1]:.0f}; {slope:+.2f} MB a minute")

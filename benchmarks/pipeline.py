@@ -1,6 +1,6 @@
 """Frames a second of the whole way from a decoded image to tracks, each runtime against eager torch in the same run.
 
-    python benchmarks/pipeline.py [--weights street] [--runtimes onnxruntime torch] [--threads 2] [--frames 200]
+    python benchmarks/pipeline.py [--weights street] [--runtimes auto openvino:fp32 torch] [--threads 2] [--frames 200]
 
 The images are those of a synthetic street at 1280x720. The runtimes take turns frame by frame, so that a change in
 the machine's speed meets all of them alike. The last line is what all takes that is not the network.
@@ -20,20 +20,30 @@ from qdtrack_model.synthetic import Scene, SceneConfig
 STAGES = ("preprocess", "network", "track")
 
 
+def options_of(name: str, threads: int) -> runtimes.Options:
+    """A runtime as it is named on the command line."""
+    runtime, _, precision = name.partition(":")
+    return runtimes.Options(runtime, precision or "auto", threads)
+
+
 def main() -> None:
     present = [name for name in runtimes.RUNTIMES if runtimes.module_of(name).missing() is None]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", default="street")
-    parser.add_argument("--runtimes", nargs="+", default=present, choices=present, help="[all that can run here]")
+    parser.add_argument(
+        "--runtimes",
+        nargs="+",
+        default=["auto", *present],
+        metavar="NAME[:PRECISION]",
+        help="[auto and all others here]",
+    )
     parser.add_argument("--threads", type=int, default=runtimes.usable_cores())
     parser.add_argument("--frames", type=int, default=200)
     args = parser.parse_args()
 
     scene = Scene(SceneConfig(seed=7))
     images = [scene.frame(index).image for index in range(0, 100, 4)]
-    pipelines = {
-        name: Pipeline.load(args.weights, runtimes.Options(name, threads=args.threads)) for name in args.runtimes
-    }
+    pipelines = {name: Pipeline.load(args.weights, options_of(name, args.threads)) for name in args.runtimes}
     samples: dict[str, list[list[float]]] = {name: [] for name in pipelines}
     order = [*range(len(images)), *range(len(images) - 2, 0, -1)]  # back and forth: no jump for the tracker
     for pipeline in pipelines.values():
@@ -48,15 +58,17 @@ def main() -> None:
     medians = {name: np.median([row[0] for row in rows]) for name, rows in samples.items()}
     versus = "torch" if "torch" in medians else args.runtimes[0]
     height, width = next(iter(pipelines.values())).runtime.config.input_size
-    print(f"weights {args.weights}, network input {width}x{height}, images 1280x720, {args.threads} threads")
+    print(f"weights {args.weights}, network input {width}x{height}, images 1280x720")
+    for name, pipeline in pipelines.items():
+        print(f"{name}: {pipeline.runtime.name}, {pipeline.runtime.device}")
     head = "".join(f"{stage:>12}" for stage in STAGES)
-    print(f"{'runtime':<14}{'ms p50':>8}{'p95':>8}{head}{'frames/s':>10}  vs {versus}")
+    print(f"{'runtime':<18}{'ms p50':>8}{'p95':>8}{head}{'frames/s':>10}  vs {versus}")
     for name, rows in samples.items():
         times = np.array(rows) * 1e3
         median, late = np.percentile(times[:, 0], [50, 95])
         stages = "".join(f"{np.median(column):>12.2f}" for column in times[:, 1:].T)
         print(
-            f"{name:<14}{median:>8.1f}{late:>8.1f}{stages}{1e3 / median:>10.1f}{medians[versus] / medians[name]:>9.2f}x"
+            f"{name:<18}{median:>8.1f}{late:>8.1f}{stages}{1e3 / median:>10.1f}{medians[versus] / medians[name]:>9.2f}x"
         )
     # The network is the third column of a row: the whole, then the stages in their order.
     around = np.array([(row[0] - row[2]) * 1e3 for rows in samples.values() for row in rows])

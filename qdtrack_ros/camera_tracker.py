@@ -316,5 +316,7 @@ class CameraTracker:
 
 def _published(tracks: Tracks, size: tuple[int, int], least: float) -> Tracks:
     """The tracks that score enough to be published, with the part of their boxes that lies in the image."""
-    chosen = tracks[tracks.scores >= least]
-    return replace(chosen, boxes=clip_boxes(chosen.boxes, size))
+    enough = tracks.scores >= least
+    if not enough.all():
+        tracks = tracks[enough]
+    return replace(tracks, boxes=clip_boxes(tracks.boxes, size)) if len(tracks) else tracks
