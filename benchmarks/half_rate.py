@@ -43,14 +43,14 @@ def scores_of(sequence: Path, pipeline: Pipeline, every: int) -> Iterator[Scores
         yield evaluate(truth[np.isin(truth.frames, given[step])], join(found))
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sequences", nargs="*", type=Path, metavar="SEQUENCE")
     parser.add_argument("--weights", default="street")
     parser.add_argument("--runtime", default="auto", choices=("auto", *runtimes.RUNTIMES))
     parser.add_argument("--precision", default="auto", choices=("auto", *runtimes.PRECISIONS))
     parser.add_argument("--every", type=int, default=2)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     pipeline = Pipeline.load(args.weights, runtimes.Options(args.runtime, args.precision))
     with tempfile.TemporaryDirectory() as folder:
         if not args.sequences:

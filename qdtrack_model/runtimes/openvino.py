@@ -83,6 +83,8 @@ class OpenvinoRuntime(CpuGraphRuntime):
             "EXECUTION_MODE_HINT": "ACCURACY",  # each layer in the precision of the graph
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": options.cores,
+            # A thread that is bound to a core waits for whoever else is there, and all others wait for it.
+            "ENABLE_CPU_PINNING": False,
         }
         try:
             self._compiled: Any = core.compile_model(str(graph), "CPU", settings)

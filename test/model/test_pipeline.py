@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -247,3 +248,13 @@ def test_weights_bring_their_kind_of_tracker(tmp_path: Path) -> None:
     ]:
         with pytest.raises(ConfigError, match=message):
             Pipeline.load(weights, Options("torch"), values)
+
+
+def test_half_of_the_images_are_scored_as_half(
+    blobs: Runtime, blob_folder: Path, benchmark: Callable[[str], ModuleType]
+) -> None:
+    """What benchmarks/half_rate.py compares; memory and motion count seconds, so both track."""
+    pipeline = Pipeline(blobs, QuasiDenseTracker(CONFIG))
+    full, half = benchmark("half_rate").scores_of(blob_folder, pipeline, 2)
+    assert (full.objects, half.objects) == (60, 30)
+    assert (full.mota, full.idf1) == (half.mota, half.idf1) == (1.0, 1.0)

@@ -1,7 +1,8 @@
-"""The benchmark of the node runs, serves every camera and keeps ids; its times are for people to read."""
+"""The benchmarks of the node run and judge; its times are for people to read."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -10,6 +11,11 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces (make)")
+
+from qdtrack_model.structures import Tracks
+from qdtrack_ros.demo.material import Material
+from qdtrack_ros.demo.recorder import Received
+from qdtrack_ros.demo.results import DemoResults
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,3 +30,24 @@ def test_two_cameras_are_served_alike() -> None:
     counts = re.search(r"tracks came back for +(\d+), (\d+) images", done.stdout)
     assert counts is not None
     assert min(int(count) for count in counts.groups()) > 40
+
+
+def played(back: int, processing: float, latency: float) -> DemoResults:
+    """Ten images, of which ``back`` came back after ``latency`` seconds; the node was busy for ``processing``."""
+    sent = dict.fromkeys(range(10), 0.0)
+    received = {stamp: Received(Tracks.empty(), latency) for stamp in range(back)}
+    material = Material("", Path("bag"), 25.0, {stamp: stamp for stamp in sent}, None)
+    return DemoResults(material, "street", sent, received, (), None, Path("log"), processing)
+
+
+@pytest.mark.parametrize(
+    ("alone", "beside", "age", "expected"),
+    [(10, 9, 0.05, [True, True, True]), (9, 8, 0.05, [False, False, True]), (10, 10, 0.07, [True, True, False])],
+)
+def test_goals_of_the_reserve(alone: int, beside: int, age: float, expected: list[bool]) -> None:
+    spec = importlib.util.spec_from_file_location("benchmark_reserve", ROOT / "benchmarks" / "reserve.py")
+    assert spec and spec.loader
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    goals = benchmark.goals(played(alone, 0.02, 0.03), played(beside, 0.03, 0.05), played(4, 0.03, age))
+    assert list(goals.values()) == expected
