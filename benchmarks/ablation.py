@@ -213,7 +213,9 @@ def run(args: argparse.Namespace) -> None:
     if not isinstance(recipe, QDTrackTraining):
         raise ValueError(f"--config {args.config}: expected a recipe with `architecture: qdtrack`")
     warm_up = min(recipe.warm_up, args.steps // 10)  # the recipe's is meant for a training from scratch
-    recipe = replace(recipe, model=checkpoint.config, steps=args.steps, warm_up=warm_up, freeze_detector=True)
+    recipe = replace(
+        recipe, model=checkpoint.config, epochs=None, steps=args.steps, warm_up=warm_up, freeze_detector=True
+    )
     heads = {f"{v}-{seed}": replace(recipe, seed=seed, **VARIANTS[v]) for seed in args.seeds for v in VARIANTS}
     training, held_out = (find_sets(paths, recipe.data) for paths in (args.data, args.scenes))
     scenes = {folder.resolve().name: folder for folder in held_out}

@@ -21,7 +21,7 @@ from qdtrack_model.training.config import TrainConfig
 from qdtrack_model.training.log import Log
 from qdtrack_model.training.processes import launch
 from qdtrack_model.training.schedule import Schedule, epoch_images, make_schedule
-from qdtrack_model.training.state import TrainingState
+from qdtrack_model.training.state import ResumeError, TrainingState
 from qdtrack_model.training.steps import Batch, Losses, step_for
 
 if TYPE_CHECKING:
@@ -217,6 +217,8 @@ def train(
     origin = {"config": to_mapping(config), "data": fingerprint(sets), "validation": validation and validation.data}
     if resume and state_path.exists():
         state.restore(state_path, origin, fabric.device)
+    if fabric.all_reduce(torch.tensor(float(state.step), device=fabric.device)) != state.step:
+        raise ResumeError(f"{state_path}: not the same for all processes; --output must be in a folder that they share")
     training = Training(config, fabric, parts.losses, schedule, state)
 
     first, saved, shown, main = state.step, time.monotonic(), -math.inf, fabric.is_global_zero

@@ -38,6 +38,8 @@ def launch(config: TrainConfig, device: torch.device) -> Fabric:
         ConfigError: the batch cannot be divided among them, or there is no fp16 on this device.
     """
     from lightning_fabric import Fabric  # seconds, which nothing else here needs
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
     processes = process_count()
     parts = processes * config.accumulate
@@ -56,6 +58,8 @@ def launch(config: TrainConfig, device: torch.device) -> Fabric:
         devices=local,
         num_nodes=processes // local,
         precision=PRECISIONS[config.precision],  # type: ignore[arg-type]
+        # torchrun's processes or this one alone: Fabric would also take those of a Slurm job for processes of ours.
+        plugins=TorchElasticEnvironment() if processes > 1 else LightningEnvironment(),
     )
     fabric.launch()
     return fabric

@@ -13,6 +13,7 @@ import torch
 
 from qdtrack_model import checkpoints
 from qdtrack_model.cli import main
+from qdtrack_model.networks.resnet import ResNet
 
 from .scene import write_folder
 
@@ -95,12 +96,41 @@ def test_a_killed_training_goes_on_to_the_same_weights(recipe: list[str], tmp_pa
 
 
 def test_a_training_that_has_ended_is_given_more_steps(recipe: list[str], tmp_path: Path) -> None:
-    changes = ["train", *recipe, "batch=1", "--output", str(tmp_path / "more.safetensors")]
+    """Where the rate is the same, to what it would have learned at once."""
+    changes = ["train", *recipe, "batch=1", "milestones=9"]
     for steps in (2, 4):
-        assert main([*changes, f"steps={steps}", "--resume"]) == 0
+        assert main([*changes, f"steps={steps}", "--output", str(tmp_path / "more.safetensors"), "--resume"]) == 0
         assert checkpoints.load(tmp_path / "more.safetensors").provenance["step"] == steps
-    whole = ["train", *recipe, "batch=1", "steps=4", "--output", str(tmp_path / "whole.safetensors")]
-    assert main([*whole, "milestones=[9]"]) == 0
+    assert main([*changes, "steps=4", "--output", str(tmp_path / "whole.safetensors")]) == 0
+    whole = trained(tmp_path / "whole.safetensors")
+    assert all(torch.equal(values, whole[name]) for name, values in trained(tmp_path / "more.safetensors").items())
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_the_network_computes_as_the_recipe_says(
+    recipe: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str, expected: torch.dtype
+) -> None:
+    real, seen = ResNet.forward, []
+
+    def watched(network: ResNet, images: torch.Tensor) -> list[torch.Tensor]:
+        levels = real(network, images)
+        seen.append(levels[0].dtype)
+        return levels
+
+    monkeypatch.setattr(ResNet, "forward", watched)
+    changes = [f"precision={precision}", "steps=1", "batch=1", "--output", str(tmp_path / "out.safetensors")]
+    assert main(["train", *recipe, *changes]) == 0
+    assert seen == [expected]
+    assert {values.dtype for values in trained(tmp_path / "out.safetensors").values()} == {torch.float32}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU that torch sees")
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_it_learns_on_a_gpu(recipe: list[str], tmp_path: Path, precision: str) -> None:
+    changes = [f"precision={precision}", "batch=2", "accumulate=2", "--output", str(tmp_path / "out.safetensors")]
+    assert main(["train", *recipe, *changes, "--device", "cuda"]) == 0
+    assert main(["train", *recipe, *changes, "--device", "cuda", "steps=5", "--resume"]) == 0
 
 
 def test_a_batch_that_cannot_be_divided(
