@@ -69,11 +69,12 @@ def street_images(checkpoint: Checkpoint, batch: int) -> Array:
     return preprocess([scene.frame(4 * index).image for index in range(batch)])[0]
 
 
-def exact(checkpoint: Checkpoint, images: Array) -> list[Detections]:
-    """What the network finds when it computes in float64 on the CPU."""
-    with torch.no_grad():
-        outputs = deployed(checkpoint, "fp32").double()(torch.from_numpy(images))
-    rows = zip(*(output.numpy() for output in outputs), strict=True)
+def exact(checkpoint: Checkpoint, images: Array, device: str = "cpu") -> list[Detections]:
+    """What the network finds when it computes in float64, by torch's plain operations on ``device``."""
+    network = deployed(checkpoint, "fp32").double().requires_grad_(False).to(device)
+    with torch.enable_grad():  # without it RoIAlign on a GPU would be the kernel that is to be judged
+        outputs = network(torch.from_numpy(images).to(device))
+    rows = zip(*(output.cpu().numpy() for output in outputs), strict=True)
     return [runtimes.to_detections(row, checkpoint.config.score_floor) for row in rows]
 
 

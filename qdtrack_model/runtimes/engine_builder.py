@@ -16,6 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from qdtrack_model.atomic import atomic_write
 from qdtrack_model.cache import Identity, keep
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes.graph import graph_identity, graph_of
@@ -149,6 +150,9 @@ def build_engine(trt: Any, graph: Path, path: Path, capability: str | None, prog
     if capability is not None:
         config.num_compute_capabilities = 1
         config.set_compute_capability(getattr(trt.ComputeCapability, "SM" + capability.replace(".", "")), 0)
+    timings = path.parent / f"{product}-{trt.__version__}.timings"
+    if capability is None:  # TensorRT for RTX times nothing while it builds for another GPU
+        reuse_timings(config, timings)
     monitor = _monitor(trt, progress)
     config.progress_monitor = monitor
     # In a thread of its own: Python then takes Ctrl-C, and the monitor ends the build in good order.
@@ -164,6 +168,22 @@ def build_engine(trt: Any, graph: Path, path: Path, capability: str | None, prog
     if plan is None:
         raise EngineError(f"{graph}: {product} {trt.__version__} cannot build its engine: {messages.first_error()}")
     path.write_bytes(memoryview(plan))
+    if capability is None:
+        keep_timings(config, timings)
+
+
+def reuse_timings(config: Any, path: Path) -> None:
+    """Have the builder take what it measured in earlier builds from ``path``, as far as that is of this GPU."""
+    known = path.read_bytes() if path.is_file() else b""
+    cache = config.create_timing_cache(known) or config.create_timing_cache(b"")
+    config.set_timing_cache(cache, False)  # False: what is of another GPU is not used
+
+
+def keep_timings(config: Any, path: Path) -> None:
+    """Write what the builder measured to ``path``; where that cannot be written it is measured again next time."""
+    measured = config.get_timing_cache().serialize()
+    with contextlib.suppress(OSError), atomic_write(path) as partial:
+        partial.write_bytes(memoryview(measured))
 
 
 def _complaint(parser: Any) -> str:

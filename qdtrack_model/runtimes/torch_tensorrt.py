@@ -58,7 +58,8 @@ def _compile(checkpoint: Checkpoint, options: Options, path: Path) -> None:
     log.info("compiling %s with Torch-TensorRT %s", checkpoint.path.name, compiler.__version__)
     with plain_faults(f"Torch-TensorRT cannot compile {checkpoint.path.name}"):
         images = torch.zeros((options.batch, *checkpoint.config.input_size, 3), dtype=torch.uint8, device="cuda")
-        with uninterrupted():
+        # With gradients on RoIAlign is plain operations, not Triton's kernel, which TensorRT would not take.
+        with uninterrupted(), torch.enable_grad():
             program = torch.export.export(deployed(checkpoint, options.precision).cuda(), (images,))
         # One engine or an error: pieces left to torch would be copied to and fro without a word.
         module = compiler.dynamo.compile(
@@ -83,9 +84,9 @@ class TorchTensorRtRuntime(TorchRuntime):
         module = self._torch.export.load(package).module()
         images = self._torch.zeros_like(self._host, device=self._device)
 
-        def run() -> list[Tensor]:
+        def run() -> Sequence[Tensor]:
             images.copy_(self._host, non_blocking=True)
-            return [output.cpu() for output in module(images)]
+            return self._fetch(module(images))
 
         return run
 

@@ -220,6 +220,20 @@ def test_an_engine_can_be_recorded(checkpoint: Checkpoint, tmp_path: Path, monke
     assert (tmp_path / "small.engine").stat().st_size > 0
 
 
+@needs_tensorrt_rtx
+@pytest.mark.parametrize("content", [None, b"", b"garbage"], ids=["none", "empty", "garbage"])
+def test_what_was_timed_is_kept(tmp_path: Path, content: bytes | None) -> None:
+    trt = import_package("tensorrt_rtx")
+    path, messages = tmp_path / "tensorrt_rtx.timings", engine_builder.listen(trt)
+    if content is not None:
+        path.write_bytes(content)
+    config = trt.Builder(messages).create_builder_config()
+    engine_builder.reuse_timings(config, path)
+    engine_builder.keep_timings(config, path)
+    assert len(path.read_bytes()) > 0
+    engine_builder.reuse_timings(config, path)
+
+
 @pytest.mark.parametrize(
     ("version", "told"), [("8.6.1", "TensorRT 8.6.1 is too old, expected 10 or newer"), ("10.3.0", None)]
 )
