@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -223,6 +224,7 @@ class TrackerNode(LifecycleNode):
 
     def _start(self) -> None:
         capacity, batch = parameters.value(self, "queue_size"), parameters.value(self, "batch")
+        self._decoders = ThreadPoolExecutor(batch, "qdtrack-decoder")  # they start with the first batch
         self._worker = Worker(self._handle, self._cameras, capacity, batch)
         for camera in self._cameras:
             camera.begin(self._worker, self._stamped_now(), self._options.min_score)
@@ -231,6 +233,7 @@ class TrackerNode(LifecycleNode):
         if self._worker is not None:
             self._worker.close()
             self._worker = None
+            self._decoders.shutdown()
         for camera in self._cameras:
             camera.end()
 
@@ -242,7 +245,9 @@ class TrackerNode(LifecycleNode):
     def _handle(self, items: list[Delivered]) -> None:
         """Images, each of another camera, from messages to published tracks; never raises."""
         assert self._pipeline is not None
-        accepted = [(one.camera, image) for one in items if (image := one.camera.accept(one)) is not None]
+        each = map if len(items) == 1 else self._decoders.map  # of one camera alone no thread is worth its while
+        images = each(lambda one: one.camera.accept(one), items)
+        accepted = [(one.camera, image) for one, image in zip(items, images, strict=True) if image is not None]
         if not accepted:
             return
         try:

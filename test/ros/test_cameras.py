@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from threading import current_thread
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from std_msgs.msg import Header
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.runtimes import Options
 from qdtrack_model.structures import Array
+from qdtrack_ros.input.source_image import SourceImage
 from qdtrack_ros.node import TrackerNode
 from qdtrack_ros.output.conversions import image_message
 
@@ -124,7 +126,9 @@ def test_a_broken_image_spoils_nothing_of_its_batch(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("bench", [{"batch": 3, "queue_size": 8}], indirect=True)
-def test_images_that_coincide_go_through_the_network_together(bench: Bench) -> None:
+def test_images_that_coincide_go_through_the_network_together(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, readers = SourceImage.read, []
+    monkeypatch.setattr(SourceImage, "read", lambda *args: readers.append(current_thread().name) or read(*args))
     bench.start()
     for number in range(5):
         messages = {name: image_message(walk(number), header(name, number)) for name in NAMES}
@@ -133,6 +137,8 @@ def test_images_that_coincide_go_through_the_network_together(bench: Bench) -> N
         wait_until(lambda n=number: all(len(kept) == n + 1 for kept in bench.tracks.values()), "tracks of all")
     assert sum(bench.batches) == 15
     assert max(bench.batches) > 1  # how many exactly is up to the machine's timing
+    in_threads = [name.startswith("qdtrack-decoder") for name in readers]
+    assert sum(in_threads) == sum(count for count in bench.batches if count > 1)
     for name in NAMES:
         assert [message.header for message in bench.tracks[name]] == [header(name, number) for number in range(5)]
 
