@@ -19,6 +19,7 @@ COMMANDS = {
     "track": "track objects in a video, a folder of images or a bag",
     "evaluate": "score results against ground truth",
     "submit": "track the videos of a benchmark and write results in its form",
+    "auto-label": "label a recording by offline tracking, to correct and to train on",
     "synthesize": "make a synthetic street scene with ground truth",
     "convert": "turn a public QDTrack checkpoint into weights for this project",
     "export": "turn weights into an ONNX graph for one precision, input size and batch",

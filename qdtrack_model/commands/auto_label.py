@@ -1,0 +1,120 @@
+"""``qdtrack auto-label``: labels of a recording by offline tracking, with its images, to correct and to train on."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from qdtrack_model import tracking
+from qdtrack_model.atomic import atomic_write
+from qdtrack_model.commands.arguments import frame_range, key_values, positive_integer
+from qdtrack_model.data.readers.mot import MotBoxes, class_columns, join
+from qdtrack_model.data.sources import DEFAULT_FRAME_RATE, Source, SourceError, open_source
+from qdtrack_model.data.writers.labels import FOLDERS, Form, Recorded, write_image, write_labels
+from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.runtimes import PRECISIONS, RUNTIMES, Options
+from qdtrack_model.structures import Array, Detections
+from qdtrack_model.tracking.offline import Trajectory, track_offline
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``qdtrack auto-label``."""
+    add = parser.add_argument
+    add("input", type=Path, metavar="VIDEO|FOLDER|BAG", help="video file, folder of images, MOT sequence or ROS 2 bag")
+    add("--weights", default="street", metavar="NAME|PATH", help="`qdtrack weights` lists names; or a file [street]")
+    add("--output", type=Path, required=True, metavar="FOLDER", help="must not exist or be empty; a set to train on")
+    add("--format", default="mot", choices=tuple(FOLDERS), help="MOTChallenge sequence or CocoVID [mot]")
+    add("--least-score", type=float, default=0.5, metavar="S",
+        help="objects that score less in the mean are taken for mistakes [0.5]")  # fmt: skip
+    add("--frames", type=frame_range, metavar="FIRST-LAST", help="label these frames alone; they keep their numbers")
+    add("--topic", help="image topic, for bags with several")
+    add("--runtime", default="auto", choices=("auto", *RUNTIMES), help="what runs the network [auto]")
+    add("--precision", default="auto", choices=("auto", *PRECISIONS), help="what it computes in [the runtime's choice]")
+    add("--threads", type=positive_integer, metavar="N", help="CPU threads of the network [the runtime's choice]")
+    add("--tracker", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+        help="tracker values other than those tuned for the weights, such as init_score=0.4")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was labelled: frames, objects, boxes, and those of them that are interpolated."""
+
+    frames: int
+    objects: int
+    boxes: int
+    interpolated: int
+
+
+def run(
+    source: Source,
+    pipeline: Pipeline,
+    output: Path,
+    form: Form = "mot",
+    frames: tuple[int, int] | None = None,
+    least_score: float = 0.5,
+) -> Summary:
+    """Label a source; the folder appears whole or not at all.
+
+    Raises:
+        SourceError: no frame in ``frames`` (first, last), or the source cannot be read.
+    """
+    numbers: list[int] = []
+    times: list[float] = []
+    found: list[Detections] = []
+    with atomic_write(output) as partial:
+        total = frames[1] - frames[0] + 1 if frames else source.length
+        for frame in tqdm(source, desc=source.name, total=total, unit="frame", disable=None):
+            if frames and frame.index > frames[1]:
+                break
+            if frames and frame.index < frames[0]:
+                continue
+            write_image(partial, form, frame.index, frame.image)
+            numbers.append(frame.index)
+            times.append(frame.time)
+            found += pipeline.detect([frame.image])
+            size = (frame.image.shape[1], frame.image.shape[0])
+        if not numbers:
+            where = f"frames {frames[0]}-{frames[1]}" if frames else "the source"
+            raise SourceError(f"{source.name}: no frame in {where}")
+        objects = track_offline(found, times, lambda: tracking.build(pipeline.tracker.config).update, least_score)
+        columns = class_columns(pipeline.runtime.config)
+        boxes = join([_rows(number, each, numbers, columns) for number, each in enumerate(objects, start=1)])
+        boxes = boxes[np.lexsort((boxes.ids, boxes.frames))]
+        recorded = Recorded(source.name, source.frame_rate or _rate(times), size, numbers)
+        write_labels(partial, form, recorded, boxes, pipeline.classes, columns)
+    return Summary(len(numbers), len(objects), len(boxes), int((boxes.visibilities == 0).sum()))
+
+
+def _rows(number: int, found: Trajectory, numbers: list[int], columns: Array) -> MotBoxes:
+    """The boxes of an object in MOTChallenge's columns."""
+    count = len(found.frames)
+    return MotBoxes(
+        np.array(numbers)[found.frames], np.full(count, number), found.boxes, np.ones(count),
+        np.full(count, columns[found.label]), np.where(found.scores > 0, -1.0, 0.0),
+    )  # fmt: skip
+
+
+def _rate(times: list[float]) -> float:
+    """Frames a second by the times of the frames."""
+    return float(1 / np.median(np.diff(times))) if len(times) > 1 else DEFAULT_FRAME_RATE
+
+
+def main(args: argparse.Namespace) -> int:
+    """Label, then print what was found."""
+    if args.output.exists() and (not args.output.is_dir() or any(args.output.iterdir())):
+        raise ValueError(f"--output {args.output}: is there already; choose another place or remove it")
+    values = key_values(args.tracker, "--tracker")
+    with open_source(args.input, args.topic) as source:
+        pipeline = Pipeline.load(args.weights, Options(args.runtime, args.precision, args.threads), values)
+        try:
+            pipeline.runtime.warm_up()
+            done = run(source, pipeline, args.output, args.format, args.frames, args.least_score)
+        finally:
+            pipeline.close()
+    print(f"{done.frames} frames, {done.objects} objects, {done.boxes} boxes, {done.interpolated} of them interpolated")
+    print(f"labels: {args.output}/; look at them before training, and correct them")
+    return 0

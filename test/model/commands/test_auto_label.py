@@ -1,0 +1,91 @@
+"""``qdtrack auto-label``: what is written is a set to train on, in both forms, from a folder, a video and a bag."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+
+from qdtrack_model import checkpoints, tracking
+from qdtrack_model.cli import main
+from qdtrack_model.commands.auto_label import run
+from qdtrack_model.config import OneShotConfig, QuasiDenseConfig
+from qdtrack_model.data.bags import BagFrame, write_bag
+from qdtrack_model.data.loading import DataConfig, find_sets, load_sets
+from qdtrack_model.data.readers.mot import read_mot, read_seqinfo
+from qdtrack_model.data.sources import SourceError, open_source
+from qdtrack_model.evaluation import evaluate
+from qdtrack_model.pipeline import Pipeline
+
+MODEL = OneShotConfig(classes=("pedestrian",), input_size=(96, 160))
+
+
+@pytest.fixture
+def pipeline(blobs: Any) -> Pipeline:
+    return Pipeline(blobs, tracking.build(QuasiDenseConfig(memory_span=1.0, backdrop_span=0.1)))
+
+
+def test_a_sequence_is_labelled_for_training(blob_folder: Path, tmp_path: Path, pipeline: Pipeline) -> None:
+    with open_source(blob_folder) as source:
+        done = run(source, pipeline, tmp_path / "labels")
+    assert (done.frames, done.objects, done.boxes, done.interpolated) == (20, 3, 60, 0)
+    scores = evaluate(read_mot(blob_folder / "gt" / "gt.txt"), read_mot(tmp_path / "labels" / "gt" / "gt.txt"))
+    assert (scores.mota, scores.idf1) == (1, 1)
+    assert read_seqinfo(tmp_path / "labels").frame_rate == 10
+    [part] = load_sets(find_sets([tmp_path / "labels"], DataConfig()), MODEL, DataConfig())
+    assert len(part.samples) == 20
+    assert part.samples[3].objects.labels.tolist() == [0, 0, 0]
+
+
+def test_cocovid(blob_folder: Path, tmp_path: Path, pipeline: Pipeline) -> None:
+    with open_source(blob_folder) as source:
+        run(source, pipeline, tmp_path / "labels", "cocovid", frames=(3, 15))
+    [part] = load_sets(find_sets([tmp_path / "labels"], DataConfig()), MODEL, DataConfig())
+    assert not part.still
+    assert len(part.samples) == 13
+    first, last = part.samples[0].objects, part.samples[-1].objects
+    assert sorted(first.ids.tolist()) == sorted(last.ids.tolist()) == [0, 1, 2]
+    assert part.samples[0].read().image.shape == (96, 160, 3)
+
+
+def test_a_missed_object_is_interpolated(blob_folder: Path, tmp_path: Path, pipeline: Pipeline) -> None:
+    image = cv2.imread(str(blob_folder / "img1" / "000010.png"))
+    image[:] = 40
+    cv2.imwrite(str(blob_folder / "img1" / "000010.png"), image)
+    with open_source(blob_folder) as source:
+        done = run(source, pipeline, tmp_path / "labels")
+    assert (done.objects, done.boxes, done.interpolated) == (3, 60, 3)
+    labels = read_mot(tmp_path / "labels" / "gt" / "gt.txt")
+    assert set(labels.visibilities[labels.frames == 10]) == {0}
+
+
+def test_a_bag_is_labelled(tmp_path: Path, pipeline: Pipeline, blob_image: Any) -> None:
+    write_bag(tmp_path / "bag", (BagFrame(blob_image(index)[0]) for index in range(1, 13)), 8)
+    with open_source(tmp_path / "bag") as source:
+        done = run(source, pipeline, tmp_path / "labels")
+    assert (done.frames, done.objects) == (12, 3)
+    assert read_seqinfo(tmp_path / "labels").frame_rate == pytest.approx(8, rel=1e-3)
+    with open_source(tmp_path / "bag") as source, pytest.raises(SourceError, match="no frame in frames 50-60"):
+        run(source, pipeline, tmp_path / "none", frames=(50, 60))
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_command(
+    checkpoint: checkpoints.Checkpoint, blob_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [
+        "auto-label",
+        str(blob_folder),
+        "--weights",
+        str(checkpoint.path),
+        "--runtime",
+        "torch",
+        "--threads",
+        "1",
+    ]
+    assert main([*command, "--output", str(tmp_path / "labels")]) == 0
+    assert "20 frames, 0 objects" in capsys.readouterr().out
+    assert main([*command, "--output", str(tmp_path / "labels")]) == 2
+    assert "labels: is there already" in capsys.readouterr().err
