@@ -31,9 +31,9 @@ from qdtrack_model.tracker_config import (
 )
 
 __all__ = [
-    "ARCHITECTURES", "TRACKERS", "ConfigError", "FairMotConfig", "ModelConfig", "OneShotConfig", "QDTrackConfig",
-    "QuasiDenseConfig", "TaoConfig", "TrackerConfig", "architecture_of", "changed", "from_mapping", "read_tracker",
-    "read_yaml", "replaced", "require", "retuned", "to_mapping",
+    "ARCHITECTURES", "TRACKERS", "ConfigError", "FairMotConfig", "FairMotModelConfig", "ModelConfig", "OneShotConfig",
+    "QDTrackConfig", "QuasiDenseConfig", "TaoConfig", "TrackerConfig", "architecture_of", "changed", "from_mapping",
+    "read_tracker", "read_yaml", "replaced", "require", "retuned", "to_mapping",
 ]  # fmt: skip
 
 
@@ -57,19 +57,40 @@ class OneShotConfig:
 
     def __post_init__(self) -> None:
         _require_classes(self.classes, self.columns)
-        height, width = self.input_size
-        # Upper limits: a weights file from elsewhere shall not make this machine allocate all of its memory.
-        require(
-            all(0 < side <= 4096 and side % 32 == 0 for side in (height, width)),
-            "input_size", self.input_size, "height and width as multiples of 32 from 32 to 4096",
-        )  # fmt: skip
+        _require_size(self.input_size)
         require(0 < self.width <= 2, "width", self.width, "a number in (0, 2]")
-        require(0 < self.head_width <= 4096, "head_width", self.head_width, "1..4096")
-        require(0 < self.embedding_size <= 4096, "embedding_size", self.embedding_size, "1..4096")
-        peaks = (height // 4) * (width // 4)
-        require(0 < self.max_detections <= peaks, "max_detections", self.max_detections, f"1..{peaks}")
-        require(0 <= self.score_floor < 1, "score_floor", self.score_floor, "a number in [0, 1)")
-        _require_colour("padding", self.padding)
+        _require_heads(self)
+
+
+@dataclass(frozen=True)
+class FairMotModelConfig:
+    """FairMOT's network: DLA-34 or HRNetV2-W18 with centre-point heads at stride 4 (``networks/fairmot/``)."""
+
+    classes: tuple[str, ...] = ("pedestrian",)
+    columns: tuple[int, ...] = ()  # their numbers in MOTChallenge files, where they are not those that the names say
+    input_size: tuple[int, int] = (608, 1088)  # height, width; multiples of 32
+    backbone: Literal["dla34", "hrnet_w18"] = "dla34"
+    deformable: bool = (
+        False  # of dla34: convolutions on the way up, as in public checkpoints; TensorRT takes plain ones
+    )
+    size: Literal["ltrb", "wh"] = (
+        "ltrb"  # what is learned of a box: its four sides from the centre, or width and height
+    )
+    head_width: int = 256
+    embedding_size: int = 128
+    max_detections: int = 500
+    score_floor: float = 0.3  # lower peaks never leave the network
+    clip_boxes: bool = False  # boxes end at the border of the image; not where objects are boxed whole, as of MOT17
+    padding: tuple[int, int, int] = (127, 127, 127)  # colour (B, G, R) where the image does not reach, as in training
+
+    def __post_init__(self) -> None:
+        _require_classes(self.classes, self.columns)
+        _require_size(self.input_size)
+        backbones = ("dla34", "hrnet_w18")
+        require(self.backbone in backbones, "backbone", self.backbone, f"one of {', '.join(backbones)}")
+        require(not self.deformable or self.backbone == "dla34", "deformable", self.deformable, "false for hrnet_w18")
+        require(self.size in ("ltrb", "wh"), "size", self.size, "ltrb or wh")
+        _require_heads(self)
 
 
 @dataclass(frozen=True)
@@ -134,6 +155,22 @@ class QDTrackConfig:
         return (first, second, third) if self.channel_order == "bgr" else (third, second, first)
 
 
+def _require_size(size: tuple[int, int]) -> None:
+    # Upper limits: a weights file from elsewhere shall not make this machine allocate all of its memory.
+    fit = all(0 < side <= 4096 and side % 32 == 0 for side in size)
+    require(fit, "input_size", size, "height and width as multiples of 32 from 32 to 4096")
+
+
+def _require_heads(config: OneShotConfig | FairMotModelConfig) -> None:
+    """Raise ConfigError for heads of centre points that cannot be."""
+    require(0 < config.head_width <= 4096, "head_width", config.head_width, "1..4096")
+    require(0 < config.embedding_size <= 4096, "embedding_size", config.embedding_size, "1..4096")
+    peaks = (config.input_size[0] // 4) * (config.input_size[1] // 4)
+    require(0 < config.max_detections <= peaks, "max_detections", config.max_detections, f"1..{peaks}")
+    require(0 <= config.score_floor < 1, "score_floor", config.score_floor, "a number in [0, 1)")
+    _require_colour("padding", config.padding)
+
+
 def _require_colour(key: str, colour: tuple[int, int, int]) -> None:
     """Raise ConfigError unless all channels are uint8."""
     require(all(0 <= level <= 255 for level in colour), key, colour, "three whole numbers in 0..255")
@@ -148,9 +185,10 @@ def _require_classes(classes: tuple[str, ...], columns: tuple[int, ...]) -> None
 
 
 # Every network has one configuration class; a weights file says which by `architecture`.
-ModelConfig = OneShotConfig | QDTrackConfig
-ARCHITECTURES: dict[str, type[OneShotConfig] | type[QDTrackConfig]] = {
+ModelConfig = OneShotConfig | FairMotModelConfig | QDTrackConfig
+ARCHITECTURES: dict[str, type[ModelConfig]] = {
     "one_shot": OneShotConfig,
+    "fairmot": FairMotModelConfig,
     "qdtrack": QDTrackConfig,
 }
 

@@ -1,8 +1,9 @@
-"""Public checkpoints of other projects into this project's QDTrack, by their keys: of QDTrack or of its detector.
+"""Public checkpoints of other projects into this project's networks, by their keys (``layouts.py``).
 
-All layouts hold the same tensors under the same names but for prefixes. What differs without showing in the tensors
-is where the backbone strides and how images are normalised: the preset says it, unless the file carries the
-configuration it was trained with, which then wins. Files are read as weights only: no code in them is ever run.
+Of QDTrack and its detector all layouts hold the same tensors under the same names but for prefixes. What differs
+without showing in the tensors is where the backbone strides and how images are normalised: the preset says it, unless
+the file carries the configuration it was trained with, which then wins. Files are read as weights only: no code in them
+is ever run.
 """
 
 from __future__ import annotations
@@ -14,85 +15,22 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from qdtrack_model.cache import sha256
 from qdtrack_model.checkpoints.classes import check_classes, class_names, select_classes
 from qdtrack_model.checkpoints.files import save
+from qdtrack_model.checkpoints.layouts import FAIRMOT_LAYOUTS, IMAGENET, LAYOUTS, TORCHVISION, Layout
 from qdtrack_model.checkpoints.presets import Preset, read_preset
 from qdtrack_model.checkpoints.tensors import CheckpointError, fill
-from qdtrack_model.config import QDTrackConfig
+from qdtrack_model.config import FairMotModelConfig, QDTrackConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from qdtrack_model.networks import QDTrack
+    from qdtrack_model.networks import FairMotNetwork, QDTrack
 
-
-@dataclass(frozen=True)
-class Layout:
-    """How one project names the tensors.
-
-    Args:
-        name: for people.
-        marks: beginnings of keys that this layout alone has, all of which must be there.
-        prefixes: beginnings of keys and what stands for them in this project's network; the first that fits counts.
-        unused: beginnings of keys that have no place in the network.
-        lacks: parts of the network that files of this layout do not hold.
-    """
-
-    name: str
-    marks: tuple[str, ...]
-    prefixes: tuple[tuple[str, str], ...]
-    unused: tuple[str, ...] = ()
-    lacks: tuple[str, ...] = ()
-
-    def fits(self, keys: set[str]) -> bool:
-        return all(any(key.startswith(mark) for key in keys) for mark in self.marks)
-
-    def rename(self, key: str) -> str | None:
-        """The name in this project's network, or None for what has no place there."""
-        if key.startswith(self.unused) or key.endswith(".num_batches_tracked"):
-            return None
-        return next((new + key.removeprefix(old) for old, new in self.prefixes if key.startswith(old)), key)
-
-
-TORCHVISION = Layout(
-    "torchvision ResNet",
-    ("conv1.weight", "layer1.", "layer4."),
-    (("", "backbone."),),
-    ("fc.",),
-    ("neck", "rpn_head", "roi_head", "embedding_head"),
-)
-LAYOUTS = (
-    Layout(
-        "mmtracking or mmdetection 3",
-        ("detector.backbone.", "track_head.embed_head."),
-        (("detector.", ""), ("track_head.embed_head.", "embedding_head.")),
-        ("data_preprocessor.",),
-    ),
-    Layout(
-        "SysCV, newest",
-        ("detector.backbone.", "track_head.track_head."),
-        (("detector.", ""), ("track_head.track_head.", "embedding_head.")),
-    ),
-    Layout("SysCV, 2021", ("backbone.", "roi_head.track_head."), (("roi_head.track_head.", "embedding_head."),)),
-    Layout(
-        "mmdetection's Faster R-CNN",
-        ("backbone.", "neck.", "rpn_head.", "roi_head.bbox_head."),
-        (),
-        ("data_preprocessor.",),
-        ("embedding_head",),
-    ),
-    TORCHVISION,
-)
-# torchvision's own normalisation and style.
-IMAGENET: dict[str, Any] = {
-    "style": "pytorch",
-    "channel_order": "rgb",
-    "mean": (123.675, 116.28, 103.53),
-    "deviation": (58.395, 57.12, 57.375),
-}
+PublicConfig: TypeAlias = QDTrackConfig | FairMotModelConfig  # of networks that others have published weights for
 
 
 @dataclass(frozen=True)
@@ -107,7 +45,7 @@ class Conversion:
         fresh: parts of the network that the file does not hold; they have random weights, the same every time.
     """
 
-    network: QDTrack
+    network: QDTrack | FairMotNetwork
     layout: str
     used: int
     unused: tuple[str, ...]
@@ -115,14 +53,14 @@ class Conversion:
 
 
 def convert(
-    source: str | Path | Mapping[str, Any], config: QDTrackConfig, classes: Sequence[str] | None = None
+    source: str | Path | Mapping[str, Any], config: PublicConfig, classes: Sequence[str] | None = None
 ) -> Conversion:
     """Convert a public checkpoint.
 
     Args:
         source: a file, or what it holds: a state dict, or a mapping with ``state_dict`` and perhaps ``meta``.
-        config: the network expected; style, normalisation, padding and class names are replaced by what the file says
-            of them.
+        config: the network expected. Of QDTrack style, normalisation, padding and class names are replaced by what the
+            file says of them; of FairMOT's network everything that shows in the tensors but the backbone.
         classes: those of the file that stand for the classes of ``config``, in their order, whose names then stay;
             None where the file has the same ones.
 
@@ -131,14 +69,15 @@ def convert(
     """
     import torch
 
-    from qdtrack_model.networks import QDTrack
+    from qdtrack_model.networks import FairMotNetwork, QDTrack
 
     where = "state dict" if isinstance(source, Mapping) else str(source)
     content = source if isinstance(source, Mapping) else read_foreign(Path(source))
     state, meta = _state_and_meta(content, where)
-    layout = next((layout for layout in LAYOUTS if layout.fits(set(state))), None)
+    layouts = LAYOUTS if isinstance(config, QDTrackConfig) else FAIRMOT_LAYOUTS[config.backbone]
+    layout = next((layout for layout in layouts if layout.fits(set(state))), None)
     if layout is None:
-        known = "; ".join(f"{layout.name} ({', '.join(layout.marks)})" for layout in LAYOUTS)
+        known = "; ".join(f"{layout.name} ({', '.join(layout.marks)})" for layout in layouts)
         raise CheckpointError(
             f"{where}: unknown layout: its {len(state)} keys begin with {', '.join(sorted(state)[:3])}, "
             f"expected the keys of one of: {known}"
@@ -147,15 +86,34 @@ def convert(
     tensors = {name: state[key] for key, name in names.items() if name is not None}
     if len(tensors) < sum(name is not None for name in names.values()):
         raise CheckpointError(f"{where}: two of its keys mean the same tensor; expected one layout in one file")
-    if classes is not None:
-        tensors = select_classes(tensors, meta, classes, where)
-    config = _as_declared(config, layout, tensors, meta, where, renamed=classes is not None)
+    if isinstance(config, FairMotModelConfig):
+        if classes is not None:
+            raise CheckpointError(f"{where}: --classes: a file of FairMOT's network does not name its classes")
+        config = _as_shaped(config, tensors)
+    else:
+        if classes is not None:
+            tensors = select_classes(tensors, meta, classes, where)
+        config = _as_declared(config, layout, tensors, meta, where, renamed=classes is not None)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
-        network = QDTrack(config)
+        network = QDTrack(config) if isinstance(config, QDTrackConfig) else FairMotNetwork(config)
     fill(network, tensors, where, may_lack=layout.lacks)
     unused = tuple(sorted(key for key, name in names.items() if name is None))
     return Conversion(network.eval(), layout.name, len(tensors), unused, layout.lacks)
+
+
+def _as_shaped(config: FairMotModelConfig, tensors: Mapping[str, Tensor]) -> FairMotModelConfig:
+    """``config`` with what the shapes of a file's tensors say, where it has the heads."""
+    if "id.2.weight" not in tensors or "wh.2.weight" not in tensors:
+        return config
+    embedding_size, head_width = tensors["id.2.weight"].shape[:2]
+    return dataclasses.replace(
+        config,
+        embedding_size=int(embedding_size),
+        head_width=int(head_width),
+        size="ltrb" if len(tensors["wh.2.weight"]) == 4 else "wh",
+        deformable=any("conv_offset_mask" in name for name in tensors),
+    )
 
 
 def _as_declared(
@@ -204,21 +162,21 @@ def convert_file(
     return done
 
 
-def load_public(source: str | Path | Mapping[str, Any], preset: str | Path | QDTrackConfig) -> QDTrack:
-    """The network of a public checkpoint (mmtracking, mmdetection 3, SysCV, or a torchvision backbone).
+def load_public(source: str | Path | Mapping[str, Any], preset: str | Path | PublicConfig) -> QDTrack | FairMotNetwork:
+    """The network of a public checkpoint (mmtracking, mmdetection 3, SysCV, a torchvision backbone, FairMOT, CL-MOT).
 
     Args:
         source: a file, a state dict, or a mapping with ``state_dict`` and ``meta``.
         preset: name of a preset, path of a file like ``config/networks/mot17.yaml``, or the network's configuration.
 
     Returns:
-        The network in evaluation mode; its ``stages(images)`` gives every intermediate result by name.
+        The network in evaluation mode; ``stages(images)`` of a QDTrack gives every intermediate result by name.
 
     Raises:
         CheckpointError: the file cannot be read, holds code, has an unknown layout or does not fit the preset.
         ConfigError: no such preset, or a broken one.
     """
-    config = preset if isinstance(preset, QDTrackConfig) else read_preset(preset).model
+    config = preset if isinstance(preset, QDTrackConfig | FairMotModelConfig) else read_preset(preset).model
     return convert(source, config).network
 
 
@@ -282,6 +240,8 @@ def _state_and_meta(content: Mapping[str, Any], where: str) -> tuple[dict[str, T
         if not isinstance(key, str) or not isinstance(value, torch.Tensor):
             raise CheckpointError(f"{where}: {key!r} is a {type(value).__name__}, expected a state dict of tensors")
     meta = content.get("meta", {}) if "state_dict" in content else {}
+    if all(key.startswith("module.") for key in state):  # saved while it was trained on several GPUs
+        state = {key.removeprefix("module."): value for key, value in state.items()}
     return dict(state), meta if isinstance(meta, Mapping) else {}
 
 

@@ -9,12 +9,16 @@ from pathlib import Path
 from qdtrack_model.checkpoints.presets import preset_files, read_preset
 from qdtrack_model.checkpoints.public import convert_file
 from qdtrack_model.commands.arguments import class_names
+from qdtrack_model.config import QDTrackConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``qdtrack convert``."""
     parser.add_argument(
-        "checkpoint", type=Path, metavar="CHECKPOINT", help="file of mmtracking, mmdetection, SysCV or torchvision"
+        "checkpoint",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="file of mmtracking, mmdetection, SysCV, torchvision, FairMOT or CL-MOT",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="WEIGHTS", help="weights.safetensors to write")
     parser.add_argument(
@@ -36,7 +40,16 @@ def main(args: argparse.Namespace) -> int:
     done = convert_file(args.checkpoint, preset, args.output, origin, args.classes)
     config = done.network.config
     print(f"{args.checkpoint}: {done.layout}, {done.used} tensors used")
-    print(f"backbone: {config.style} style, {config.channel_order}, mean {config.mean}, deviation {config.deviation}")
+    if isinstance(config, QDTrackConfig):
+        print(
+            f"backbone: {config.style} style, {config.channel_order}, mean {config.mean}, deviation {config.deviation}"
+        )
+    else:
+        convolutions = ", deformable convolutions" * config.deformable
+        print(
+            f"backbone: {config.backbone}{convolutions}; boxes as {config.size}, embeddings of {config.embedding_size}"
+        )
+        print("no file of this kind holds the classifier and the balance of its training: going on learns them anew")
     print(f"beside the image: {config.padding} (B, G, R)")
     if done.fresh:
         print(f"not in the file, with fresh random weights: {', '.join(done.fresh)}")

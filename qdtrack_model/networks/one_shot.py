@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qdtrack_model.config import OneShotConfig
+from qdtrack_model.config import FairMotModelConfig, OneShotConfig
 from qdtrack_model.networks.csp import CspBackbone, TopDownNeck
 
 STRIDE = 4
@@ -60,11 +60,54 @@ def decode_boxes(index: Tensor, offset: Tensor, sides: Tensor, width: int) -> Te
     return torch.cat([centres - sides[..., :2], centres + sides[..., 2:]], dim=-1)
 
 
-class OneShotNetwork(nn.Module):
-    """Backbone, neck and heads; ``forward`` is the whole way from a uint8 image to detections, as it is exported.
+class CentreNetwork(nn.Module):
+    """What networks with centre-point heads have in common: from a uint8 image to detections, as it is exported.
 
-    ``features``, ``heatmap`` and ``describe`` are the pieces that training uses.
+    ``features``, ``heatmap`` and ``describe``, which each has of its own, are the pieces that training uses.
     """
+
+    config: OneShotConfig | FairMotModelConfig
+
+    def features(self, images: Tensor) -> Tensor:
+        """uint8 BGR images (B, H, W, 3) -> shared map (B, F, H/4, W/4)."""
+        raise NotImplementedError
+
+    def heatmap(self, features: Tensor) -> Tensor:
+        """Centre logits (B, C, H/4, W/4)."""
+        raise NotImplementedError
+
+    def describe(self, features: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What is at flat cell indices (B, K): offsets (B, K, 2), sides (B, K, 4) in cells, embeddings (B, K, D)."""
+        raise NotImplementedError
+
+    def embed(self, images: Tensor, boxes: Tensor) -> Tensor:
+        """Embeddings (B, N, D) of given objects.
+
+        Args:
+            images: (B, H, W, 3) uint8 BGR.
+            boxes: (B, N, 4) in input pixels; what lies beyond the image is described by its border.
+        """
+        features = self.features(images)
+        centres = (boxes[..., :2] + boxes[..., 2:]) / (2 * STRIDE)
+        column = centres[..., 0].long().clamp(0, features.shape[3] - 1)
+        row = centres[..., 1].long().clamp(0, features.shape[2] - 1)
+        return self.describe(features, row * features.shape[3] + column)[2]
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Images (B, H, W, 3) uint8 BGR -> boxes (B, K, 4) in input pixels, scores (B, K), labels (B, K) int64,
+        embeddings (B, K, D); K = ``max_detections``, best first.
+        """
+        features = self.features(images)
+        scores, labels, index = find_peaks(self.heatmap(features).float().sigmoid(), self.config.max_detections)
+        offset, sides, embeddings = self.describe(features, index)
+        boxes = decode_boxes(index, offset, sides, features.shape[3]) * STRIDE
+        return boxes, scores, labels, embeddings
+
+
+class OneShotNetwork(CentreNetwork):
+    """The light network: a CSP backbone, a neck and heads."""
+
+    config: OneShotConfig
 
     def __init__(self, config: OneShotConfig) -> None:
         super().__init__()
@@ -102,26 +145,3 @@ class OneShotNetwork(nn.Module):
         box = F.linear(hidden, self.box.weight.float(), self.box.bias.float()).float()  # autocast: half
         embeddings = self.embedding(F.relu(self.embedding_hidden(patches)))
         return box[..., :2], box[..., 2:].clamp(max=6.0).exp(), embeddings
-
-    def embed(self, images: Tensor, boxes: Tensor) -> Tensor:
-        """Embeddings (B, N, D) of given objects.
-
-        Args:
-            images: (B, H, W, 3) uint8 BGR.
-            boxes: (B, N, 4) in input pixels; what lies beyond the image is described by its border.
-        """
-        features = self.features(images)
-        centres = (boxes[..., :2] + boxes[..., 2:]) / (2 * STRIDE)
-        column = centres[..., 0].long().clamp(0, features.shape[3] - 1)
-        row = centres[..., 1].long().clamp(0, features.shape[2] - 1)
-        return self.describe(features, row * features.shape[3] + column)[2]
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Images (B, H, W, 3) uint8 BGR -> boxes (B, K, 4) in input pixels, scores (B, K), labels (B, K) int64,
-        embeddings (B, K, D); K = ``max_detections``, best first.
-        """
-        features = self.features(images)
-        scores, labels, index = find_peaks(self.heatmap(features).float().sigmoid(), self.config.max_detections)
-        offset, sides, embeddings = self.describe(features, index)
-        boxes = decode_boxes(index, offset, sides, features.shape[3]) * STRIDE
-        return boxes, scores, labels, embeddings

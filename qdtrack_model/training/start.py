@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qdtrack_model import checkpoints
-from qdtrack_model.config import ModelConfig, QDTrackConfig, architecture_of
+from qdtrack_model.config import FairMotModelConfig, ModelConfig, QDTrackConfig, architecture_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -82,10 +82,10 @@ def read_start(name_or_path: str, config: ModelConfig, classes: Sequence[str] | 
             )
         checkpoint = checkpoints.load(path)
         return Start(checkpoint.config, _learned(checkpoint.network(), checkpoint.fresh))
-    if not isinstance(config, QDTrackConfig):
+    if not isinstance(config, QDTrackConfig | FairMotModelConfig):
         raise ValueError(
-            f"init: {name_or_path}: a checkpoint of another project is a QDTrack or its detector, the recipe's "
-            f"architecture is {architecture_of(config)!r}"
+            f"init: {name_or_path}: a checkpoint of another project is a QDTrack, its detector or FairMOT's network, "
+            f"the recipe's architecture is {architecture_of(config)!r}"
         )
     if classes is not None and len(classes) != len(config.classes):
         raise ValueError(f"init_classes: got {len(classes)}, expected one for each of {', '.join(config.classes)}")
@@ -94,7 +94,7 @@ def read_start(name_or_path: str, config: ModelConfig, classes: Sequence[str] | 
 
 
 def _learned(network: nn.Module, fresh: tuple[str, ...]) -> dict[str, Tensor]:
-    return {name: value for name, value in network.state_dict().items() if name.split(".")[0] not in fresh}
+    return {name: value for name, value in network.state_dict().items() if not name.startswith(fresh or "?")}
 
 
 def disagreements(own: ModelConfig, given: ModelConfig) -> list[str]:
@@ -106,7 +106,7 @@ def disagreements(own: ModelConfig, given: ModelConfig) -> list[str]:
         return [f"architecture {architecture_of(given)!r}, expected {architecture_of(own)!r}"]
     found = [
         f"{key} {getattr(given, key)!r}, expected {getattr(own, key)!r}"
-        for key in ("style", "channel_order", "mean", "deviation")
+        for key in ("style", "backbone", "size", "channel_order", "mean", "deviation")
         if getattr(given, key, None) != getattr(own, key, None)
     ]
     if len(own.classes) == len(given.classes):

@@ -20,7 +20,7 @@ from qdtrack_model.checkpoints import CheckpointError, load_public
 from qdtrack_model.checkpoints.classes import COCO
 from qdtrack_model.checkpoints.presets import preset_files, read_preset
 from qdtrack_model.checkpoints.public import convert
-from qdtrack_model.config import ConfigError, to_mapping
+from qdtrack_model.config import ConfigError, FairMotModelConfig, QDTrackConfig, to_mapping
 from qdtrack_model.networks import QDTrack
 
 from .published import CONFIG, EMBEDDING, canonical, laid_out, write_preset
@@ -285,8 +285,15 @@ def test_the_user_sees_one_line(tmp_path: Path, preset: Path, capsys: pytest.Cap
 
 
 def test_presets_are_complete_and_as_published() -> None:
-    assert set(preset_files()) == {"mot17", "dancetrack", "bdd100k", "waymo", "lvis", "tao", "light"}
     models = {name: read_preset(name).model for name in preset_files()}
+    fairmot = {name: model for name, model in models.items() if isinstance(model, FairMotModelConfig)}
+    assert {name: (m.backbone, m.input_size) for name, m in fairmot.items()} == {
+        "fairmot_dla34": ("dla34", (608, 1088)),
+        "fairmot_dla34_small": ("dla34", (320, 576)),
+        "fairmot_hrnet_w18": ("hrnet_w18", (608, 1088)),
+        "fairmot_hrnet_w18_small": ("hrnet_w18", (320, 576)),
+    }
+    models = {name: model for name, model in models.items() if isinstance(model, QDTrackConfig)}
     assert {name: (m.depth, m.style, len(m.classes), m.clip_boxes) for name, m in models.items()} == {
         "mot17": (50, "caffe", 1, False),
         "dancetrack": (50, "caffe", 1, False),
@@ -298,11 +305,13 @@ def test_presets_are_complete_and_as_published() -> None:
     }
     import yaml
 
-    fields = set(to_mapping(CONFIG)) - {"columns"}  # which follow from the names
     for name, path in preset_files().items():
+        model = read_preset(name).model
+        fields = set(to_mapping(model)) - {"columns"}  # which follow from the names
         assert set(yaml.safe_load(path.read_text("utf-8"))["model"]) == fields, name
-        assert len(set(models[name].classes)) == len(models[name].classes)
+        assert len(set(model.classes)) == len(model.classes)
     kinds = {name: read_preset(name).tracker.kind for name in preset_files()}
+    assert {name for name, kind in kinds.items() if kind == "fairmot"} == set(fairmot)
     assert {name for name, kind in kinds.items() if kind == "tao"} == {"lvis", "tao"}
 
 

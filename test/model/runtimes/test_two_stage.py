@@ -26,7 +26,8 @@ REFUSED = {
 }  # fmt: skip
 
 
-NETWORKS = {read_preset(name).model: name for name in preset_files()}  # some presets differ in their tracker alone
+MODELS = {read_preset(name).model: name for name in preset_files()}  # some presets differ in their tracker alone
+NETWORKS = {model: name for model, name in MODELS.items() if isinstance(model, QDTrackConfig)}
 
 
 @pytest.fixture(
