@@ -54,8 +54,9 @@ def draw_warps(
     scale_range: tuple[float, float],
     spread: float,
     random: np.random.Generator,
+    mirrored: bool = False,
 ) -> list[Array]:
-    """Two affine maps (2, 3) from image to crop: nearly the same place and scale, the same flip.
+    """Two affine maps (2, 3) from image to crop: nearly the same place and scale, the same flip unless ``mirrored``.
 
     Args:
         image: the place is near one of its objects.
@@ -71,10 +72,10 @@ def draw_warps(
     focus = targets[random.integers(len(targets))] if len(targets) else np.array(size) / 2
     focus = focus + random.uniform(-0.4, 0.4, 2) * crop / scale
     warps = []
-    for _ in range(2):
+    for number in range(2):
         own_scale = scale * np.exp(random.uniform(-spread, spread))
         shift = random.uniform(-spread, spread, 2) * crop / own_scale
-        warps.append(crop_map(size, crop, focus, own_scale, flip, shift))
+        warps.append(crop_map(size, crop, focus, own_scale, flip ^ (mirrored and number == 1), shift))
     return warps
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
+from qdtrack_model.boxes import box_iou
 from qdtrack_model.config import GREY, require
 from qdtrack_model.data.augmentation import GRIDS, draw_light, draw_warps, exposed, mixup, mosaic, view
-from qdtrack_model.data.samples import LabelledImage, SampleError, SampleSet
+from qdtrack_model.data.samples import LabelledImage, Objects, SampleError, SampleSet
 from qdtrack_model.structures import Array
 
 ATTEMPTS = 20  # to draw a pair of images that can be read
 MOSAIC_MARGIN = 1.15  # by how much a mosaic is larger than a crop: room for two views of it
 MOSAIC_SCALES = (0.85, 1.2)
 STILL_SPREAD, SEQUENCE_SPREAD = 0.1, 0.05  # how far the views of a still, and those of two frames, are moved apart
+SAME = 0.5  # overlap from which on two boxes of neighbouring frames are taken for one object
 STILL_EXPOSURE, SEQUENCE_EXPOSURE = 0.5, 0.2  # strength of each view's own change of colours
 
 
@@ -27,6 +30,10 @@ class PairConfig:
     crop_size: tuple[int, int] | None = (256, 448)  # height, width; multiples of 32; None: the network's input size
     scale_range: tuple[float, float] = (0.7, 1.4)
     reference_range: int = 20  # the reference frame is another one, at most so far away; 0: the key frame itself
+    # Which objects of a pair are the same: as labelled; or without any identity, in two views of one frame
+    # (reference_range 0), or those that overlap most from one frame to the next.
+    identities: Literal["labelled", "frame", "overlap"] = "labelled"
+    mirrored: bool = False  # the reference is flipped, where the key is not, and the other way round
     grey_probability: float = 0.2
     mosaic_zoom: tuple[float, float] = (1.0, 1.6)  # enlargement of a still in a mosaic beyond what covers its cell
 
@@ -37,6 +44,10 @@ class PairConfig:
             low, high = getattr(self, key)
             require(0 < low <= high, key, (low, high), "0 < lowest <= highest")
         require(self.reference_range >= 0, "reference_range", self.reference_range, "0 or more frames")
+        known = ("labelled", "frame", "overlap")
+        require(self.identities in known, "identities", self.identities, f"one of {', '.join(known)}")
+        one_frame = self.identities != "frame" or self.reference_range == 0
+        require(one_frame, "reference_range", self.reference_range, "0 with `identities: frame`")
         require(0 <= self.grey_probability <= 1, "grey_probability", self.grey_probability, "a number in [0, 1]")
 
 
@@ -105,7 +116,8 @@ class FramePairs:
         if drawn.still and drawn.mixup and random.random() < drawn.mixup:
             other, place = self._draw(self._mixup_bounds, random)
             images = [mixup(images[0], other.samples[place].read(), self._padding, random)] * 2
-        warps = draw_warps(images[0], self._crop, scales, STILL_SPREAD if drawn.still else SEQUENCE_SPREAD, random)
+        spread = STILL_SPREAD if drawn.still else SEQUENCE_SPREAD
+        warps = draw_warps(images[0], self._crop, scales, spread, random, self._config.mirrored)
         light = draw_light(self._config.grey_probability, random)
         own = STILL_EXPOSURE if drawn.still else SEQUENCE_EXPOSURE
         views = [view(image, warp, self._crop, self._padding) for image, warp in zip(images, warps, strict=True)]
@@ -123,10 +135,15 @@ class FramePairs:
     def _images(self, drawn: SampleSet, place: int, random: np.random.Generator) -> list[LabelledImage]:
         """The sample at ``place`` of a set and its reference: in a set of stills the same one."""
         key = drawn.samples[place].read()
+        if self._config.identities != "labelled":
+            key = replace(key, objects=key.objects.numbered())
         reference = place if drawn.still else self._reference(place, len(drawn.samples), random)
         if reference == place:
             return [replace(key, objects=key.objects.with_local_ids())] * 2
-        return [key, drawn.samples[reference].read()]
+        other = drawn.samples[reference].read()
+        if self._config.identities == "overlap":
+            other = replace(other, objects=_as_overlapping(other.objects, key.objects))
+        return [key, other]
 
     def _mosaic(self, random: np.random.Generator) -> LabelledImage:
         columns, rows = GRIDS[random.integers(len(GRIDS))]
@@ -143,3 +160,16 @@ class FramePairs:
             return key
         drawn = int(random.integers(first, last))
         return drawn + (drawn >= key)
+
+
+def _as_overlapping(objects: Objects, before: Objects) -> Objects:
+    """The objects with ids of those of the frame ``before`` that they overlap most, by half or more; or unknown."""
+    overlaps = box_iou(objects.boxes, before.boxes) * (objects.labels[:, None] == before.labels)
+    ids = np.full(len(objects.ids), -1)
+    for _ in range(min(overlaps.shape)):
+        row, column = np.unravel_index(overlaps.argmax(), overlaps.shape)
+        if overlaps[row, column] < SAME:
+            break
+        ids[row] = before.ids[column]
+        overlaps[row], overlaps[:, column] = 0, 0
+    return replace(objects, ids=ids)

@@ -61,6 +61,10 @@ class Objects:
         by = (right, down, right, down)
         return replace(self, boxes=self.boxes + by, open_boxes=self.open_boxes + by)
 
+    def numbered(self) -> Objects:
+        """New ids for all objects, as if no identity were known."""
+        return replace(self, ids=np.arange(len(self.ids)))
+
     def with_local_ids(self) -> Objects:
         """New ids for the objects of unknown identity: within one image all objects are different."""
         new = self.ids.max(initial=-1) + 1 + np.arange(len(self.ids))

@@ -7,10 +7,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from qdtrack_model.config import (
     ConfigError,
+    FairMotModelConfig,
     ModelConfig,
     OneShotConfig,
     QDTrackConfig,
@@ -83,18 +84,63 @@ class TrainConfig:
         return {"contrastive": self.contrastive_weight, "auxiliary": self.auxiliary_weight}
 
 
+# Ways to learn embeddings of one-shot networks; those of the second line compare two views of one frame.
+Frozen = Literal["none", "backbone", "detector"]
+Objective = Literal[
+    "quasi_dense", "identity", "each_box", "euclidean", "cosine",
+    "contrastive", "triplet_all", "triplet_hard",
+]  # fmt: skip
+OBJECTIVES: tuple[str, ...] = get_args(Objective)
+OF_VIEWS = ("contrastive", "triplet_all", "triplet_hard")
+MARGINS = {"euclidean": 10.0, "cosine": 0.5, "triplet_all": 0.5, "triplet_hard": 0.5}  # as published
+
+
 @dataclass(frozen=True)
 class OneShotTraining(TrainConfig):
-    """A recipe of the one-shot network (``training/one_shot.py``)."""
+    """A recipe of a one-shot network (``training/one_shot/``)."""
 
-    model: OneShotConfig = field(default_factory=OneShotConfig)
+    model: OneShotConfig | FairMotModelConfig = field(default_factory=OneShotConfig)
     places: int = 192  # places a frame at which box and embedding are learned
     places_per_object: int = 5
     heat_weight: float = 1.0
     box_weight: float = 2.0
+    box_loss: Literal["giou", "l1"] = "giou"  # l1: .1 of the size's and the offset's at centres, as FairMOT
+    # quasi_dense: QDTrack's two losses; identity: a class for every identity; each_box: for every box; euclidean and
+    # cosine: pairwise ranking; contrastive, triplet_all, triplet_hard: two views of one frame, as CL-MOT.
+    embeddings: Objective = "quasi_dense"
+    embedding_weight: float = 1.0  # of the embeddings' loss, but for quasi_dense, whose two have their own
+    margin: float | None = None  # of ranking and triplets; None: as published
+    temperature: float = 0.5  # of contrastive
+    off_centre: bool = False  # embeddings of views are read at random places of the objects, not at their centres
+    projection: bool = False  # and behind two layers more, which are left out afterwards
+    # How detection and embeddings are weighed: by their weights, by uncertainties that are learned, or that stay.
+    balance: Literal["weights", "learned", "fixed"] = "weights"
+    frozen: Frozen = "none"  # what keeps weights and statistics; detector: all but
+    # the embeddings' head
+    reinitialise: bool = False  # what is not frozen starts at N(0, .001), biases at 0, as published with freezing
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require(self.embeddings in OBJECTIVES, "embeddings", self.embeddings, f"one of {', '.join(OBJECTIVES)}")
+        for name, choices in (
+            ("box_loss", ("giou", "l1")),
+            ("balance", ("weights", "learned", "fixed")),
+            ("frozen", ("none", "backbone", "detector")),
+        ):
+            require(getattr(self, name) in choices, name, getattr(self, name), f"one of {', '.join(choices)}")
+        require(self.margin is None or 0 < self.margin < math.inf, "margin", self.margin, "a positive number, or none")
+        require(self.temperature > 0, "temperature", self.temperature, "a positive number")
+        require(self.embedding_weight >= 0, "embedding_weight", self.embedding_weight, "0 or more")
+        by_views = self.embeddings in OF_VIEWS
+        known = not by_views or self.pairs.identities != "labelled"
+        require(
+            known, "pairs.identities", self.pairs.identities, f"frame or overlap with `embeddings: {self.embeddings}`"
+        )
+        for name in ("off_centre", "projection"):
+            value = getattr(self, name)
+            require(by_views or not value, name, value, f"false but with one of {', '.join(OF_VIEWS)}")
+        balanced = self.balance == "weights" or self.embeddings != "quasi_dense"
+        require(balanced, "balance", self.balance, "weights with `embeddings: quasi_dense`")
         require(self.places >= 8, "places", self.places, "8 or more")
         require(self.places_per_object > 0, "places_per_object", self.places_per_object, "a positive number")
         for name in ("heat_weight", "box_weight"):
@@ -102,7 +148,28 @@ class OneShotTraining(TrainConfig):
 
     @property
     def weights(self) -> dict[str, float]:
-        return {"heat": self.heat_weight, "box": self.box_weight, **super().weights}
+        if self.balance != "weights":  # the terms themselves are shown, and their balanced sum is learned
+            return {"heat": 0.0, "box": 0.0, "embedding": 0.0, "balanced": 1.0}
+        detection = {"heat": self.heat_weight, "box": self.box_weight}
+        if self.embeddings == "quasi_dense":
+            return {**detection, **super().weights}
+        return {**detection, "embedding": self.embedding_weight}
+
+
+@dataclass(frozen=True)
+class FairMotTraining(OneShotTraining):
+    """A recipe of FairMOT's network; the defaults are FairMOT's own, but for images and length."""
+
+    model: FairMotModelConfig = field(default_factory=FairMotModelConfig)
+    learning_rate: float = 1e-4
+    warm_up: int = 0
+    weight_decay: float = 0.0
+    gradient_clip: float = 1e6  # none, but for a loss that is not finite
+    ema_decay: float = 0.0
+    box_weight: float = 1.0
+    box_loss: Literal["giou", "l1"] = "l1"
+    embeddings: Objective = "identity"
+    balance: Literal["weights", "learned", "fixed"] = "learned"
 
 
 @dataclass(frozen=True)
@@ -146,6 +213,7 @@ class QDTrackTraining(TrainConfig):
 
 RECIPES: dict[str, type[OneShotTraining] | type[QDTrackTraining]] = {
     "one_shot": OneShotTraining,
+    "fairmot": FairMotTraining,
     "qdtrack": QDTrackTraining,
 }
 

@@ -22,7 +22,7 @@ from qdtrack_model.training.log import Log
 from qdtrack_model.training.processes import launch
 from qdtrack_model.training.schedule import Schedule, epoch_images, make_schedule
 from qdtrack_model.training.state import ResumeError, TrainingState
-from qdtrack_model.training.steps import Batch, Losses, step_for
+from qdtrack_model.training.steps import Batch, Step, step_for
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -103,15 +103,16 @@ class Training:
     Args:
         config: the recipe.
         fabric: device, precision and processes.
-        losses: of the architecture, see :class:`Step`.
+        parts: of the architecture.
         schedule: the rates.
         state: moves on; its network is on the device.
     """
 
     def __init__(
-        self, config: TrainConfig, fabric: Fabric, losses: Losses, schedule: Schedule, state: TrainingState
+        self, config: TrainConfig, fabric: Fabric, parts: Step, schedule: Schedule, state: TrainingState
     ) -> None:
-        self.config, self.fabric, self.losses, self.schedule, self.state = config, fabric, losses, schedule, state
+        self.config, self.fabric, self.schedule, self.state = config, fabric, schedule, state
+        self.losses, self.finished = parts.losses, parts.finished
         self._learner, self._optimizer = fabric.setup(Learner(state.network), state.optimizer)
 
     def learn(self, parts: Sequence[Batch]) -> None:
@@ -181,7 +182,7 @@ class Training:
             or (state.step % validation.every and state.step < self.schedule.last)
         ):
             return {}
-        score, values = validation.judge(state.ema, state.step, state.best)
+        score, values = validation.judge(self.finished(state.ema), state.step, state.best)
         state.best, state.judged = max(state.best, score), state.step
         return {f"validation/{name}": value for name, value in values.items()}
 
@@ -209,7 +210,7 @@ def train(
         ResumeError: the saved state is broken or belongs to another recipe or other data.
         DivergedError: the loss is no longer finite.
     """
-    parts, schedule, fabric = step_for(config), make_schedule(config, epoch_images(sets)), launch(config, device)
+    parts, schedule, fabric = step_for(config, sets), make_schedule(config, epoch_images(sets)), launch(config, device)
     network.to(fabric.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     parts.prepare(network)
     ema = copy.deepcopy(network).eval()
@@ -219,11 +220,11 @@ def train(
         state.restore(state_path, origin, fabric.device)
     if fabric.all_reduce(torch.tensor(float(state.step), device=fabric.device)) != state.step:
         raise ResumeError(f"{state_path}: not the same for all processes; --output must be in a folder that they share")
-    training = Training(config, fabric, parts.losses, schedule, state)
+    training = Training(config, fabric, parts, schedule, state)
 
     first, saved, shown, main = state.step, time.monotonic(), -math.inf, fabric.is_global_zero
     steps = range(first, schedule.last)
-    batches = load_batches(config, sets, parts, steps, fabric.global_rank, fabric.world_size, workers)
+    batches = load_batches(config, parts.sets, parts, steps, fabric.global_rank, fabric.world_size, workers)
     progress = tqdm(steps, initial=first, total=schedule.last, desc="training", unit="step", disable=not main)
     log = Log(log_path, first) if log_path and main else None
 
@@ -254,4 +255,5 @@ def train(
             log.close()
         if main and state.step > first:
             state.save(state_path, origin)
-    return ema.to("cpu")
+    result: Network = parts.finished(ema).to("cpu")
+    return result

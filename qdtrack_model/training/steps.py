@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeAlias
@@ -12,8 +12,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from qdtrack_model.data.pairs import FramePairs
+from qdtrack_model.data.samples import SampleSet
 from qdtrack_model.training import one_shot, qdtrack
 from qdtrack_model.training.config import OneShotTraining, QDTrackTraining, TrainConfig
+from qdtrack_model.training.one_shot.objects import as_classes
+from qdtrack_model.training.one_shot.preparation import finished, prepare
 
 
 class Batch(Protocol):
@@ -34,25 +37,39 @@ class Step:
     """The parts of a training step.
 
     Args:
+        sets: what is learned from, with the ids that the losses understand.
         prepare: freezes what is not to be learned, in place, in a network in training mode.
         dataset: items of frame pairs.
         collate: items -> batch.
         losses: network, batch -> the unweighted terms of the loss by name.
+        finished: a network as it is used, without what only its losses needed.
     """
 
+    sets: Sequence[SampleSet]
     prepare: Callable[[Any], None]
     dataset: Callable[[FramePairs], Dataset[Any]]
     collate: Callable[[Any], Batch]
     losses: Losses
+    finished: Callable[[Any], Any] = lambda network: network
 
 
-def step_for(config: TrainConfig) -> Step:
-    """The step of the architecture that ``config`` is a recipe of."""
+def step_for(config: TrainConfig, sets: Sequence[SampleSet]) -> Step:
+    """The step of the architecture that ``config`` is a recipe of, for data."""
     if isinstance(config, OneShotTraining):
-        dataset = partial(one_shot.CentrePairs, config=config)
-        return Step(lambda network: None, dataset, one_shot.collate, one_shot.losses)
+        classes = 0
+        if config.embeddings in ("identity", "each_box"):
+            sets, classes = as_classes(sets, each_box=config.embeddings == "each_box")
+        return Step(
+            sets,
+            partial(prepare, config=config, classes=classes),
+            partial(one_shot.CentrePairs, config=config),
+            one_shot.collate,
+            partial(one_shot.losses, config=config),
+            finished,
+        )
     if isinstance(config, QDTrackTraining):
         return Step(
+            sets,
             partial(qdtrack.freeze, config=config),
             partial(qdtrack.RegionPairs, seed=config.seed),
             qdtrack.collate,

@@ -149,7 +149,11 @@ def test_what_has_learned_nothing_does_not_arrive(tmp_path: Path) -> None:
         ("qdtrack", [], "class 0 'bus', expected 'pedestrian'; choose"),
         ("qdtrack", ["init_classes=[person,bus]"], "init_classes: got 2, expected one for each of pedestrian"),
         ("qdtrack", ["init_classes=car"], "no class 'car'; it has bus"),
-        ("one_shot", [], "a checkpoint of another project is a QDTrack or its detector, the recipe's architecture is"),
+        (
+            "one_shot",
+            [],
+            "a checkpoint of another project is a QDTrack, its detector or FairMOT's network, the",
+        ),
     ],
 )
 def test_a_detector_that_does_not_suit(

@@ -44,7 +44,7 @@ def test_a_class_that_is_not_labelled_gets_no_gradient() -> None:
     whole = {"open_boxes": np.array([[-96.0, -96, 192, 192]]), "open_labels": np.array([1])}
     frames = [LabelledImage(f.image, dataclasses.replace(f.objects, **whole)) for f in moving_blocks()]
     data = one_shot.CentrePairs(FramePairs([SampleSet(frames)], PairConfig((64, 96), (1.0, 1.0)), 0, 2), config)
-    heat = one_shot.losses(network, one_shot.collate([data[0], data[1]]))["heat"]
+    heat = one_shot.losses(network, one_shot.collate([data[0], data[1]]), config)["heat"]
     weight, bias = torch.autograd.grad(heat, [network.heat.weight, network.heat.bias])
     assert (weight[0] != 0).any() and bias[0] != 0
     assert (weight[1] == 0).all() and bias[1] == 0
@@ -56,12 +56,12 @@ def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path, monkeypa
 
     real, calls = one_shot.losses, 0
 
-    def interrupted(*args):  # type: ignore[no-untyped-def]
+    def interrupted(*args, **settings):  # type: ignore[no-untyped-def]
         nonlocal calls
         calls += 1
         if calls == 6:
             raise KeyboardInterrupt
-        return real(*args)
+        return real(*args, **settings)
 
     monkeypatch.setattr(one_shot, "losses", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -106,7 +106,7 @@ def test_unknown_identities_teach_boxes_and_no_embeddings() -> None:
         return tuple(learned)
 
     network.describe = watched  # type: ignore[method-assign]
-    terms = one_shot.losses(network, batch)
+    terms = one_shot.losses(network, batch, CONFIG)
     _, sides, embeddings = learned
     (box,) = torch.autograd.grad(terms["box"], [sides], retain_graph=True)
     (embedding,) = torch.autograd.grad(terms["contrastive"] + terms["auxiliary"], [embeddings])
@@ -122,8 +122,8 @@ def test_terms_of_the_loss_are_read_where_they_are_shown(tmp_path: Path, monkeyp
     """To read a number of the GPU waits for all its work; here reads are counted."""
     real, terms, reads = one_shot.losses, [], []
 
-    def remembered(*args):  # type: ignore[no-untyped-def]
-        terms.append(real(*args))
+    def remembered(*args, **settings):  # type: ignore[no-untyped-def]
+        terms.append(real(*args, **settings))
         return terms[-1]
 
     def item(tensor: torch.Tensor) -> float:
@@ -200,7 +200,7 @@ def test_the_command_writes_weights_that_say_where_they_come_from(tmp_path: Path
     [("stepz: 3", "unknown key 'stepz'; did you mean 'steps'"), ("steps: -1", "steps: got -1"),
      ("pairs: {crop_size: [250, 448]}", "crop_size"),
      ("model: {width: wide}", "model.width: got 'wide', expected float"),
-     ("architecture: yolo", "architecture: got 'yolo', expected one of one_shot, qdtrack"),
+     ("architecture: yolo", "architecture: got 'yolo', expected one of one_shot, fairmot, qdtrack"),
      ("architecture: [qdtrack]", "architecture: got ['qdtrack'], expected one of"),
      ("architecture: qdtrack\nplaces: 9", "unknown key 'places'"),
      ("architecture: qdtrack\nmatching: all", "matching: got 'all', expected one of quasi_dense, sparse")],

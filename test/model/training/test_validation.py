@@ -99,13 +99,13 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
     """Interrupt the training in its ``call``-th step."""
     real, calls = one_shot.losses, 0
 
-    def losses(*args):  # type: ignore[no-untyped-def]
+    def losses(*args, **settings):  # type: ignore[no-untyped-def]
         nonlocal calls
         calls += 1
         if calls == call:
             monkeypatch.undo()
             raise KeyboardInterrupt
-        return real(*args)
+        return real(*args, **settings)
 
     monkeypatch.setattr(one_shot, "losses", losses)
 
