@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
         write_sequence(Path(folder) / "moving")
         sets = load_sets([Path(folder) / "moving"], config.model, config.data)
         warm_up = max(1, args.workers)  # what has been prepared beforehand
-        batches = load_batches(config, sets, step_for(config), range(warm_up + args.batches), workers=args.workers)
+        batches = load_batches(config, step_for(config, sets), range(warm_up + args.batches), workers=args.workers)
         shape = next(batches).images.shape
         for _ in range(warm_up - 1):
             next(batches)

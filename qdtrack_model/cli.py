@@ -26,6 +26,7 @@ COMMANDS = {
     "build-engine": "compile a network for a GPU ahead of time",
     "weights": "list the weights there are by name, or fetch public ones",
     "train": "train a network",
+    "study": "find out which published conclusions hold on equal terms",
     "validate": "score weights on held-out stills and sequences",
     "embeddings": "score how well the embeddings of weights tell identities apart",
 }

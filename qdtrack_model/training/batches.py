@@ -32,7 +32,6 @@ def shares(config: TrainConfig, steps: range, rank: int, processes: int) -> Iter
 
 def load_batches(
     config: TrainConfig,
-    sets: Sequence[SampleSet],
     parts: Step,
     steps: range,
     rank: int = 0,
@@ -43,8 +42,7 @@ def load_batches(
 
     Args:
         config: the recipe.
-        sets: what is drawn from.
-        parts: of the architecture.
+        parts: of the architecture, and what is drawn from.
         steps: those that are left to do.
         rank: of the process, from 0.
         processes: that train together.
@@ -55,7 +53,7 @@ def load_batches(
         # One thread each is also all that many workers have room for.
         cv2.setNumThreads(1)
     loader = DataLoader(
-        parts.dataset(frame_pairs(sets, config, steps.stop * config.batch)),
+        parts.dataset(frame_pairs(parts.sets, config, steps.stop * config.batch)),
         batch_sampler=shares(config, steps, rank, processes),
         collate_fn=parts.collate,
         num_workers=workers,

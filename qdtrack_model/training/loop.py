@@ -224,7 +224,7 @@ def train(
 
     first, saved, shown, main = state.step, time.monotonic(), -math.inf, fabric.is_global_zero
     steps = range(first, schedule.last)
-    batches = load_batches(config, parts.sets, parts, steps, fabric.global_rank, fabric.world_size, workers)
+    batches = load_batches(config, parts, steps, fabric.global_rank, fabric.world_size, workers)
     progress = tqdm(steps, initial=first, total=schedule.last, desc="training", unit="step", disable=not main)
     log = Log(log_path, first) if log_path and main else None
 

@@ -1,0 +1,226 @@
+"""The trainings of the one-shot study and what each is worth, a file each: what is there is not done again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from qdtrack_model import checkpoints, tracking
+from qdtrack_model.atomic import atomic_write
+from qdtrack_model.config import FairMotConfig, QuasiDenseConfig, TrackerConfig, to_mapping
+from qdtrack_model.data.held_out import HeldOut, HeldOutSequence, load_held_out
+from qdtrack_model.data.loading import find_sets, load_sets
+from qdtrack_model.data.readers.mot import MotBoxes, class_columns, from_tracks, join
+from qdtrack_model.data.samples import SampleSet
+from qdtrack_model.evaluation.embeddings import FARS, largest_people, score_embeddings
+from qdtrack_model.evaluation.scores import Scores, combine, evaluate
+from qdtrack_model.networks import build
+from qdtrack_model.object_embeddings import embed_sequence
+from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.runtimes import Options
+from qdtrack_model.structures import Detections
+from qdtrack_model.study.ways import START, STILL_WAYS, WAYS, Terms, Way, data_config, recipe
+from qdtrack_model.synthetic import SceneConfig
+from qdtrack_model.synthetic.scene import Scene
+from qdtrack_model.synthetic.writer import write_sequence
+from qdtrack_model.training.loop import train
+from qdtrack_model.training.start import start_from
+
+FIRST_SCENE, FIRST_HELD_OUT = 100, 900  # seeds of scenes
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is learned and what is tracked afterwards, by the kind of data (street, plaza, photos)."""
+
+    trained: Mapping[str, Sequence[Path]]
+    tracked: Mapping[str, Sequence[Path]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: the way, the kind of data and the seed."""
+
+    way: Way
+    kind: str
+    seed: int
+
+    def path(self, folder: Path, ending: str) -> Path:
+        """Of one of its files."""
+        return folder / self.kind / str(self.seed) / f"{self.way.name}.{ending}"
+
+
+def jobs(kinds: Sequence[str], seeds: Sequence[int]) -> list[Job]:
+    """All trainings, those of one seed after those of another: early on there is a row of each."""
+    return [
+        Job(way, kind, seed)
+        for seed in seeds
+        for kind in kinds
+        for way in (STILL_WAYS if kind == "photos" else (START, *WAYS))
+    ]
+
+
+def street(folder: Path, terms: Terms) -> tuple[list[Path], list[Path]]:
+    """The synthetic scenes to train on and those held out, made where they are not there yet."""
+
+    def made(seed: int) -> Path:
+        path = folder / f"street-{seed}"
+        if not path.exists():
+            width, height = 2 * terms.model.input_size[1], 2 * terms.model.input_size[0]
+            scene = Scene(SceneConfig(seed, terms.frames, 12.5, (width, height), pedestrians=14, vehicles=0))
+            with atomic_write(path) as partial:
+                write_sequence(scene, partial, None)
+        return path
+
+    count = terms.scenes
+    trained = [made(FIRST_SCENE + i) for i in tqdm(range(count), desc="street", leave=False, disable=None)]
+    return trained, [made(FIRST_HELD_OUT + i) for i in range(min(count, 2))]
+
+
+def check_settings(folder: Path, terms: Terms, data: Data) -> None:
+    """Keep what a study is made of; raise ValueError where its folder holds another one."""
+    paths = {kind: [path.name for path in found] for kind, found in {**data.trained}.items()}
+    settings = json.loads(json.dumps({"terms": to_mapping(terms), "data": paths}))
+    path = folder / "settings.json"
+    if path.exists():
+        known = json.loads(path.read_text(encoding="utf-8"))
+        differ = [key for key in settings["terms"] if known["terms"].get(key) != settings["terms"][key]]
+        differ += [kind for kind in paths if kind in known["data"] and known["data"][kind] != paths[kind]]
+        if differ:
+            raise ValueError(
+                f"{folder}: holds a study with other settings ({', '.join(differ)}); choose another --output"
+            )
+        settings["data"] = {**known["data"], **settings["data"]}
+    with atomic_write(path) as partial:
+        partial.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+
+
+class Study:
+    """Trains and scores what is missing.
+
+    Args:
+        folder: of all files.
+        terms: network, data and budget.
+        data: folders.
+        device: of training and inference.
+    """
+
+    def __init__(self, folder: Path, terms: Terms, data: Data, device: torch.device) -> None:
+        self._folder, self._terms, self._data, self._device = folder, terms, data, device
+        self._sets: dict[str, list[SampleSet]] = {}
+        self._held_out: dict[str, HeldOut] = {}
+
+    def run(self, wanted: Sequence[Job], seconds: float | None) -> bool:
+        """Do all jobs, or what can be begun in so many seconds; whether all are done."""
+        end = None if seconds is None else time.monotonic() + seconds
+        for number, job in enumerate(wanted, start=1):
+            if job.path(self._folder, "json").exists() or (
+                job.way is START and job.path(self._folder, "safetensors").exists()
+            ):
+                continue
+            if end is not None and time.monotonic() > end:
+                return False
+            print(f"{number} of {len(wanted)}: {job.kind}, seed {job.seed}, {job.way.title}", flush=True)
+            weights = self._trained(job)
+            if job.way is not START:
+                scores = self._scored(job, weights)
+                with atomic_write(job.path(self._folder, "json")) as partial:
+                    partial.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+                weights.unlink()
+        return True
+
+    def _trained(self, job: Job) -> Path:
+        path = job.path(self._folder, "safetensors")
+        if path.exists():
+            return path
+        config = recipe(job.way, self._terms, job.kind, job.seed)
+        torch.manual_seed(job.seed)
+        network, state = build(config.model), job.path(self._folder, "state.pt")
+        state.parent.mkdir(parents=True, exist_ok=True)
+        if job.way.frozen != "none":
+            start_from(network, config.model, str(Job(START, job.kind, job.seed).path(self._folder, "safetensors")))
+        if job.kind not in self._sets:
+            folders = find_sets(self._data.trained[job.kind], config.data)
+            self._sets[job.kind] = load_sets(folders, config.model, config.data)
+        trained = train(config, self._sets[job.kind], network, state, self._device, resume=True)
+        checkpoints.save(path, trained, config.model, config.tracker, {"seed": job.seed})
+        state.unlink()
+        return path
+
+    def _scored(self, job: Job, weights: Path) -> dict[str, Any]:
+        pipeline = Pipeline.load(weights, Options("torch", threads=torch.get_num_threads()))
+        network = checkpoints.load(weights).network()
+        found: dict[str, Any] = {"tracking": {}, "embeddings": {}}
+        parts: dict[str, list[Scores]] = {}
+        for name, sequence in self._sequences(job.kind).items():
+            frames = list(self._detections(pipeline, sequence))
+            for tracker, config in trackers(job.way).items():
+                parts.setdefault(tracker, []).append(_track(frames, sequence, config, pipeline, tracker == "control"))
+            objects = embed_sequence(network, sequence, name, self._terms.last)
+            rows = largest_people(objects.frames, objects.ids, objects.sizes)
+            both = {
+                "largest": score_embeddings(objects.embeddings[rows], objects.ids[rows]),
+                "all": score_embeddings(objects.embeddings, objects.ids),
+            }
+            found["embeddings"][name] = {which: dataclasses.asdict(scores) for which, scores in both.items()}
+        pipeline.close()
+        found["tracking"] = {tracker: combine(scores).to_mapping() for tracker, scores in parts.items()}
+        found["tpr"] = {
+            which: float(np.mean([v[which]["tpr"][FARS.index(0.1)] for v in found["embeddings"].values()]))
+            for which in ("largest", "all")
+        }
+        return found
+
+    def _sequences(self, kind: str) -> dict[str, HeldOutSequence]:
+        if kind not in self._held_out:
+            config = data_config("street" if kind == "photos" else kind)  # of clips that were not learned from: all
+            folders = find_sets(self._data.tracked[kind], config)
+            self._held_out[kind] = load_held_out(folders, self._terms.model, config)
+        return self._held_out[kind].sequences
+
+    def _detections(self, pipeline: Pipeline, sequence: HeldOutSequence) -> Iterator[tuple[int, float, Detections]]:
+        """Number, time and detections of the frames that are held out."""
+        last = self._terms.last or sequence.stretches[-1][1]
+        with sequence.images() as source:
+            for frame in source:
+                if frame.index > min(last, sequence.stretches[-1][1]):
+                    return
+                if any(first <= frame.index <= end for first, end in sequence.stretches):
+                    yield frame.index, frame.time, pipeline.detect([frame.image])[0]
+
+
+def trackers(way: Way) -> dict[str, TrackerConfig]:
+    """By name: FairMOT's with the embeddings, the same without any, and the quasi-dense one; times in seconds."""
+    metric = "euclidean" if way.embeddings == "euclidean" else "cosine"
+    fairmot = FairMotConfig(min_score=0.3, embedding_limit=0.7, memory_span=1.0, metric=metric)  # type: ignore[arg-type]
+    quasi_dense = QuasiDenseConfig(
+        init_score=0.4, object_score=0.3, memory_span=1.0, backdrop_span=0.1, metric="cosine"
+    )
+    return {"fairmot": fairmot, "control": fairmot, "quasi_dense": quasi_dense}
+
+
+def _track(
+    frames: Sequence[tuple[int, float, Detections]],
+    sequence: HeldOutSequence,
+    config: TrackerConfig,
+    pipeline: Pipeline,
+    blind: bool,
+) -> Scores:
+    """Scores of a tracker on detections, whose embeddings it does not see where it is ``blind``."""
+    tracker, columns = tracking.build(config), class_columns(pipeline.runtime.config)
+    rows: list[MotBoxes] = []
+    for number, moment, found in frames:
+        if blind:
+            found = dataclasses.replace(found, embeddings=found.embeddings[:, :0])
+        rows.append(from_tracks(tracker.update(found, moment), number, columns))
+    results = join(rows)
+    return evaluate(sequence.truth.between(frames[0][0], frames[-1][0]), results)

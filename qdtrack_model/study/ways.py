@@ -1,0 +1,147 @@
+"""What the one-shot study compares, on what terms, and what was published of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from qdtrack_model.config import OneShotConfig, require
+from qdtrack_model.data.loading import DataConfig, SetConfig
+from qdtrack_model.data.pairs import PairConfig
+from qdtrack_model.training.config import OF_VIEWS, Frozen, Objective, OneShotTraining
+
+TRAINED = (1, 128)  # frames of plaza; what follows is held out
+
+
+@dataclass(frozen=True)
+class Published:
+    """A row of the report "One-shot MOT using contrastive learning" (MOT17 02 and 11): per cent but for switches."""
+
+    idf1: float
+    switches: int
+    mota: float
+    tpr: float  # at FAR .1, ten largest people
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to learn embeddings.
+
+    Args:
+        name: in files.
+        title: in tables.
+        embeddings: the loss.
+        frozen: what stays as it was after a start with identities; the rest begins anew. none: from scratch.
+        identities: it needs to know who is who from frame to frame.
+        published: its row, where there is one.
+    """
+
+    name: str
+    title: str
+    embeddings: Objective
+    frozen: Frozen = "none"
+    identities: bool = True
+    published: Published | None = None
+
+
+START = Way("start", "start of the frozen ways", "identity")
+WAYS = (
+    Way("baseline", "baseline (identity classes)", "identity", published=Published(39.5, 245, 29.5, 82.84)),
+    Way("class_fr", "class. fr.", "identity", "backbone", published=Published(37.6, 372, 28.5, 69.62)),
+    Way("class_frdet", "class. fr.det.", "identity", "detector", published=Published(40.8, 216, 29.9, 85.86)),
+    Way("euclidean_fr", "Euclidean fr. (m 10)", "euclidean", "backbone", published=Published(14.2, 817, -104.3, 57.64)),
+    Way("cosine_fr", "cosine fr. (m .5)", "cosine", "backbone", published=Published(36.5, 303, 29.1, 67.02)),
+    Way("euclidean_frdet", "Euclidean fr.det.", "euclidean", "detector", published=Published(38.4, 302, 29.7, 74.89)),
+    Way("cosine_frdet", "cosine fr.det.", "cosine", "detector", published=Published(38.4, 258, 29.5, 79.33)),
+    Way("clmot", "CL-MOT (NT-Xent)", "contrastive", identities=False),
+    Way("triplet_all", "triplet, all", "triplet_all", identities=False),
+    Way("triplet_hard", "triplet, hard", "triplet_hard", identities=False),
+    Way("each_box", "each box a class", "each_box", identities=False),
+    Way("quasi_dense", "QDTrack's loss", "quasi_dense"),
+)
+# Of stills, which know no identities: nothing that begins with them, QDTrack's loss on two views of one still.
+STILL_WAYS = (
+    *(way for way in WAYS if not way.identities),
+    Way("euclidean", "Euclidean (m 10)", "euclidean", identities=False),
+    Way("cosine", "cosine (m .5)", "cosine", identities=False),
+    Way("quasi_dense", "QDTrack's loss, two views", "quasi_dense", identities=False),
+)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What all ways have in common: network, data and budget.
+
+    Args:
+        model: the network.
+        steps: of a training from scratch; a start, and what follows it, have half of them each.
+        batch: pairs of images a step.
+        crop_size: height and width of the images that are learned.
+        scenes: synthetic scenes to train on, and as many again, up to two, that are held out.
+        frames: of a scene.
+        last: number of the last frame of a clip that is looked at; None: all.
+    """
+
+    model: OneShotConfig = field(
+        default_factory=lambda: OneShotConfig(
+            classes=("pedestrian",), input_size=(160, 288), width=0.1875, head_width=64, max_detections=60,
+            score_floor=0.2,
+        )
+    )  # fmt: skip
+    steps: int = 600
+    batch: int = 4
+    crop_size: tuple[int, int] = (128, 224)
+    scenes: int = 4
+    frames: int = 40
+    last: int | None = None
+
+    def __post_init__(self) -> None:
+        require(self.steps >= 2, "steps", self.steps, "2 or more")
+        require(self.scenes > 0, "scenes", self.scenes, "1 or more")
+
+
+REDUCED = Terms(
+    OneShotConfig(
+        classes=("pedestrian",), input_size=(64, 128), width=0.125, head_width=16, embedding_size=8, max_detections=20,
+        score_floor=0.05,
+    ),
+    steps=2, batch=1, crop_size=(64, 96), scenes=1, frames=8, last=6,
+)  # fmt: skip
+FULL = Terms(
+    OneShotConfig(classes=("pedestrian",), input_size=(352, 640), score_floor=0.2),
+    steps=3000, batch=12, crop_size=(256, 448), scenes=12, frames=150,
+)  # fmt: skip
+
+
+def data_config(kind: str) -> DataConfig:
+    """How the data of a kind (street, plaza, photos) are used."""
+    if kind == "plaza":
+        return DataConfig(others=SetConfig(frames=TRAINED))
+    if kind == "photos":
+        people: tuple[str, ...] = ("person", "people")
+        return DataConfig(categories={"pedestrian": people}, others=SetConfig(mosaic=0.6))
+    return DataConfig()
+
+
+def recipe(way: Way, terms: Terms, kind: str, seed: int) -> OneShotTraining:
+    """How a way is trained on data of a kind; the balance of losses as published with each."""
+    views = way.embeddings in OF_VIEWS
+    pairs = PairConfig(terms.crop_size, scale_range=(0.4, 1.0) if kind == "plaza" else (0.5, 1.2), reference_range=8)
+    if views:
+        pairs = replace(pairs, reference_range=0, identities="frame", mirrored=True)
+    whole = way.frozen == "none" and way is not START
+    return OneShotTraining(
+        model=terms.model,
+        seed=seed,
+        steps=terms.steps if whole else terms.steps // 2,
+        batch=terms.batch,
+        pairs=pairs,
+        data=data_config(kind),
+        embeddings=way.embeddings,
+        off_centre=views,
+        balance="weights" if way.embeddings == "quasi_dense" else "fixed" if views else "learned",
+        frozen=way.frozen,
+        reinitialise=way.frozen != "none",
+        warm_up=min(50, terms.steps // 10),
+        weight_decay=0.0,
+        ema_decay=0.99,
+    )
