@@ -193,7 +193,9 @@ class QDTrackTraining(TrainConfig):
     region_samples: int = 256  # from which embeddings are learned, of a frame, half of them positive
     region_negative: float = 0.5  # regions overlapping no object by so much are negative (BDD100K, TAO: 0.3)
     balanced_negatives: bool = False  # negative regions evenly from all degrees of overlap (BDD100K)
-    matching: Literal["quasi_dense", "sparse"] = "quasi_dense"  # sparse: boxes of the ground truth alone
+    # Which regions learn embeddings; sparse: boxes of the ground truth alone; within_frame: those of two views of one
+    # frame, by CL-MOT's contrastive loss, so that a frozen detector becomes a tracker without any identity.
+    matching: Literal["quasi_dense", "sparse", "within_frame"] = "quasi_dense"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -201,7 +203,11 @@ class QDTrackTraining(TrainConfig):
         for name in ("anchor_samples", "box_samples", "region_samples"):
             require(getattr(self, name) >= 4, name, getattr(self, name), "4 or more")
         require(0 < self.region_negative <= 0.7, "region_negative", self.region_negative, "a number in (0, 0.7]")
-        require(self.matching in ("quasi_dense", "sparse"), "matching", self.matching, "quasi_dense or sparse")
+        ways = ("quasi_dense", "sparse", "within_frame")
+        require(self.matching in ways, "matching", self.matching, f"one of {', '.join(ways)}")
+        known = self.matching != "within_frame" or self.pairs.identities != "labelled"
+        expected = "frame or overlap with `matching: within_frame`"
+        require(known, "pairs.identities", self.pairs.identities, expected)
 
     @property
     def weights(self) -> dict[str, float]:

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from qdtrack_model.data.pairs import FramePairs
 from qdtrack_model.data.samples import IGNORED, LabelledImage
-from qdtrack_model.losses import auxiliary_cosine, multi_positive_contrastive
+from qdtrack_model.losses import auxiliary_cosine, multi_positive_contrastive, within_frame_contrastive
 from qdtrack_model.networks.qdtrack import QDTrack
 from qdtrack_model.networks.resnet import BatchNorm
 from qdtrack_model.networks.rpn import Proposals
@@ -134,15 +134,23 @@ def losses(network: QDTrack, batch: RegionBatch, config: QDTrackTraining) -> dic
         terms |= roi_losses(network.roi_head, key, key_proposals, truths[0::2], config.box_samples, generators)
     key_regions = [only_positives(r) for r in _regions(key_proposals, truths[0::2], config, generators)]
     reference_regions = _regions(reference_proposals, truths[1::2], config, generators)
-    rows = zip(
-        _embed(network, key, key_regions), _embed(network, reference, reference_regions),
-        key_regions, reference_regions, strict=True,
-    )  # fmt: skip
+    embedded = _embed(network, key, key_regions), _embed(network, reference, reference_regions)
+    if config.matching == "within_frame":
+        return terms | _within_frame([*embedded[0], *embedded[1]], [*key_regions, *reference_regions])
+    rows = zip(*embedded, key_regions, reference_regions, strict=True)
     pairs = [(k, r, same_identity(k_regions, r_regions)) for k, r, k_regions, r_regions in rows]
     return terms | {
         "contrastive": torch.stack([multi_positive_contrastive(*pair) for pair in pairs]).mean(),
         "auxiliary": torch.stack([auxiliary_cosine(*pair) for pair in pairs]).mean(),
     }
+
+
+def _within_frame(embeddings: Sequence[Tensor], regions: Sequence[Regions]) -> dict[str, Tensor]:
+    """The contrastive loss of the regions of all key frames, and then of their references in the same order."""
+    count = len(regions) // 2
+    pairs = torch.cat([torch.full_like(r.ids, number % count) for number, r in enumerate(regions)])
+    loss = within_frame_contrastive(torch.cat(list(embeddings)), torch.cat([r.ids for r in regions]), pairs)
+    return {"contrastive": loss, "auxiliary": torch.zeros_like(loss)}
 
 
 def _regions(

@@ -30,8 +30,9 @@ class Regions:
 def choose_regions(candidates: Tensor, truth: Truth, config: QDTrackTraining, generator: torch.Generator) -> Regions:
     """Regions of a frame, positives first.
 
-    Quasi-dense: positives evenly from all objects, and at most three times as many negatives. Sparse: the boxes of
-    the ground truth and nothing else, so that a region of the other frame is the one positive of at most one.
+    Quasi-dense: positives evenly from all objects, and at most three times as many negatives. Sparse and within a
+    frame: the boxes of the ground truth and nothing else, so that a region of the other frame is the one positive of at
+    most one.
     Regions of objects of unknown identity (an id below 0) are left out: nobody knows what else shows them.
 
     Args:
@@ -40,7 +41,7 @@ def choose_regions(candidates: Tensor, truth: Truth, config: QDTrackTraining, ge
         config: the recipe.
         generator: of the CPU.
     """
-    if config.matching == "sparse":
+    if config.matching != "quasi_dense":
         known = truth.ids >= 0
         return Regions(truth.boxes[known], truth.ids[known], known[known])
     rule = AssignmentRule(positive=0.7, negative=config.region_negative)

@@ -11,7 +11,7 @@ import torch
 
 from qdtrack_model import checkpoints
 from qdtrack_model.cli import main
-from qdtrack_model.config import QDTrackConfig
+from qdtrack_model.config import ConfigError, QDTrackConfig
 from qdtrack_model.data.pairs import FramePairs, PairConfig
 from qdtrack_model.data.samples import IGNORED, LabelledImage, Objects, SampleSet
 from qdtrack_model.networks import QDTrack
@@ -160,6 +160,29 @@ def test_losses_and_gradients_are_finite(matching: str, labels: int | None, free
     learned = labels == 0
     for name in terms.keys() & {"rpn_box", "contrastive", "auxiliary"}:
         assert (terms[name].item() > 0) == learned, name
+
+
+@pytest.mark.parametrize("labels", [0, IGNORED])
+def test_a_frozen_detector_learns_embeddings_from_views_of_one_frame(labels: int) -> None:
+    pairs = dataclasses.replace(CONFIG.pairs, reference_range=0, identities="frame")
+    config = dataclasses.replace(CONFIG, matching="within_frame", freeze_detector=True, pairs=pairs)
+    frames = [
+        LabelledImage(f.image, dataclasses.replace(f.objects, labels=np.full(3, labels))) for f in moving_blocks()
+    ]
+    net = network().train()
+    freeze(net, config)
+    terms = losses(net, batch_of(frames, 4), config)
+    assert terms.keys() == config.weights.keys()
+    assert (terms["contrastive"].item() > 0) == (labels == 0)
+    assert terms["auxiliary"].item() == 0
+    total(terms, config).backward()
+    for name, p in net.named_parameters():
+        assert (p.grad is not None and bool(p.grad.isfinite().all())) == name.startswith("embedding_head."), name
+
+
+def test_views_of_one_frame_need_pairs_of_one_frame() -> None:
+    with pytest.raises(ConfigError, match=r"pairs.identities: got 'labelled', expected frame or overlap"):
+        QDTrackTraining(matching="within_frame")
 
 
 @pytest.mark.parametrize("reference_range", [0, 3])
