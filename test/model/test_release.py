@@ -114,6 +114,11 @@ def test_it_tracks_where_nothing_else_is_installed(tracked: Path) -> None:
     assert (tracked / "out.mp4").stat().st_size > 1000
 
 
+def test_it_scores_where_nothing_else_is_installed(installed: Path, tracked: Path) -> None:
+    program, where = installed / "bin" / "qdtrack", ["--ground-truth", "scene", "--results", "tracks.txt"]
+    assert "HOTA" in run([program, "evaluate", *where], tracked)
+
+
 def test_it_tracks_with_what_suits_the_processor(installed: Path, tracked: Path) -> None:
     command = [installed / "bin" / "qdtrack", "track", "scene", "--output", "quick.txt"]
     run([*command], tracked, QDTRACK_CACHE=str(tracked / "quick"))

@@ -114,3 +114,28 @@ def test_other_data_have_another_fingerprint(blob_folder: Path, tmp_path: Path) 
     ))  # fmt: skip
     prints.add(load(blob_folder).fingerprint())
     assert len(prints) == 4
+
+
+def test_sequences_of_any_data_set_are_held_out(tmp_path: Path) -> None:
+    """KITTI, whose regions without labels and unknown identities are ignored; half of it is trained on."""
+    labels, images = tmp_path / "kitti" / "label_02", tmp_path / "kitti" / "image_02" / "0000"
+    labels.mkdir(parents=True)
+    images.mkdir(parents=True)
+    rows = []
+    for frame in range(6):
+        cv2.imwrite(str(images / f"{frame:06d}.png"), np.full((60, 80, 3), 20 * frame, np.uint8))
+        rows += [f"{frame} 3 Pedestrian 0 0 0 10 10 30 50", f"{frame} -1 DontCare -1 -1 -10 40 10 60 50"]
+        rows += [f"{frame} -1 Pedestrian 0 0 0 60 10 70 50"]
+    (labels / "0000.txt").write_text("\n".join(rows))
+    folder = tmp_path / "kitti"
+    config = DataConfig(sets={"kitti": SetConfig(half=True)})
+    [trained] = load_sets([folder], MODEL, config)
+    sequence = load_held_out([folder], MODEL, config, [trained]).sequences["kitti"]
+    assert len(trained.samples) == 4
+    assert sequence.stretches == [(5, 6)]
+    assert sequence.truth.confidences.tolist() == [1, 0, 0] * 6
+    assert sequence.columns.tolist() == [1]
+    with sequence.images() as source:
+        assert [(frame.index, frame.time, int(frame.image[0, 0, 0])) for frame in source][4] == (5, 0.4, 80)
+    with pytest.raises(ValueError, match="0000: all of it is trained on; leave some by `frames`"):
+        load_held_out([folder], MODEL, DataConfig(), load_sets([folder], MODEL, DataConfig()))
