@@ -35,8 +35,8 @@ class Agreement:
     Attributes:
         compared: exact detections that were looked for.
         matched: share of them that was found again: same class, overlap of half at least.
-        score: 95 % of the scores of these differ by no more.
-        cosine: 95 % of their embeddings point in directions at least so close.
+        score: nine tenths of the scores of these differ by no more.
+        cosine: nine tenths of their embeddings point in directions at least so close.
     """
 
     compared: int
@@ -60,7 +60,7 @@ def compare(found: Sequence[Array], exact: Sequence[Array]) -> Agreement:
     """Compare what a network gives for one image with what it should: boxes, scores, labels, embeddings of both.
 
     Candidates of equal rights decide anew at every rounding which of them stands for an object: of detections in
-    hundreds some always differ, which is why shares count and not extremes.
+    hundreds some always differ, with another box and appearance, which is why shares count and not extremes.
     """
     boxes, scores, labels, embeddings = (rows[exact[1] > 0][:BEST] for rows in exact)
     if not len(boxes):
@@ -75,7 +75,7 @@ def compare(found: Sequence[Array], exact: Sequence[Array]) -> Agreement:
     cosines = (one * other).sum(axis=1) / np.maximum(lengths, 1e-12)
     differences = np.abs(scores - found[1][like])[matched]
     return Agreement(
-        len(boxes), float(matched.mean()), float(np.quantile(differences, 0.95)), float(np.quantile(cosines, 0.05))
+        len(boxes), float(matched.mean()), float(np.quantile(differences, 0.9)), float(np.quantile(cosines, 0.1))
     )
 
 
