@@ -56,6 +56,24 @@ def benchmark() -> Callable[[str], ModuleType]:
     return load
 
 
+@pytest.fixture(scope="session")
+def small_preset(
+    benchmark: Callable[[str], ModuleType], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], checkpoints.Checkpoint]:
+    """A function of a QDTrack preset's name: its seeded weights for images (96, 160), always the same bytes.
+
+    Narrow and with fewer proposals, which makes the graph no other. The bottlenecks of MOT17 are those of all: others
+    have the shallow backbone, whose graph is shorter.
+    """
+
+    def make(name: str) -> checkpoints.Checkpoint:
+        small = {"input_size": (96, 160), "channels": 32, "proposals": 300, "proposals_per_level": 300}
+        shallow = {} if name == "mot17" else {"depth": 18}
+        return benchmark("models").seeded(name, tmp_path_factory.mktemp("weights"), **small, **shallow)
+
+    return make
+
+
 class BlobRuntime:
     """A whole runtime without a network: finds saturated blobs; their hue is their appearance."""
 

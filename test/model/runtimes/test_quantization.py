@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +14,14 @@ from onnx import TensorProto, numpy_helper
 
 from qdtrack_model import checkpoints, runtimes
 from qdtrack_model.checkpoints import Checkpoint, Graph
-from qdtrack_model.config import OneShotConfig, QDTrackConfig, QuasiDenseConfig
+from qdtrack_model.config import OneShotConfig, QuasiDenseConfig
 from qdtrack_model.networks import build
 from qdtrack_model.runtimes import Options
-from qdtrack_model.runtimes.graph import GraphError, export_onnx
+from qdtrack_model.runtimes.graph import GraphError, export_onnx, graph_of
 from qdtrack_model.runtimes.quantization import quantize, quantize_for_gpu
 from qdtrack_model.structures import Detections
 
 CONFIG = OneShotConfig(input_size=(64, 96), width=0.125, max_detections=20, score_floor=0.0)
-TWO_STAGE = QDTrackConfig(
-    classes=("pedestrian",), input_size=(64, 96), depth=18, style="pytorch", channels=32, head_width=32,
-    embedding_size=16, sampling=2, proposals_per_level=20, proposals=20, max_detections=8,
-)  # fmt: skip
 OPTIONS = Options("onnxruntime", threads=1, batch=2)
 IMAGES = np.random.default_rng(0).integers(0, 255, (4, 2, 64, 96, 3), dtype=np.uint8)
 
@@ -82,14 +79,12 @@ def test_convolutions_are_quantised_and_nothing_else(weights: Checkpoint, exact:
     assert loaded.graph == Graph("int8", 2, weights.digest) and loaded.config == weights.config
 
 
-def test_for_a_gpu_sums_stay_in_int8_and_the_rest_is_half(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    checkpoints.save(tmp_path / "two.safetensors", build(TWO_STAGE), TWO_STAGE, QuasiDenseConfig(), {})
-    weights = checkpoints.load(tmp_path / "two.safetensors")
-    graphs = [tmp_path / name for name in ("fp32.onnx", "fp16.onnx", "int8-fp16.onnx", "alike.onnx")]
-    for path, precision in zip(graphs, ("fp32", "fp16"), strict=False):
-        export_onnx(weights, path, precision)
-    quantize_for_gpu(*graphs, IMAGES[:, :1])
+def test_for_a_gpu_sums_stay_in_int8_and_the_rest_is_half(
+    small_preset: Callable[[str], Checkpoint], tmp_path: Path
+) -> None:
+    weights = small_preset("light")
+    graphs = [graph_of(weights, "fp32"), graph_of(weights, "fp16"), tmp_path / "gpu.onnx", tmp_path / "alike.onnx"]
+    quantize_for_gpu(*graphs, np.random.default_rng(0).integers(0, 255, (2, 1, 96, 160, 3), dtype=np.uint8))
     assert [checkpoints.load(path).graph for path in graphs[2:]] == [
         Graph("int8-fp16", 1, weights.digest), Graph("int8", 1, weights.digest)
     ]  # fmt: skip

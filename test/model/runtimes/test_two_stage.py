@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import onnx
@@ -34,16 +33,9 @@ NETWORKS = {model: name for model, name in MODELS.items() if isinstance(model, Q
     scope="module",
     params=[pytest.param(name, marks=[] if name == "light" else pytest.mark.slow) for name in NETWORKS.values()],
 )
-def weights(
-    request: pytest.FixtureRequest, benchmark: Callable[[str], ModuleType], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """Seeded weights of a preset for small images, narrow and with fewer proposals: the graph is no other.
-
-    The bottlenecks of MOT17 are those of all: others have the shallow backbone, whose graph is shorter.
-    """
-    small = {"input_size": (96, 160), "channels": 32, "proposals": 300, "proposals_per_level": 300}
-    shallow = {} if request.param == "mot17" else {"depth": 18}
-    return benchmark("models").seeded(request.param, tmp_path_factory.mktemp("weights"), **small, **shallow).path
+def weights(request: pytest.FixtureRequest, small_preset: Callable[[str], checkpoints.Checkpoint]) -> Path:
+    """Seeded weights of a preset."""
+    return small_preset(request.param).path
 
 
 def test_all_runtimes_find_and_track_the_same(weights: Path) -> None:
