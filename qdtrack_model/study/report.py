@@ -19,6 +19,7 @@ KINDS = {
     "plaza": "plaza, frames 129 to 171 after learning from 1 to 128",
     "photos": "Learned from still photographs alone, without identities; tracked on real clips",
 }
+GOOD = 50.0  # MOTA from which on a detector is worth its name
 Results = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]  # kind -> way -> of each seed
 
 
@@ -154,7 +155,8 @@ def conclusions(kind: str, results: Results) -> str:
     for way in ways:
         gains = [_gain(run) for run in found.get(way.name, [])]
         if gains:
-            sure = "helps" if min(gains) > 0 else "harms" if max(gains) < 0 else "makes no sure difference"
+            sure = "more" if min(gains) > 0 else "less" if max(gains) < 0 else "not decided"
+            sure += ", in the one run" if len(gains) == 1 else ""
             rows.append([f"{way.title}: IDF1 with embeddings less that without", f"{sure}: {cell(gains)}"])
     order = _orders(found, ways)
     if order:
@@ -210,6 +212,12 @@ def write_page(folder: Path, terms: Terms, kinds: Sequence[str], seeds: Sequence
         "(lowest..highest) over the seeds, in per cent but for switches; a dash: not run yet. *Without* is the same "
         "tracker on the same boxes with no embeddings, *quasi-dense* QDTrack's tracker with them.",
     ]
+    runs = [run for kind in kinds for found in results[kind].values() for run in found]
+    wanted = sum(job.way is not START for job in jobs(kinds, seeds))
+    lines += ["", f"{len(runs)} of {wanted} trainings are done."]
+    best = max((100 * run["tracking"]["fairmot"]["mota"] for run in runs), default=100.0)
+    if best < GOOD:
+        lines[-1] += f" No detector is good yet (highest MOTA {best:.1f}): with longer training the orders may change."
     for kind in kinds:
         lines += ["", f"## {KINDS[kind]}", "", table(kind, results), ""]
         lines += ["CL-MOT's table, whose cells were published empty:", "", clmot_table(kind, results)]

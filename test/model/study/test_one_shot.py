@@ -88,8 +88,8 @@ def test_verdicts_rest_on_the_seeds(tmp_path: Path) -> None:
     assert verdicts[CLAIMS[6].text].startswith("holds")
     assert verdicts["... and hard (IDF1)"].startswith("not so in the one run")
     assert verdicts[CLAIMS[9].text] == "not run yet"
-    assert verdicts["baseline (identity classes): IDF1 with embeddings less that without"].startswith("helps: 11.0")
-    assert verdicts["CL-MOT (NT-Xent): IDF1 with embeddings less that without"].startswith("harms")
+    assert verdicts["baseline (identity classes): IDF1 with embeddings less that without"].startswith("more: 11.0")
+    assert verdicts["CL-MOT (NT-Xent): IDF1 with embeddings less that without"].startswith("less")
     assert verdicts["The ten largest people and all order the ways alike (TPR@FAR .1)"].startswith("no: 5 of 15")
 
 
