@@ -64,7 +64,7 @@ def write_stills(folder: Path, blob_image: BlobImage, categories: list[list[str]
 
 
 def load(*folders: Path, **sets: SetConfig) -> HeldOut:
-    config = DataConfig({"ignored": ("bicycle",)}, sets)
+    config = DataConfig(categories={"ignored": ("bicycle",)}, sets=sets)
     return load_held_out(find_sets(folders, config), MODEL, config)
 
 
