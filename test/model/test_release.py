@@ -171,5 +171,7 @@ def test_a_type_checker_sees_the_types(installed: Path, tmp_path: Path) -> None:
         cwd=tmp_path, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     revealed, *errors = done.stdout.splitlines()[:-1]
-    assert "tuple[float, qdtrack_model.structures.Tracks, qdtrack_model.tracker_config.TaoConfig]" in revealed, done.stderr
+    assert "tuple[float, qdtrack_model.structures.Tracks, qdtrack_model.tracker_config.TaoConfig]" in revealed, (
+        done.stderr
+    )
     assert [error[error.rindex("[") :] for error in errors] == ["[arg-type]", "[attr-defined]"], done.stdout
