@@ -8,6 +8,7 @@ outputs for a fraction of the arithmetic, in training (at sampled places) as in 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +61,7 @@ def decode_boxes(index: Tensor, offset: Tensor, sides: Tensor, width: int) -> Te
     return torch.cat([centres - sides[..., :2], centres + sides[..., 2:]], dim=-1)
 
 
-class CentreNetwork(nn.Module):
+class CentreNetwork(nn.Module, ABC):
     """What networks with centre-point heads have in common: from a uint8 image to detections, as it is exported.
 
     ``features``, ``heatmap`` and ``describe``, which each has of its own, are the pieces that training uses.
@@ -68,17 +69,17 @@ class CentreNetwork(nn.Module):
 
     config: OneShotConfig | FairMotModelConfig
 
+    @abstractmethod
     def features(self, images: Tensor) -> Tensor:
         """uint8 BGR images (B, H, W, 3) -> shared map (B, F, H/4, W/4)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def heatmap(self, features: Tensor) -> Tensor:
         """Centre logits (B, C, H/4, W/4)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def describe(self, features: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What is at flat cell indices (B, K): offsets (B, K, 2), sides (B, K, 4) in cells, embeddings (B, K, D)."""
-        raise NotImplementedError
 
     def embed(self, images: Tensor, boxes: Tensor) -> Tensor:
         """Embeddings (B, N, D) of given objects.
