@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from qdtrack_model.sensors.image_headers import announced_size
+from qdtrack_model.sensors.image_headers import shown_size
 from qdtrack_model.structures import Array
 
 JPEG_QUALITY = 92  # of images that are recorded
@@ -27,9 +27,10 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def image_size(path: Path) -> tuple[int, int] | None:
-    """Width and height [pixels] of an image file, from its header where that says so; None where it is no image."""
+    """Width and height [pixels] of an image file as :func:`decode` gives it, from its header where that says so; None
+    where it is no image."""
     with path.open("rb") as file:
-        size = announced_size(file.read(HEADER))
+        size = shown_size(file.read(HEADER))
     if size != (0, 0):
         return size
     image = decode(np.fromfile(path, np.uint8))
@@ -37,7 +38,8 @@ def image_size(path: Path) -> tuple[int, int] | None:
 
 
 def decode(data: Array) -> Array | None:
-    """(H, W, 3) BGR uint8 of the bytes (N,) uint8 of a JPEG, PNG ...; None where they are no image.
+    """(H, W, 3) BGR uint8 of the bytes (N,) uint8 of a JPEG, PNG ..., turned as its Exif says; None where they are no
+    image.
 
     A header that announces more pixels than any camera has (OpenCV's limit is 2**30) is no image either.
     """

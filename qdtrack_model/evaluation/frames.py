@@ -89,11 +89,11 @@ def scored_frames(ground_truth: MotBoxes, results: MotBoxes) -> Iterator[ScoredF
     class (above 0) can only match its own.
 
     Raises:
-        EvaluationError: an id is twice in one frame, or no ground truth is scored.
+        EvaluationError: a scored id is twice in one frame, or no ground truth is scored.
     """
-    _check_unique(ground_truth, "ground truth")
-    _check_unique(results, "results")
     all_scored = ground_truth.confidences != 0
+    _check_unique(ground_truth[all_scored], "ground truth")  # what is ignored may share the id of what is unknown
+    _check_unique(results, "results")
     if not all_scored.any():
         raise EvaluationError(f"ground truth: none of its {len(ground_truth)} boxes is scored (confidence not 0)")
     separate_classes = len(np.unique(ground_truth.classes[all_scored])) > 1

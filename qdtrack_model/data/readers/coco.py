@@ -22,7 +22,7 @@ from qdtrack_model.data.images import HEADER
 from qdtrack_model.data.readers.coco_video import read_videos
 from qdtrack_model.data.reading import Labelling, Odd, Part, Reading, Recording, find_below
 from qdtrack_model.data.samples import IGNORED, Objects, StoredImage
-from qdtrack_model.sensors.image_headers import announced_size
+from qdtrack_model.sensors.image_headers import shown_size
 from qdtrack_model.structures import Array
 
 ANNOTATIONS = ("instances.json", "annotations.json", "_annotations.coco.json")  # the first that is there
@@ -266,7 +266,7 @@ def _find_image(
         odd["image files missing: left out"] += 1
         return None
     with path.open("rb") as file:
-        announced = announced_size(file.read(HEADER))
+        announced = shown_size(file.read(HEADER))
     if announced not in (size, (0, 0)):
         odd["images of another size than the file says: left out"] += 1
         return None

@@ -177,6 +177,11 @@ def test_what_cannot_be_scored() -> None:
         evaluate(boxes_of([(3, 1, 0)]), boxes_of([(3, 4, 0), (3, 4, 5)]))
 
 
+def test_ignored_boxes_may_share_an_id() -> None:
+    nobody = boxes_of([(1, -1, 50), (1, -1, 80)], confidence=0)
+    assert evaluate(together(boxes_of([(1, 1, 0)]), nobody), boxes_of([(1, 3, 0), (1, 4, 80)])).mota == 1
+
+
 def test_combined_is_not_the_mean_of_sequences() -> None:
     short, long = boxes_of([(1, 1, 0)]), boxes_of([(f, 1, 0) for f in range(1, 10)])
     both = combine([evaluate(short, short), evaluate(long, boxes_of([]))])
