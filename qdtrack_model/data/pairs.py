@@ -61,6 +61,7 @@ class FramePairs:
         count: how many pairs there are.
         padding: colour (B, G, R) of what lies beyond an image.
         size: height and width of crops where ``config`` has none.
+        classes: the ids are classes, different in all sets; otherwise ids of two stills say nothing of each other.
     """
 
     def __init__(
@@ -71,8 +72,10 @@ class FramePairs:
         count: int,
         padding: tuple[int, int, int] = GREY,
         size: tuple[int, int] | None = None,
+        classes: bool = False,
     ) -> None:
         self._sets, self._config, self._seed, self._count, self._padding = sets, config, seed, count, padding
+        self._classes = classes
         weights = np.array([part.share for part in sets])
         self._bounds = np.cumsum(weights)
         self._repeats = {id(part): np.cumsum(part.repeats) for part in sets if part.repeats is not None}
@@ -115,7 +118,7 @@ class FramePairs:
             images = self._images(drawn, place, random)
         if drawn.still and drawn.mixup and random.random() < drawn.mixup:
             other, place = self._draw(self._mixup_bounds, random)
-            images = [mixup(images[0], other.samples[place].read(), self._padding, random)] * 2
+            images = [self._one(mixup(images[0], other.samples[place].read(), self._padding, random))] * 2
         spread = STILL_SPREAD if drawn.still else SEQUENCE_SPREAD
         warps = draw_warps(images[0], self._crop, scales, spread, random, self._config.mirrored)
         light = draw_light(self._config.grey_probability, random)
@@ -139,7 +142,7 @@ class FramePairs:
             key = replace(key, objects=key.objects.numbered())
         reference = place if drawn.still else self._reference(place, len(drawn.samples), random)
         if reference == place:
-            return [replace(key, objects=key.objects.with_local_ids())] * 2
+            return [key if self._classes else replace(key, objects=key.objects.with_local_ids())] * 2
         other = drawn.samples[reference].read()
         if self._config.identities == "overlap":
             other = replace(other, objects=_as_overlapping(other.objects, key.objects))
@@ -150,7 +153,11 @@ class FramePairs:
         places = [self._draw(self._mosaic_bounds, random) for _ in range(columns * rows)]
         size = (round(self._crop[0] * MOSAIC_MARGIN), round(self._crop[1] * MOSAIC_MARGIN))
         parts = [drawn.samples[place].read() for drawn, place in places]
-        return mosaic(parts, columns, size, self._config.mosaic_zoom, random)
+        return self._one(mosaic(parts, columns, size, self._config.mosaic_zoom, random))
+
+    def _one(self, image: LabelledImage) -> LabelledImage:
+        """What was put together of several stills, as one whose objects are all different."""
+        return image if self._classes else replace(image, objects=image.objects.numbered())
 
     def _reference(self, key: int, count: int, random: np.random.Generator) -> int:
         """Another frame in range of frame ``key`` of ``count``, all equally likely; ``key`` where there is none."""

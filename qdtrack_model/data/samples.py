@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -77,12 +77,8 @@ def _mapped(boxes: Array, warp: Array) -> Array:
 
 
 def side_by_side(parts: Sequence[Objects]) -> Objects:
-    """The objects of all parts of one picture, numbered anew: ids of one part say nothing of another's."""
-    boxes, labels, open_boxes, open_labels = (
-        np.concatenate([getattr(part, name) for part in parts])
-        for name in ("boxes", "labels", "open_boxes", "open_labels")
-    )
-    return Objects(boxes, np.arange(len(boxes)), labels, open_boxes, open_labels)
+    """The objects of all parts of one picture, with the ids that they have in the parts."""
+    return Objects(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(Objects)))
 
 
 class Sample(Protocol):

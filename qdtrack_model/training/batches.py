@@ -15,7 +15,8 @@ from qdtrack_model.training.steps import Batch, Step
 
 def frame_pairs(sets: Sequence[SampleSet], config: TrainConfig, count: int) -> FramePairs:
     """The first ``count`` pairs that a training is fed."""
-    return FramePairs(sets, config.pairs, config.seed, count, config.model.padding, config.model.input_size)
+    size, padding = config.model.input_size, config.model.padding
+    return FramePairs(sets, config.pairs, config.seed, count, padding, size, config.classifies)
 
 
 def shares(config: TrainConfig, steps: range, rank: int, processes: int) -> Iterator[list[int]]:

@@ -83,6 +83,11 @@ class TrainConfig:
         """The weight of each term of the loss, by the name that the progress line shows."""
         return {"contrastive": self.contrastive_weight, "auxiliary": self.auxiliary_weight}
 
+    @property
+    def classifies(self) -> bool:
+        """Whether identities are classes of the loss."""
+        return False
+
 
 # Ways to learn embeddings of one-shot networks; those of the second line compare two views of one frame.
 Frozen = Literal["none", "backbone", "detector"]
@@ -91,6 +96,7 @@ Objective = Literal[
     "contrastive", "triplet_all", "triplet_hard",
 ]  # fmt: skip
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
+OF_CLASSES = ("identity", "each_box")
 OF_VIEWS = ("contrastive", "triplet_all", "triplet_hard")
 MARGINS = {"euclidean": 10.0, "cosine": 0.5, "triplet_all": 0.5, "triplet_hard": 0.5}  # as published
 
@@ -115,8 +121,7 @@ class OneShotTraining(TrainConfig):
     projection: bool = False  # and behind two layers more, which are left out afterwards
     # How detection and embeddings are weighed: by their weights, by uncertainties that are learned, or that stay.
     balance: Literal["weights", "learned", "fixed"] = "weights"
-    frozen: Frozen = "none"  # what keeps weights and statistics; detector: all but
-    # the embeddings' head
+    frozen: Frozen = "none"  # what keeps weights and statistics; detector: all but the embeddings' head
     reinitialise: bool = False  # what is not frozen starts at N(0, .001), biases at 0, as published with freezing
 
     def __post_init__(self) -> None:
@@ -136,6 +141,9 @@ class OneShotTraining(TrainConfig):
         require(
             known, "pairs.identities", self.pairs.identities, f"frame or overlap with `embeddings: {self.embeddings}`"
         )
+        labelled = not self.classifies or self.pairs.identities == "labelled"
+        expected = f"labelled with `embeddings: {self.embeddings}`"
+        require(labelled, "pairs.identities", self.pairs.identities, expected)
         for name in ("off_centre", "projection"):
             value = getattr(self, name)
             require(by_views or not value, name, value, f"false but with one of {', '.join(OF_VIEWS)}")
@@ -154,6 +162,10 @@ class OneShotTraining(TrainConfig):
         if self.embeddings == "quasi_dense":
             return {**detection, **super().weights}
         return {**detection, "embedding": self.embedding_weight}
+
+    @property
+    def classifies(self) -> bool:
+        return self.embeddings in OF_CLASSES
 
 
 @dataclass(frozen=True)

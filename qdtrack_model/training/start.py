@@ -94,7 +94,7 @@ def read_start(name_or_path: str, config: ModelConfig, classes: Sequence[str] | 
 
 
 def _learned(network: nn.Module, fresh: tuple[str, ...]) -> dict[str, Tensor]:
-    return {name: value for name, value in network.state_dict().items() if not name.startswith(fresh or "?")}
+    return {name: value for name, value in network.state_dict().items() if not name.startswith(fresh)}
 
 
 def disagreements(own: ModelConfig, given: ModelConfig) -> list[str]:

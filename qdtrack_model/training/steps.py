@@ -57,7 +57,7 @@ def step_for(config: TrainConfig, sets: Sequence[SampleSet]) -> Step:
     """The step of the architecture that ``config`` is a recipe of, for data."""
     if isinstance(config, OneShotTraining):
         classes = 0
-        if config.embeddings in ("identity", "each_box"):
+        if config.classifies:
             sets, classes = as_classes(sets, each_box=config.embeddings == "each_box")
         return Step(
             sets,

@@ -37,7 +37,7 @@ def embedding_loss(
     images = torch.arange(len(identity), device=identity.device)[:, None].expand_as(identity)
     way = config.embeddings
     margin = MARGINS.get(way, 1.0) if config.margin is None else config.margin
-    if way in ("identity", "each_box"):
+    if config.classifies:
         assert parts.classifier is not None
         classifier = parts.classifier
         scale = embedding_scale(classifier.out_features)

@@ -84,6 +84,15 @@ def test_a_pair_of_a_seed_is_always_the_same() -> None:
     assert any(not np.array_equal(first[i][0].objects.boxes, other_seed[i][0].objects.boxes) for i in range(9))
 
 
+@pytest.mark.parametrize("how", [{}, {"mosaic": 1.0}, {"mixup": 1.0}])
+def test_ids_that_are_classes_stay_what_they_are(how: dict[str, float]) -> None:
+    box, grey, ids = np.array([[16.0, 16, 48, 48]]), np.full((64, 64, 3), 90, np.uint8), [7, -1, 40]
+    images = [LabelledImage(grey, Objects(box, np.array([number]), np.zeros(1, int))) for number in ids]
+    dataset = FramePairs([SampleSet(images, still=True, **how)], PairConfig((64, 64)), 0, 40, classes=True)  # type: ignore[arg-type]
+    views = [view.objects.ids for item in range(40) for view in dataset[item]]
+    assert set(np.concatenate(views).tolist()) == set(ids)
+
+
 def stills(count: int, weight: float = 1.0, mosaic: float = 0.0, mixup: float = 0.0) -> SampleSet:
     return SampleSet(frames(count), still=True, weight=weight, mosaic=mosaic, mixup=mixup)
 

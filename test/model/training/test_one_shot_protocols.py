@@ -201,6 +201,7 @@ def test_two_views_are_mirrored_and_objects_of_frames_are_known_by_overlap() -> 
         ({"embeddings": "softmax"}, "embeddings: got 'softmax', expected one of quasi_dense"),
         ({"embeddings": "cosine", "margin": 0.0}, "margin: got 0.0, expected a positive number"),
         ({"embeddings": "contrastive"}, "pairs.identities: got 'labelled', expected frame or overlap"),
+        ({"embeddings": "each_box", "pairs": VIEWS}, "pairs.identities: got 'frame', expected labelled"),
         ({"projection": True}, "projection: got True, expected false but with one of contrastive"),
         ({"balance": "learned"}, "balance: got 'learned', expected weights with `embeddings: quasi_dense`"),
         ({"frozen": "all"}, "frozen: got 'all', expected one of none, backbone, detector"),
