@@ -161,12 +161,20 @@ class ImageFolderSource(Source):
     Args:
         files: image files; those that cannot be read are counted and left out.
         indices: frame number of each file.
+        frame_rate: frames a second, where no ``info`` says it.
     """
 
-    def __init__(self, name: str, files: list[Path], indices: list[int], info: SequenceInfo | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        files: list[Path],
+        indices: list[int],
+        info: SequenceInfo | None = None,
+        frame_rate: float = DEFAULT_FRAME_RATE,
+    ) -> None:
         self.name, self.files, self.indices = name, files, indices
         self.length = len(files)
-        self.frame_rate = info.frame_rate if info else DEFAULT_FRAME_RATE
+        self.frame_rate = info.frame_rate if info else frame_rate
         self.size = (info.width, info.height) if info else None
 
     def __iter__(self) -> Iterator[Frame]:
@@ -257,7 +265,7 @@ def open_source(path: str | Path, topic: str | None = None) -> Source:
         if path.is_dir():
             return _open_folder(path)
         if path.suffix.lower() in IMAGE_SUFFIXES:  # OpenCV would take it for the first of a numbered series
-            return ImageFolderSource(path.stem, [path], [1], None)
+            return ImageFolderSource(path.stem, [path], [1])
         return VideoSource(path)
     except MotError as error:
         raise SourceError(str(error)) from None

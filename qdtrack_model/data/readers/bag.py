@@ -19,11 +19,11 @@ import numpy as np
 
 from qdtrack_model.data.reading import Annotations, DataError, Odd, Reading, Recording
 from qdtrack_model.data.samples import LabelledImage, Objects, SampleError
+from qdtrack_model.data.sources import BAG_SUFFIXES
 
 if TYPE_CHECKING:
     from rosbags.rosbag2 import Reader
 
-BAG_SUFFIXES = (".mcap", ".db3")
 TRACKS = "qdtrack/msg/TrackedDetectionArray"
 LOST = 2  # state of a track that is remembered and not seen
 

@@ -16,6 +16,7 @@ from qdtrack_model.data.samples import StoredImage
 LABELS, IMAGES = "label_02", "image_02"
 TYPES = ("Car", "Van", "Truck", "Pedestrian", "Person", "Cyclist", "Tram", "Misc")
 DONT_CARE = "DontCare"
+RENAMED = {"Person_sitting": "Person"}  # as the data set's description calls them, and as its files do
 FRAME_RATE = 10.0
 
 
@@ -42,7 +43,7 @@ def read(folder: Path, reading: Reading) -> tuple[list[Recording], Odd]:
 def _read_sequence(file: Path, images: Path, reading: Reading, odd: Odd) -> Recording:
     annotations = Annotations(reading.labelling, odd)
     for where, cells in read_cells(file, 10):
-        frame, identity, kind = whole(cells[0], where), whole(cells[1], where), cells[2]
+        frame, identity, kind = whole(cells[0], where), whole(cells[1], where), RENAMED.get(cells[2], cells[2])
         if kind not in (*TYPES, DONT_CARE):
             raise DataError(f"{where}: type is {kind!r}, expected one of {', '.join((*TYPES, DONT_CARE))}")
         x1, y1, x2, y2 = numbers(cells[6:10], where)

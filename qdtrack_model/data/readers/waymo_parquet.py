@@ -61,7 +61,7 @@ class TableImage:
         where = f"{self.path}, row {self.row} of group {self.group}"
         try:
             data = np.frombuffer(_images(self.path, self.group)[self.row].as_py(), np.uint8)
-        except (OSError, ValueError, LookupError) as error:
+        except (OSError, ValueError, LookupError, TypeError) as error:  # the last of a row without an image
             raise SampleError(f"{where}: cannot be read: {error}") from None
         labelled = decoded(data, self.objects, where)
         return labelled.fitted(self.largest) if self.largest else labelled

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qdtrack_model.data.images import image_files
-from qdtrack_model.data.readers.bdd100k import CLASSES
+from qdtrack_model.data.readers.bdd100k import CLASSES, FRAME_RATE
 from qdtrack_model.data.sources import ImageFolderSource
 from qdtrack_model.data.writers import JsonList, Video, WriterError, part_folder
 from qdtrack_model.structures import Tracks
@@ -38,7 +38,7 @@ class BddWriter:
         self.videos: Sequence[Video] = [
             Video(
                 name,
-                ImageFolderSource(name, images, list(range(1, len(images) + 1)), None),
+                ImageFolderSource(name, images, list(range(1, len(images) + 1)), frame_rate=FRAME_RATE),
                 {index: image.name for index, image in enumerate(images, start=1)},
             )
             for name, images in files.items()

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from qdtrack_model.data.documents import read_json
+from qdtrack_model.data.readers.tao import FRAME_RATE
 from qdtrack_model.data.reading import find_below
 from qdtrack_model.data.sources import ImageFolderSource
 from qdtrack_model.data.writers import JsonList, Video, WriterError, part_folder
@@ -58,7 +59,7 @@ class TaoWriter:
         for video, frames in images.items():
             paths, numbers = [path for _, path, _ in sorted(frames)], list(range(1, len(frames) + 1))
             identities = [identity for _, _, identity in sorted(frames)]
-            source = ImageFolderSource(str(video), paths, numbers, None)
+            source = ImageFolderSource(str(video), paths, numbers, frame_rate=FRAME_RATE)
             videos.append(Video(str(video), source, dict(zip(numbers, identities, strict=True))))
         self.videos: Sequence[Video] = videos
         self._output = output

@@ -76,6 +76,11 @@ def test_what_lacks_or_is_broken_is_named(folder: Path, asked: Ask, monkeypatch:
     waymo._images.cache_clear()
     with pytest.raises(SampleError, match="row 1 of group 0"):
         front.samples[0].read()
+    write(folder / "training" / "camera_image" / NAME, {waymo.IMAGE: [None, None]})
+    waymo._images.cache_clear()
+    with pytest.raises(SampleError, match="row 1 of group 0"):
+        front.samples[0].read()
+    write(folder / "training" / "camera_image" / NAME, {waymo.TIME: [1], waymo.CAMERA: [1]})
     with pytest.raises(DataError, match=r"has no column \[CameraImageComponent\]\.image: not a table of"):
         waymo.read(folder, asked())
     (folder / "training" / "camera_box" / NAME).write_text("no table")

@@ -93,6 +93,7 @@ def test_bdd100k(tmp_path: Path) -> None:
     (tmp_path / "truth").mkdir()
     (tmp_path / "truth" / "v.json").write_text(json.dumps(truth))
     writer = BddWriter(tmp_path, "val", tmp_path / "out" / "results.json", ("pedestrian", "rider", "car"))
+    assert [frame.time for frame in writer.videos[0].source][:3] == [0, 0.2, 0.4], "5 frames a second"
     writer.write(results(writer.videos, [2, 0]))
     assert len(json.loads((tmp_path / "out" / "results.json").read_text())) == FRAMES + 1, "every frame is there"
     scores = bdd100k.evaluate(tmp_path / "truth", tmp_path / "out" / "results.json").scores
@@ -127,6 +128,7 @@ def test_tao(tmp_path: Path) -> None:
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations" / "validation.json").write_text(json.dumps(document))
     writer = TaoWriter(tmp_path, "val", tmp_path / "results.json", ("car_(automobile)", "sock", "person"))
+    assert [frame.time for frame in writer.videos[0].source] == list(range(FRAMES)), "annotated are one a second"
     found = [(v, dict(parts)) for v, parts in results(writer.videos, [2, 0, 1])]
     weak = found[0][1][2]
     found[0][1][2] = tracks([(0, 0, box(0, 2), 0.1), *[(i, 0, box(i, 2), 0.9) for i in (1,)]])  # once taken for a car
