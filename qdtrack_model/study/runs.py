@@ -165,7 +165,7 @@ class Study:
             frames = list(self._detections(pipeline, sequence))
             for tracker, config in trackers(job.way).items():
                 parts.setdefault(tracker, []).append(_track(frames, sequence, config, pipeline, tracker == "control"))
-            objects = embed_sequence(network, sequence, name, self._terms.last)
+            objects = embed_sequence(network, sequence, name, last_frame(sequence, self._terms))
             rows = largest_people(objects.frames, objects.ids, objects.sizes)
             both = {
                 "largest": score_embeddings(objects.embeddings[rows], objects.ids[rows]),
@@ -189,13 +189,19 @@ class Study:
 
     def _detections(self, pipeline: Pipeline, sequence: HeldOutSequence) -> Iterator[tuple[int, float, Detections]]:
         """Number, time and detections of the frames that are held out."""
-        last = self._terms.last or sequence.stretches[-1][1]
+        last = last_frame(sequence, self._terms)
         with sequence.images() as source:
             for frame in source:
-                if frame.index > min(last, sequence.stretches[-1][1]):
+                if frame.index > last:
                     return
                 if any(first <= frame.index <= end for first, end in sequence.stretches):
                     yield frame.index, frame.time, pipeline.detect([frame.image])[0]
+
+
+def last_frame(sequence: HeldOutSequence, terms: Terms) -> int:
+    """The number of the last frame of a sequence that is looked at."""
+    first, last = sequence.stretches[0][0], sequence.stretches[-1][1]
+    return last if terms.last is None else min(last, first - 1 + terms.last)
 
 
 def trackers(way: Way) -> dict[str, TrackerConfig]:

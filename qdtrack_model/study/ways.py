@@ -78,7 +78,7 @@ class Terms:
         crop_size: height and width of the images that are learned.
         scenes: synthetic scenes to train on, and as many again, up to two, that are held out.
         frames: of a scene.
-        last: number of the last frame of a clip that is looked at; None: all.
+        last: frames of a clip that are looked at, from the first that is held out; None: all.
     """
 
     model: OneShotConfig = field(

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from qdtrack_model.cli import main
+from qdtrack_model.data.held_out import HeldOutSequence
+from qdtrack_model.data.readers.mot import join
+from qdtrack_model.data.sources import open_source
 from qdtrack_model.study.report import CLAIMS, cell, conclusions, read_results, table
-from qdtrack_model.study.runs import Job, jobs
-from qdtrack_model.study.ways import FULL, START, STILL_WAYS, WAYS, Terms, recipe
+from qdtrack_model.study.runs import Job, jobs, last_frame
+from qdtrack_model.study.ways import FULL, REDUCED, START, STILL_WAYS, WAYS, Terms, recipe
 
 
 def result(idf1: float, control: float = 0.3, tpr: float = 0.5) -> dict[str, Any]:
@@ -91,6 +94,13 @@ def test_verdicts_rest_on_the_seeds(tmp_path: Path) -> None:
     assert verdicts["baseline (identity classes): IDF1 with embeddings less that without"].startswith("more: 11.0")
     assert verdicts["CL-MOT (NT-Xent): IDF1 with embeddings less that without"].startswith("less")
     assert verdicts["The ten largest people and all order the ways alike (TPR@FAR .1)"].startswith("no: 5 of 15")
+
+
+def test_a_reduced_study_looks_at_what_is_held_out() -> None:
+    nothing = join([])
+    later = HeldOutSequence(lambda: open_source("plaza"), [(129, 171)], nothing, nothing.classes)
+    assert last_frame(later, REDUCED) == 134, "six frames"
+    assert last_frame(later, FULL) == 171
 
 
 def test_cells() -> None:
