@@ -18,6 +18,7 @@ from qdtrack_model.commands import INTERRUPTED
 COMMANDS = {
     "track": "track objects in a video, a folder of images or a bag",
     "evaluate": "score results against ground truth",
+    "replay": "replay bags through the tracker, score them and write a report",
     "submit": "track the videos of a benchmark and write results in its form",
     "auto-label": "label a recording by offline tracking, to correct and to train on",
     "synthesize": "make a synthetic street scene with ground truth",

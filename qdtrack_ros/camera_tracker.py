@@ -16,12 +16,13 @@ from qdtrack_model.config import TrackerConfig
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.sensors.camera_model import InvalidCameraInfo
 from qdtrack_model.sensors.messages import InvalidImage
+from qdtrack_model.sensors.stamps import Order, StampOrder
 from qdtrack_model.structures import Detections, Tracks
 from qdtrack_model.tracking.handover import Handover
 from qdtrack_ros.input.camera import Camera
 from qdtrack_ros.input.silence import describe_silence
 from qdtrack_ros.input.source_image import ImageMessage, SourceImage
-from qdtrack_ros.input.stamps import Order, StampOrder, stamp_nanoseconds, stamp_seconds
+from qdtrack_ros.input.stamps import stamp_nanoseconds, stamp_seconds
 from qdtrack_ros.operation.diagnostics import read_camera
 from qdtrack_ros.operation.judgement import CameraReading
 from qdtrack_ros.operation.monitor import Monitor

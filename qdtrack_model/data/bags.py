@@ -40,7 +40,9 @@ START_NANOSECONDS = 1_717_200_000 * 10**9  # stamp of the first frame: 2024-06-0
 CLASS_NAMES = {1: "pedestrian", 3: "vehicle"}  # MOTChallenge class -> class_id
 IGNORE = "ignore"
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+IMAGE_KINDS = (RAW, COMPRESSED)
 ARRAY = "vision_msgs/msg/Detection2DArray"
+_IMAGE_NAMES = "sensor_msgs/Image or CompressedImage"
 
 
 class BagError(ValueError):
@@ -220,15 +222,29 @@ def listing(reader: Reader) -> str:
     return ", ".join(sorted(topics)) or "none at all"
 
 
+def image_topics(path: str | Path) -> list[str]:
+    """The topics of images in a bag, sorted.
+
+    Raises:
+        BagError: the bag is broken, or has none.
+    """
+    path = Path(path)
+    with opened(path) as reader:
+        topics = sorted({c.topic for c in reader.connections if c.msgtype in IMAGE_KINDS and c.msgcount})
+        if not topics:
+            raise BagError(f"{path}: no images ({_IMAGE_NAMES}); topics: {listing(reader)}")
+    return topics
+
+
 def image_connections(reader: Reader, path: Path, topic: str | None) -> list[Connection]:
     """Those of one topic: a bag merged from several recordings has one for each of them."""
-    images = [c for c in reader.connections if c.msgtype in (RAW, COMPRESSED)]
+    images = [c for c in reader.connections if c.msgtype in IMAGE_KINDS]
     if topic is not None:
         images = [c for c in images if c.topic == topic]
         if not images:
             raise BagError(f"{path}: no image topic {topic!r}; topics: {listing(reader)}")
     if not images:
-        raise BagError(f"{path}: no image topic (sensor_msgs/Image or CompressedImage); topics: {listing(reader)}")
+        raise BagError(f"{path}: no image topic ({_IMAGE_NAMES}); topics: {listing(reader)}")
     if len({c.topic for c in images}) > 1:
         names = ", ".join(sorted({c.topic for c in images}))
         raise BagError(f"{path}: several image topics: {names}; choose one with --topic")

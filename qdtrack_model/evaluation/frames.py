@@ -27,11 +27,13 @@ class EvaluationError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class ScoredFrame:
-    """One frame: ids (T,) of the ground truth, ids (R,) of the results, similarity (T, R) as IoU."""
+    """One frame: ids (T,) of the ground truth, ids (R,) of the results, similarity (T, R) as IoU, and its number where
+    that matters."""
 
     truth_ids: Array
     result_ids: Array
     similarity: Array
+    number: int = 0
 
 
 def _check_unique(boxes: MotBoxes, what: str) -> None:
@@ -106,4 +108,4 @@ def scored_frames(ground_truth: MotBoxes, results: MotBoxes) -> Iterator[ScoredF
         similarity = _similarity(truth, scored, found, separate_classes)
         kept = ~results_on(~scored, similarity)
         if scored.any() or kept.any():
-            yield ScoredFrame(truth.ids[scored], found.ids[kept], similarity[np.ix_(scored, kept)])
+            yield ScoredFrame(truth.ids[scored], found.ids[kept], similarity[np.ix_(scored, kept)], frame)

@@ -57,16 +57,21 @@ class Hota:
         }  # fmt: skip
 
 
-def hota(frames: Sequence[ScoredFrame]) -> Hota:
-    """The scores of one sequence."""
-    parts, objects, tracks = numbered(frames)
+def alignment_of(parts: Sequence[tuple[Array, Array, Array]], objects: int, tracks: int) -> tuple[Array, Array, Array]:
+    """How well objects and tracks agree over all frames (objects, tracks), and in how many each of them is."""
     common, seen, given = np.zeros((objects, tracks)), np.zeros(objects), np.zeros(tracks)
     for truth, found, similarity in parts:
         union = similarity.sum(0) + similarity.sum(1)[:, None] - similarity
         common[np.ix_(truth, found)] += np.divide(similarity, union, out=np.zeros_like(union), where=union > EPSILON)
         seen[truth] += 1
         given[found] += 1
-    alignment = common / np.maximum(seen[:, None] + given - common, EPSILON)
+    return common / np.maximum(seen[:, None] + given - common, EPSILON), seen, given
+
+
+def hota(frames: Sequence[ScoredFrame]) -> Hota:
+    """The scores of one sequence."""
+    parts, objects, tracks = numbered(frames)
+    alignment, seen, given = alignment_of(parts, objects, tracks)
     pairs, overlaps = [np.zeros(0, np.int64)], [np.zeros(0)]
     for truth, found, similarity in parts:
         rows, columns = linear_sum_assignment(-alignment[np.ix_(truth, found)] * similarity)

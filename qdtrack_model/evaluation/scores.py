@@ -83,10 +83,16 @@ class Scores:
         """Association accuracy, mean over thresholds."""
         return float(np.mean(self.parts.by_name["AssA"]))
 
+    @property
+    def loca(self) -> float:
+        """Localisation accuracy, mean over thresholds."""
+        return float(np.mean(self.parts.by_name["LocA"]))
+
     def to_mapping(self) -> dict[str, float | int]:
         """All scores and counts by name, ready for JSON."""
         scores = {
-            name: round(float(getattr(self, name)), 6) for name in ("mota", "motp", "idf1", "hota", "deta", "assa")
+            name: round(float(getattr(self, name)), 6)
+            for name in ("mota", "motp", "idf1", "hota", "deta", "assa", "loca")
         }
         return scores | {name: int(getattr(self, name)) for name in COUNTS.values()}
 

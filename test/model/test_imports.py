@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 VALUES = {"structures", "config", "boxes", "atomic"}
 INFERENCE = VALUES | {"cache", "checkpoints", "tracking", "runtimes", "pipeline"}
 SENSORS = {"sensors", *(f"sensors.{name}" for name in ("camera_model", "depth", "encodings", "messages"))}
-FRONT = INFERENCE | SENSORS | {"drawing", "data", "synthetic", "evaluation", "given_detections"}
+FRONT = INFERENCE | SENSORS | {"drawing", "data", "synthetic", "evaluation", "given_detections", "replay"}
 
 # Part of qdtrack_model -> the parts that it may import. A part is a module or a folder directly below the package, or a
 # module in such a folder that may import more than its neighbours, or less. The package itself is the face that users
@@ -48,6 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "validation": INFERENCE | {"data", "evaluation"},
     "object_embeddings": INFERENCE | {"data"},
     "given_detections": INFERENCE | {"data"},
+    "replay": INFERENCE | SENSORS | {"data", "drawing", "evaluation", "tracker_config"},
     "study": INFERENCE | {"data", "evaluation", "networks", "object_embeddings", "synthetic", "training"},
     "data": VALUES | {"sensors.encodings", "sensors.image_headers", "sensors.messages"},
     "synthetic": VALUES | {"data"},

@@ -134,13 +134,13 @@ def _annotations(folder: Path, reader: Reader, reading: Reading, odd: Odd) -> tu
     for connection, _, raw in reader.messages([c for c in reader.connections if c.topic in chosen]):
         stamp = bags.stamp_of(raw)
         stamps.add(stamp)
-        for name, identity, score, box in _objects(bags.typestore().deserialize_cdr(raw, connection.msgtype)):
+        for name, identity, score, box in objects_in(bags.typestore().deserialize_cdr(raw, connection.msgtype)):
             names.add(name)
             annotations.add(stamp, name, box, identity or None, name == bags.IGNORE or score < least)
     return annotations, stamps, names - {bags.IGNORE}
 
 
-def _objects(message: Any) -> Iterator[tuple[str, str, float, tuple[float, float, float, float]]]:
+def objects_in(message: Any) -> Iterator[tuple[str, str, float, tuple[float, float, float, float]]]:
     """Class, id, score and x1 y1 x2 y2 of everything that is seen according to a message."""
     for track in getattr(message, "tracks", ()):
         if track.state != LOST:

@@ -1,0 +1,129 @@
+"""``qdtrack replay``: bags through the tracker, scored, with a report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from qdtrack_model.commands.arguments import key_values, positive_integer
+from qdtrack_model.config import retuned
+from qdtrack_model.data.bags import BagError
+from qdtrack_model.data.readers.mot import MotError
+from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.replay.lockstep import Progress, replay_bag, settings_of, track_again
+from qdtrack_model.replay.measures import ALL, COUNTS, SCORES
+from qdtrack_model.replay.run import RUN, Run, RunWriter, Settings
+from qdtrack_model.replay.truth import AUTOMATIC, TruthError
+from qdtrack_model.runtimes import PRECISIONS, RUNTIMES, Options
+
+LEFT_OUT = 1  # exit status where bags were left out
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``qdtrack replay``."""
+    add = parser.add_argument
+    add("inputs", type=Path, nargs="+", metavar="BAG|RUN",
+        help="rosbag2 folders, .mcap or .db3 files; or one run, whose cached detections are tracked again")  # fmt: skip
+    add("--output", type=Path, required=True, metavar="RUN", help="folder to write; an older run there is replaced")
+    add("--topic", nargs="+", action="extend", metavar="TOPIC", help="topics of images [all]")
+    add("--ground-truth", default=AUTOMATIC, metavar="WHERE",
+        help="topic, file or folder of MOTChallenge columns, or none [topic ground_truth beside images]")  # fmt: skip
+    add("--weights", default="street", metavar="NAME|PATH", help="`qdtrack weights` lists names; or a file [street]")
+    add("--runtime", default="auto", choices=("auto", *RUNTIMES), help="what runs the network [auto]")
+    add("--precision", default="auto", choices=("auto", *PRECISIONS), help="what it computes in [the runtime's choice]")
+    add("--threads", type=positive_integer, metavar="N", help="CPU threads of the network [the runtime's choice]")
+    add("--tracker", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+        help="tracker values other than those tuned for the weights, such as memory_span=2")  # fmt: skip
+
+
+def _again(args: argparse.Namespace, values: dict[str, Any]) -> tuple[RunWriter, int]:
+    """Track the cached detections of a run."""
+    [folder] = args.inputs
+    source = Run.read(folder)
+    if args.output.resolve() == folder.resolve():
+        raise ValueError(f"--output {args.output}: is the run that is read")
+    old = source.settings
+    settings = Settings("cached", old.weights, old.runtime, retuned(old.tracker, values), old.classes)
+    run = RunWriter(args.output, settings)
+    with _bar() as progress:
+        track_again(source, settings.tracker, run, progress)
+    run.write()
+    return run, 0
+
+
+def _bags(args: argparse.Namespace, values: dict[str, Any]) -> tuple[RunWriter, int]:
+    """Replay bags; those that cannot be are told and counted, the others done."""
+    pipeline = Pipeline.load(args.weights, Options(args.runtime, args.precision, args.threads), values)
+    try:
+        pipeline.runtime.warm_up()
+        run = RunWriter(args.output, settings_of(pipeline, str(args.weights)))
+        left_out = 0
+        with _bar() as progress:
+            for bag in args.inputs:
+                try:
+                    replay_bag(bag, args.topic, args.ground_truth, pipeline, run, progress)
+                except (BagError, TruthError, MotError) as error:
+                    left_out += 1
+                    run.leave_out(bag, str(error))
+                    print(f"qdtrack: warning: left out: {error}", file=sys.stderr)
+                run.write()
+    finally:
+        pipeline.close()
+    return run, left_out
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    """A progress bar whose calls name the sequence."""
+    with tqdm(unit="frame", disable=None) as bar:
+
+        def progress(name: str) -> None:
+            bar.set_description(name, refresh=False)
+            bar.update()
+
+        yield progress
+
+
+def table(content: dict[str, Any]) -> str:
+    """Scores of a run in lines, or what its tracks tell where there is no ground truth."""
+    scored = [(told["name"], kind, scores) for told in content["sequences"] for kind, scores in told["scores"].items()]
+    if scored:
+        scored += [("total", kind, scores) for kind, scores in content["total"].items()] if len(scored) > 1 else []
+        rows = [["sequence", "class", *SCORES, *COUNTS]]
+        rows += [
+            [
+                name,
+                kind,
+                *(f"{100 * scores[key]:.1f}" for key in SCORES.values()),
+                *(str(scores[k]) for k in COUNTS.values()),
+            ]
+            for name, kind, scores in scored
+        ]
+    else:
+        keys = ("tracks", "boxes", "median_seconds", "fragments", "reidentifications", "flickers")
+        rows = [["sequence", "frames", *(key.replace("_", " ") for key in keys)]]
+        for told in content["sequences"]:
+            rows.append([told["name"], str(told["frames"]), *(f"{told['tracks'][ALL][key]:g}" for key in keys)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Replay, score, and print the scores."""
+    values = key_values(args.tracker, "--tracker")
+    runs = [path for path in args.inputs if (path / RUN).is_file()]
+    if runs and len(args.inputs) > 1:
+        raise ValueError(f"{runs[0]}: a run is tracked again by itself, got {len(args.inputs)} inputs")
+    run, left_out = _again(args, values) if runs else _bags(args, values)
+    content = Run.read(run.folder).content
+    if not content["sequences"]:
+        raise ValueError(f"not one of {len(args.inputs)} bags could be replayed")
+    print(table(dict(content)))
+    print(f"run: {args.output}/")
+    return LEFT_OUT if left_out else 0

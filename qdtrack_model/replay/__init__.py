@@ -1,0 +1,1 @@
+"""Bags replayed through the tracker, scored and reported: runs, which reports, comparisons and tuning read."""
