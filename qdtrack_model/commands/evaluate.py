@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``qdtrack evaluate``."""
     parser.add_argument(
         "--ground-truth", type=Path, required=True, metavar="PATH",
-        help="a sequence folder (gt/gt.txt in it) or a folder of such sequences; with other protocols their JSON",
+        help="a sequence folder (gt/gt.txt in it) or a folder of such sequences; with other protocols their JSON, "
+        "of waymo also its folder of tables",
     )  # fmt: skip
     parser.add_argument(
         "--results", type=Path, required=True, metavar="PATH",

@@ -27,14 +27,15 @@ PARTS = ("train", "val")
 Entry = dict[str, Any]
 
 
-def _file(folder: Path, part: str) -> Path:
+def annotation_file(folder: Path, part: str) -> Path:
+    """Where the annotations of a part (train, val) are, or would be."""
     return next((p for p in (folder / FILE.format(part), folder / "annotations" / FILE.format(part)) if p.is_file()),
                 folder / FILE.format(part))  # fmt: skip
 
 
 def recognises(folder: Path) -> bool:
     """Whether a folder has annotations of LVIS v0.5."""
-    return any(_file(folder, part).is_file() for part in PARTS)
+    return any(annotation_file(folder, part).is_file() for part in PARTS)
 
 
 def read(folder: Path, reading: Reading) -> tuple[list[Recording], Odd]:
@@ -47,7 +48,7 @@ def read(folder: Path, reading: Reading) -> tuple[list[Recording], Odd]:
     for part in PARTS:
         if reading.part not in ("all", part):
             continue
-        file = folder / reading.annotations if reading.annotations else _file(folder, part)
+        file = folder / reading.annotations if reading.annotations else annotation_file(folder, part)
         if reading.part == "all" and not file.is_file():
             continue
         content = read_content(file)
@@ -61,14 +62,18 @@ def read(folder: Path, reading: Reading) -> tuple[list[Recording], Odd]:
         names = {entry["id"]: entry["name"] for entry in content["categories"]}
         for identity, node in images.items():
             node.value["labelled"] = [names[category] for category in sorted(labelled[identity]) if category in names]
-            node.value["file_name"] = _image_name(node)
-        roots = [folder / reading.images] if reading.images else [folder / name for name in (
-            f"{part}2017", "images", f"images/{part}2017", ".")]  # fmt: skip
+            node.value["file_name"] = image_name(node)
+        roots = [folder / reading.images] if reading.images else image_roots(folder, part)
         recordings.append(read_stills(content, file, folder, roots, reading, odd))
     return recordings, odd
 
 
-def _image_name(image: Node) -> str:
+def image_roots(folder: Path, part: str) -> list[Path]:
+    """Where the images of a part may be."""
+    return [folder / name for name in (f"{part}2017", "images", f"images/{part}2017", ".")]
+
+
+def image_name(image: Node) -> str:
     """COCO's name of 2017: older ones begin with the set, later files have an address alone."""
     name = image.get("file_name") or image["coco_url"]
     stem = name.text().rpartition("/")[2]

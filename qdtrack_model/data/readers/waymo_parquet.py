@@ -8,6 +8,7 @@ those without a box. Images are read a row group at a time, however few of it ar
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from qdtrack_model.data.readers.waymo import CAMERAS, TYPES
+from qdtrack_model.data.readers.waymo import CAMERAS, TYPES, Label, Segment
 from qdtrack_model.data.reading import Annotations, DataError, Odd, Reading, Recording
 from qdtrack_model.data.samples import LabelledImage, Objects, SampleError, decoded
 
-PARTS = {"train": "training", "val": "validation"}
+PARTS = {"train": "training", "val": "validation", "test": "testing"}
 BOXES, IMAGES = "camera_box", "camera_image"
 TIME, CAMERA, IDENTITY = "key.frame_timestamp_micros", "key.camera_name", "key.camera_object_id"
 TYPE = "[CameraBoxComponent].type"
@@ -31,7 +32,7 @@ FRAME_RATE = 10.0
 
 def recognises(folder: Path) -> bool:
     """Whether a folder has tables of camera boxes, or parts that have."""
-    return any((root / BOXES).is_dir() for root in (folder, *(folder / name for name in PARTS.values())))
+    return any((root / BOXES).is_dir() for root in (folder, folder / PARTS["train"], folder / PARTS["val"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +95,7 @@ def read(folder: Path, reading: Reading) -> tuple[list[Recording], Odd]:
     """
     odd = Odd()
     recordings: list[Recording] = []
-    parts = PARTS.values() if reading.part == "all" else [PARTS[reading.part]]
+    parts = [PARTS[part] for part in ("train", "val") if reading.part in ("all", part)]
     roots = [folder] if (folder / BOXES).is_dir() else [folder / part for part in parts]
     for boxes in (path for root in roots for path in sorted((root / BOXES).glob("*.parquet"))):
         images = boxes.parent.parent / IMAGES / boxes.name
@@ -107,22 +108,50 @@ def read(folder: Path, reading: Reading) -> tuple[list[Recording], Odd]:
     return recordings, odd
 
 
+def read_segments(folder: Path) -> dict[str, Segment]:
+    """The boxes of a part (or of the validation part of the whole) by segment, as in the JSON of ``readers/waymo.py``.
+
+    Frames and cameras without a box are there where ``camera_image/`` is.
+
+    Raises:
+        DataError: a table is broken or lacks a column, nothing is there, or pyarrow is not installed.
+    """
+    root = folder if (folder / BOXES).is_dir() else folder / PARTS["val"]
+    segments: dict[str, Segment] = {}
+    for boxes in sorted((root / BOXES).glob("*.parquet")):
+        segment = segments[boxes.stem] = {}
+        images = root / IMAGES / boxes.name
+        for camera, places in (camera_images(images) if images.is_file() else {}).items():
+            for time, _, _ in places:
+                segment.setdefault(time, {})[camera] = []
+        for time, camera, label in _labels(boxes):
+            segment.setdefault(time, {}).setdefault(camera, []).append(label)
+    if not segments:
+        raise DataError(f"{folder}: expected tables in {root / BOXES}")
+    return segments
+
+
+def _labels(path: Path) -> Iterator[tuple[int, int, Label]]:
+    """Time, camera and box of each row of a table of boxes."""
+    for time, camera, identity, kind, x, y, width, height in _rows(path, [TIME, CAMERA, IDENTITY, TYPE, *BOX]):
+        if camera not in CAMERAS or kind not in TYPES:
+            raise DataError(f"{path}: camera {camera}, type {kind}: expected cameras 1 to 5 and types 0 to 4")
+        corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+        yield time, camera, Label(identity, TYPES[kind], corners)
+
+
 def _read_segment(boxes: Path, images: Path, reading: Reading, odd: Odd) -> list[Recording]:
     annotations = {camera: Annotations(reading.labelling, odd) for camera in CAMERAS}  # ids live within a camera
-    for time, camera, identity, kind, x, y, width, height in _rows(boxes, [TIME, CAMERA, IDENTITY, TYPE, *BOX]):
-        if camera not in CAMERAS or kind not in TYPES:
-            raise DataError(f"{boxes}: camera {camera}, type {kind}: expected cameras 1 to 5 and types 0 to 4")
-        corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-        annotations[camera].add(time, TYPES[kind], corners, identity)
+    for time, camera, label in _labels(boxes):
+        annotations[camera].add(time, label.category, label.box, label.identity)
     incomplete = reading.labelling.incomplete(LABELLED, LABELLED)
-    places: defaultdict[int, list[tuple[int, int, int]]] = defaultdict(list)
-    for group, row, (time, camera) in _places(images):
-        places[camera].append((time, group, row))
     recordings = []
-    for camera in sorted(places.keys() & annotations.keys()):
+    for camera, places in camera_images(images).items():
+        if camera not in annotations:
+            continue
         samples = [
             TableImage(images, group, row, annotations[camera].objects(time, incomplete), reading.largest)
-            for time, group, row in sorted(places[camera])
+            for time, group, row in places
         ]
         name = f"{boxes.stem}/{camera}"
         recordings.append(Recording(name, reading.chosen(samples), images, frame_rate=FRAME_RATE))
@@ -147,12 +176,17 @@ def _rows(path: Path, columns: list[str]) -> list[tuple[Any, ...]]:
     return list(zip(*(table[name].to_pylist() for name in columns), strict=True))
 
 
-def _places(path: Path) -> list[tuple[int, int, tuple[int, int]]]:
-    """Row group, row in it, and time and camera of each image."""
+def camera_images(path: Path) -> dict[int, list[tuple[int, int, int]]]:
+    """Time, row group and row in it of the images of each camera, in the order of time.
+
+    Raises:
+        DataError: the table is broken or lacks a column, or pyarrow is not installed.
+    """
     table, columns = _open(path, [TIME, CAMERA, IMAGE]), [TIME, CAMERA]
-    found = []
+    found: defaultdict[int, list[tuple[int, int, int]]] = defaultdict(list)
     for group in range(table.num_row_groups):
         rows = table.read_row_group(group, columns=columns)
         keys = zip(*(rows[name].to_pylist() for name in columns), strict=True)
-        found += [(group, row, (time, camera)) for row, (time, camera) in enumerate(keys)]
-    return found
+        for row, (time, camera) in enumerate(keys):
+            found[camera].append((time, group, row))
+    return {camera: sorted(found[camera]) for camera in sorted(found)}

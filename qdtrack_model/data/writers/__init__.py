@@ -45,21 +45,27 @@ class Writer(Protocol):
 
 
 class JsonList:
-    """A context manager that writes a JSON list row by row; the file appears whole, or not at all."""
+    """A context manager that writes a JSON list row by row; the file appears whole, or not at all.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: of the file.
+        key: of the list, where the file holds an object with nothing else in it.
+    """
+
+    def __init__(self, path: Path, key: str | None = None) -> None:
         self._path, self._stack, self._between = path, ExitStack(), "\n"
+        self._around = ("[", "]") if key is None else (f'{{"{key}": [', "]}")
 
     def __enter__(self) -> JsonList:
         partial = self._stack.enter_context(atomic_write(self._path))
         self._file = self._stack.enter_context(partial.open("w", encoding="utf-8"))
-        self._file.write("[")
+        self._file.write(self._around[0])
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.write("\n]\n")
+        self._file.write(f"\n{self._around[1]}\n")
         self._stack.__exit__(kind, error, trace)
 
     def add(self, row: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from qdtrack_model.data.documents import read_json
+from qdtrack_model.data.documents import Node, read_json
 from qdtrack_model.data.readers.tao import FRAME_RATE
 from qdtrack_model.data.reading import find_below
 from qdtrack_model.data.sources import ImageFolderSource
@@ -23,6 +23,23 @@ from qdtrack_model.structures import Tracks
 FILES = {"train": "train", "val": "validation", "test": "test_without_annotations"}
 MOST_BOXES = 300
 ALSO = {"person": "baby"}  # another name of a class in files of the data set
+
+
+def category_ids(document: Node, classes: Sequence[str]) -> dict[int, int]:
+    """The id in annotations of TAO or LVIS of each class that they know, by its index.
+
+    Raises:
+        WriterError: they know none.
+    """
+    known = {node["name"].text(): node["id"].integer() for node in document["categories"]}
+    found = {
+        label: known[each]
+        for label, name in enumerate(classes)
+        if (each := next((n for n in (name, ALSO.get(name, name)) if n in known), None))
+    }
+    if not found:
+        raise WriterError(f"{document.place}: none of its categories is of the classes {', '.join(classes[:20])}")
+    return found
 
 
 class TaoWriter:
@@ -41,14 +58,7 @@ class TaoWriter:
 
     def __init__(self, data: Path, part: str, output: Path, classes: Sequence[str]) -> None:
         document = read_json(part_folder(data, part, f"annotations/{FILES[part]}.json"))
-        known = {node["name"].text(): node["id"].integer() for node in document["categories"]}
-        self._categories = {
-            label: known[each]
-            for label, name in enumerate(classes)
-            if (each := next((n for n in (name, ALSO.get(name, name)) if n in known), None))
-        }
-        if not self._categories:
-            raise WriterError(f"{document.place}: none of its categories is of the classes {', '.join(classes[:20])}")
+        self._categories = category_ids(document, classes)
         images: defaultdict[int, list[tuple[int, Path, int]]] = defaultdict(list)
         for node in document["images"]:
             path = find_below(data, [data / "frames"], node["file_name"].text())

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from qdtrack_model.boxes import box_iou
+from qdtrack_model.data.readers import waymo_parquet
 from qdtrack_model.data.readers.waymo import Label, Segment, read_segments
 from qdtrack_model.evaluation.frames import EvaluationError
 from qdtrack_model.evaluation.protocols import Report
@@ -34,10 +35,16 @@ def evaluate(ground_truth: str | Path, results: str | Path) -> Report:
 
     Beside them ``by_segment_and_camera`` has the parts. Frames and cameras that the results lack count as empty.
 
+    Args:
+        ground_truth: a JSON file, or the data set's tables (``camera_box/`` in the folder, or in its ``validation/``).
+        results: a JSON file.
+
     Raises:
-        DocumentError, EvaluationError: a file is broken, or the results have what the ground truth has not.
+        DocumentError, DataError, EvaluationError: a file is broken, or the results have what the ground truth has not.
     """
-    truth, found = read_segments(ground_truth), read_segments(results)
+    tables = Path(ground_truth).is_dir()
+    truth = waymo_parquet.read_segments(Path(ground_truth)) if tables else read_segments(ground_truth)
+    found = read_segments(results)
     _check_known(truth, found, results)
     parts: dict[str, dict[str, Counts]] = {category: {} for category in MATCH_IOU}
     for name, segment in sorted(truth.items()):

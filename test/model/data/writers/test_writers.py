@@ -13,13 +13,17 @@ import pytest
 
 from qdtrack_model import checkpoints
 from qdtrack_model.cli import main
+from qdtrack_model.data.documents import DocumentError
 from qdtrack_model.data.readers.mot import read_mot
+from qdtrack_model.data.reading import DataError
 from qdtrack_model.data.writers import Video, WriterError
 from qdtrack_model.data.writers.bdd100k import BddWriter
+from qdtrack_model.data.writers.lvis import LvisWriter
 from qdtrack_model.data.writers.mot import MotWriter
 from qdtrack_model.data.writers.tao import TaoWriter
-from qdtrack_model.evaluation.protocols import bdd100k, motchallenge, tao
-from qdtrack_model.structures import Tracks
+from qdtrack_model.data.writers.waymo import WaymoWriter
+from qdtrack_model.evaluation.protocols import bdd100k, lvis, motchallenge, tao, waymo
+from qdtrack_model.structures import Detections, Tracks
 
 FRAMES = 4
 
@@ -141,6 +145,81 @@ def test_tao(tmp_path: Path) -> None:
     assert scores["AP_50_75"]["AP"] == pytest.approx(1)
     with pytest.raises(WriterError, match=r"none of its categories is of the classes dog"):
         TaoWriter(tmp_path, "val", tmp_path / "x", ("dog",))
+
+
+def waymo_tables(root: Path, segments: tuple[str, ...]) -> None:
+    """Segments of two cameras; the second one shows nothing, and there are no boxes of the last frame at all."""
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    image = cv2.imencode(".jpg", np.zeros((40, 90, 3), np.uint8))[1].tobytes()
+    keys = ["key.frame_timestamp_micros", "key.camera_name"]
+    shown = [(100 * frame, camera, image) for camera in (1, 2) for frame in range(1, FRAMES + 2)]
+    corners = {(frame, i): box(i, frame) for frame in range(1, FRAMES + 1) for i in range(2)}
+    boxes = [
+        (100 * frame, 1, f"a-{i}", (1, 2)[i], (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)
+        for (frame, i), (x1, y1, x2, y2) in corners.items()
+    ]
+    sides = [f"[CameraBoxComponent].box.{name}" for name in ("center.x", "center.y", "size.x", "size.y")]
+    tables: dict[str, tuple[list[str], list[Any]]] = {
+        "camera_image": ([*keys, "[CameraImageComponent].image"], shown),
+        "camera_box": ([*keys, "key.camera_object_id", "[CameraBoxComponent].type", *sides], boxes),
+    }
+    for name, (columns, rows) in tables.items():
+        (root / "validation" / name).mkdir(parents=True)
+        table = arrow.table(dict(zip(columns, zip(*rows, strict=True), strict=True)))
+        for segment in segments:
+            parquet.write_table(table, root / "validation" / name / f"{segment}.parquet", row_group_size=3)
+
+
+def test_waymo(tmp_path: Path) -> None:
+    waymo_tables(tmp_path, ("100_1", "200_2"))
+    writer = WaymoWriter(tmp_path, "val", tmp_path / "results.json", ("pedestrian", "vehicle"))
+    assert [video.name for video in writer.videos] == ["100_1/1", "100_1/2", "200_2/1", "200_2/2"]
+    with writer.videos[0].source as source:
+        assert [round(frame.time, 3) for frame in source] == [0, 0.1, 0.2, 0.3, 0.4]
+    front = [video for video in writer.videos if video.name.endswith("/1")]
+    seen = {video.name: found for video, found in results(front, [1, 0])}
+    writer.write((video, seen.get(video.name, {})) for video in writer.videos)
+    first = json.loads((tmp_path / "results.json").read_text())["segments"][0]["frames"][0]
+    assert [camera["name"] for camera in first["camera_labels"]] == [1, 2]
+    sides = {"center_x": 11.0, "center_y": 20.0, "length": 10.0, "width": 20.0}
+    assert first["camera_labels"][0]["labels"][0] == {"id": "1", "type": 1, "score": 0.9, "box": sides}
+    scores = waymo.evaluate(tmp_path, tmp_path / "results.json").scores
+    assert scores == waymo.evaluate(tmp_path / "validation", tmp_path / "results.json").scores
+    assert scores["vehicle"]["MOTA"] == scores["pedestrian"]["IDF1"] == 1
+    assert scores["all"]["objects"] == 2 * 2 * FRAMES
+    with pytest.raises(WriterError, match="have no class 'car'; theirs: vehicle, pedestrian, cyclist"):
+        WaymoWriter(tmp_path, "val", tmp_path / "x", ("car",))
+    with pytest.raises(WriterError, match=r"expected testing/camera_image in it for the part test"):
+        WaymoWriter(tmp_path, "test", tmp_path / "x", ("vehicle",))
+    with pytest.raises(DataError, match="expected tables in"):
+        waymo.evaluate(tmp_path / "validation" / "camera_image", tmp_path / "results.json")
+
+
+def test_lvis(tmp_path: Path) -> None:
+    images(tmp_path / "val2017", [f"{number:012d}.jpg" for number in (4, 7)])
+    scope: dict[str, Any] = {"neg_category_ids": [], "not_exhaustive_category_ids": [], "width": 90, "height": 40}
+    boxes = [
+        {"id": 10 * image + i + 1, "image_id": image, "category_id": (805, 211)[i], "area": 200,
+         "bbox": [*box(i, 1)[:2], 10, 20]} for image in (4, 7) for i in range(2)
+    ]  # fmt: skip
+    document = {
+        "images": [{"id": image, "file_name": f"COCO_val2014_{image:012d}.jpg", **scope} for image in (4, 7)],
+        "annotations": boxes,
+        "categories": [{"id": i, "name": n, "frequency": "c"} for i, n in ((805, "baby"), (211, "car_(automobile)"))],
+    }
+    (tmp_path / "lvis_v0.5_val.json").write_text(json.dumps(document))
+    writer = LvisWriter(tmp_path, "val", tmp_path / "results.json", ("car_(automobile)", "sock", "person"))
+    corners = np.array([box(i, 1) for i in range(3)])
+    seen = Detections(corners, np.array([0.9, 0.8, 0.7]), np.array([2, 0, 1]), np.zeros((3, 0)))
+    writer.write((identity, seen) for identity in writer.images)
+    assert [path.name for path in writer.images.values()] == ["000000000004.jpg", "000000000007.jpg"]
+    assert len(json.loads((tmp_path / "results.json").read_text())) == 4, "socks are none of the data set's"
+    assert lvis.evaluate(tmp_path / "lvis_v0.5_val.json", tmp_path / "results.json").scores["AP"] == pytest.approx(1)
+    with pytest.raises(WriterError, match=r"expected lvis_v0\.5_train\.json in it for the part train"):
+        LvisWriter(tmp_path, "train", tmp_path / "x", ("person",))
+    (tmp_path / "val2017" / "000000000007.jpg").unlink()
+    with pytest.raises(DocumentError, match=r"images\[1\]\.id: got 7, expected the id of an image in .*val2017"):
+        LvisWriter(tmp_path, "val", tmp_path / "x", ("person",))
 
 
 def test_nothing_is_left_of_an_interrupted_file(tmp_path: Path) -> None:
