@@ -112,9 +112,13 @@ def cell(values: Sequence[float]) -> str:
 
 def report(recipe: QDTrackTraining, scores: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> str:
     """The table, and what stills are worth in each seed that has both ways."""
-    rows = ["| Learned | " + " | ".join(COLUMNS) + " | published MOTA | IDF1 | HOTA |", "|---" * (4 + len(COLUMNS)) + "|"]
+    rows = [
+        "| Learned | " + " | ".join(COLUMNS) + " | published MOTA | IDF1 | HOTA |",
+        "|---" * (4 + len(COLUMNS)) + "|",
+    ]
     for way, runs in scores.items():
-        cells = [cell([scale * run[key] for run in runs.values()]) if runs else "-" for key, scale in COLUMNS.values()]
+        values = ([scale * run[key] for run in runs.values()] for key, scale in COLUMNS.values())
+        cells = [cell(column) if column else "-" for column in values]
         rows.append(f"| {way} | " + " | ".join((*cells, *map(str, PUBLISHED[way]))) + " |")
     gains = []
     for name, (key, scale) in list(COLUMNS.items())[:3]:

@@ -1,7 +1,7 @@
 """The Waymo Open Dataset's camera boxes (https://waymo.com/open) as JSON, names as in its protocol buffers.
 
-The form that ``evaluate --protocol waymo`` reads (``readers/waymo.py``), with a ``score`` for each box. The server takes
-a binary file, which the data set's own tools make.
+The form that ``evaluate --protocol waymo`` reads (``readers/waymo.py``), with a ``score`` for each box. The challenge's
+server takes a binary file, which the data set's own tools make.
 """
 
 from __future__ import annotations
