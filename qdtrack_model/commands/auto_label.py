@@ -11,12 +11,12 @@ from tqdm import tqdm
 
 from qdtrack_model import tracking
 from qdtrack_model.atomic import atomic_write
-from qdtrack_model.commands.arguments import frame_range, key_values, positive_integer
+from qdtrack_model.commands.arguments import frame_range
+from qdtrack_model.commands.network import add_pipeline_arguments, load_pipeline
 from qdtrack_model.data.readers.mot import MotBoxes, class_columns, join
 from qdtrack_model.data.sources import DEFAULT_FRAME_RATE, Source, SourceError, open_source
 from qdtrack_model.data.writers.labels import FOLDERS, Form, Recorded, write_image, write_labels
 from qdtrack_model.pipeline import Pipeline
-from qdtrack_model.runtimes import PRECISIONS, RUNTIMES, Options
 from qdtrack_model.structures import Array, Detections
 from qdtrack_model.tracking.offline import Trajectory, track_offline
 
@@ -32,11 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="objects that score less in the mean are taken for mistakes [0.5]")  # fmt: skip
     add("--frames", type=frame_range, metavar="FIRST-LAST", help="label these frames alone; they keep their numbers")
     add("--topic", help="image topic, for bags with several")
-    add("--runtime", default="auto", choices=("auto", *RUNTIMES), help="what runs the network [auto]")
-    add("--precision", default="auto", choices=("auto", *PRECISIONS), help="what it computes in [the runtime's choice]")
-    add("--threads", type=positive_integer, metavar="N", help="CPU threads of the network [the runtime's choice]")
-    add("--tracker", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-        help="tracker values other than those tuned for the weights, such as init_score=0.4")  # fmt: skip
+    add_pipeline_arguments(parser)
 
 
 @dataclass(frozen=True)
@@ -107,9 +103,8 @@ def main(args: argparse.Namespace) -> int:
     """Label, then print what was found."""
     if args.output.exists() and (not args.output.is_dir() or any(args.output.iterdir())):
         raise ValueError(f"--output {args.output}: is there already; choose another place or remove it")
-    values = key_values(args.tracker, "--tracker")
     with open_source(args.input, args.topic) as source:
-        pipeline = Pipeline.load(args.weights, Options(args.runtime, args.precision, args.threads), values)
+        pipeline = load_pipeline(args)
         try:
             pipeline.runtime.warm_up()
             done = run(source, pipeline, args.output, args.format, args.frames, args.least_score)

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from torch import nn
 
 from qdtrack_model import checkpoints
 from qdtrack_model.atomic import atomic_write
 from qdtrack_model.commands.arguments import positive_integer
 from qdtrack_model.commands.evaluate import format_table
+from qdtrack_model.commands.network import add_device_argument, chosen_device
 from qdtrack_model.data.held_out import HeldOutSequence, load_held_out
 from qdtrack_model.data.loading import DataConfig, find_sets
 from qdtrack_model.drawing.embeddings import draw_heat, draw_plane, in_a_plane
-from qdtrack_model.evaluation.embeddings import FARS, EmbeddingScores, largest_people, score_embeddings
+from qdtrack_model.evaluation.embeddings import FARS, EmbeddingScores, largest_people, score_both
 from qdtrack_model.object_embeddings import ObjectEmbeddings, embed_sequence, heat_of
 from qdtrack_model.structures import Array
 from qdtrack_model.training.config import read_recipe
@@ -34,20 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--config", type=Path, metavar="RECIPE",
         help="what the sequences call the classes, and which frames are trained on and left out")  # fmt: skip
     add("--frames", type=positive_integer, metavar="N", help="look at the first N frames alone")
-    default = "cuda" if torch.cuda.is_available() else "cpu"
-    add("--device", default=default, choices=("cpu", "cuda"), help=f"[{default}]")
+    add_device_argument(parser)
     add("--json", type=Path, metavar="FILE", help="write all scores to FILE")
     add("--pictures", type=Path, metavar="FOLDER",
         help="write the largest people's embeddings in a plane (t-SNE) and the first frame's heatmap")  # fmt: skip
-
-
-def score_both(found: ObjectEmbeddings) -> dict[str, EmbeddingScores]:
-    """Scores over the ten largest people of the first frame for 100 frames, and over all."""
-    largest = largest_people(found.frames, found.ids, found.sizes)
-    return {
-        "largest": score_embeddings(found.embeddings[largest], found.ids[largest]),
-        "all": score_embeddings(found.embeddings, found.ids),
-    }
 
 
 def table(scores: Mapping[str, Mapping[str, EmbeddingScores]]) -> str:
@@ -87,19 +77,18 @@ def _write_image(path: Path, image: Array) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Score, print the table, write JSON and pictures."""
-    if args.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: torch finds no GPU here; use --device cpu, or install torch with CUDA")
+    device = chosen_device(args)
     data = read_recipe(args.config).data if args.config else DataConfig()
     checkpoint = checkpoints.load(args.weights)
     sequences = load_held_out(find_sets(args.data, data), checkpoint.config, data).sequences
     if not sequences:
         raise ValueError(f"{', '.join(map(str, args.data))}: stills have no identities; expected sequences")
-    network = checkpoint.network().to(args.device)
+    network = checkpoint.network().to(device)
     scores = {}
     for name, sequence in sequences.items():
         found = embed_sequence(network, sequence, name, args.frames)
         try:
-            scores[name] = score_both(found)
+            scores[name] = score_both(found.frames, found.ids, found.sizes, found.embeddings)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
         if args.pictures:

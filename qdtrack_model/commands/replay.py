@@ -11,16 +11,16 @@ from typing import Any
 
 from tqdm import tqdm
 
-from qdtrack_model.commands.arguments import key_values, positive_integer
+from qdtrack_model.commands.arguments import key_values
+from qdtrack_model.commands.evaluate import format_table
+from qdtrack_model.commands.network import add_pipeline_arguments, load_pipeline
 from qdtrack_model.config import retuned
 from qdtrack_model.data.bags import BagError
 from qdtrack_model.data.readers.mot import MotError
-from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.replay.lockstep import Progress, replay_bag, settings_of, track_again
 from qdtrack_model.replay.measures import ALL, COUNTS, SCORES
 from qdtrack_model.replay.run import RUN, Run, RunWriter, Settings
 from qdtrack_model.replay.truth import AUTOMATIC, TruthError
-from qdtrack_model.runtimes import PRECISIONS, RUNTIMES, Options
 
 LEFT_OUT = 1  # exit status where bags were left out
 
@@ -35,21 +35,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--ground-truth", default=AUTOMATIC, metavar="WHERE",
         help="topic, file or folder of MOTChallenge columns, or none [topic ground_truth beside images]")  # fmt: skip
     add("--weights", default="street", metavar="NAME|PATH", help="`qdtrack weights` lists names; or a file [street]")
-    add("--runtime", default="auto", choices=("auto", *RUNTIMES), help="what runs the network [auto]")
-    add("--precision", default="auto", choices=("auto", *PRECISIONS), help="what it computes in [the runtime's choice]")
-    add("--threads", type=positive_integer, metavar="N", help="CPU threads of the network [the runtime's choice]")
-    add("--tracker", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-        help="tracker values other than those tuned for the weights, such as memory_span=2")  # fmt: skip
+    add_pipeline_arguments(parser)
 
 
-def _again(args: argparse.Namespace, values: dict[str, Any]) -> tuple[RunWriter, int]:
+def _again(args: argparse.Namespace) -> tuple[RunWriter, int]:
     """Track the cached detections of a run."""
     [folder] = args.inputs
     source = Run.read(folder)
     if args.output.resolve() == folder.resolve():
         raise ValueError(f"--output {args.output}: is the run that is read")
     old = source.settings
-    settings = Settings("cached", old.weights, old.runtime, retuned(old.tracker, values), old.classes)
+    tracker = retuned(old.tracker, key_values(args.tracker, "--tracker"))
+    settings = Settings("cached", old.weights, old.runtime, tracker, old.classes)
     run = RunWriter(args.output, settings)
     with _bar() as progress:
         track_again(source, settings.tracker, run, progress)
@@ -57,9 +54,9 @@ def _again(args: argparse.Namespace, values: dict[str, Any]) -> tuple[RunWriter,
     return run, 0
 
 
-def _bags(args: argparse.Namespace, values: dict[str, Any]) -> tuple[RunWriter, int]:
+def _bags(args: argparse.Namespace) -> tuple[RunWriter, int]:
     """Replay bags; those that cannot be are told and counted, the others done."""
-    pipeline = Pipeline.load(args.weights, Options(args.runtime, args.precision, args.threads), values)
+    pipeline = load_pipeline(args)
     try:
         pipeline.runtime.warm_up()
         run = RunWriter(args.output, settings_of(pipeline, str(args.weights)))
@@ -110,17 +107,15 @@ def table(content: dict[str, Any]) -> str:
         rows = [["sequence", "frames", *(key.replace("_", " ") for key in keys)]]
         for told in content["sequences"]:
             rows.append([told["name"], str(told["frames"]), *(f"{told['tracks'][ALL][key]:g}" for key in keys)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return format_table(rows)
 
 
 def main(args: argparse.Namespace) -> int:
     """Replay, score, and print the scores."""
-    values = key_values(args.tracker, "--tracker")
     runs = [path for path in args.inputs if (path / RUN).is_file()]
     if runs and len(args.inputs) > 1:
         raise ValueError(f"{runs[0]}: a run is tracked again by itself, got {len(args.inputs)} inputs")
-    run, left_out = _again(args, values) if runs else _bags(args, values)
+    run, left_out = _again(args) if runs else _bags(args)
     content = Run.read(run.folder).content
     if not content["sequences"]:
         raise ValueError(f"not one of {len(args.inputs)} bags could be replayed")

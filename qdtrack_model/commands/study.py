@@ -8,9 +8,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from qdtrack_model.commands.arguments import positive_integer
+from qdtrack_model.commands.network import add_device_argument, chosen_device
 from qdtrack_model.study.report import KINDS, write_page
 from qdtrack_model.study.runs import Data, Study, check_settings, jobs, street
 from qdtrack_model.study.ways import FULL, REDUCED, Terms
@@ -34,8 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     size.add_argument("--full", action="store_true", help="for a GPU")
     add("--steps", type=positive_integer, help="of a training from scratch, instead of the size's")
     add("--seconds", type=positive_integer, help="begin nothing more after so long; the same command goes on")
-    default = "cuda" if torch.cuda.is_available() else "cpu"
-    add("--device", default=default, choices=("cpu", "cuda"), help=f"[{default}]")
+    add_device_argument(parser)
 
 
 def _data(args: argparse.Namespace, terms: Terms) -> Data:
@@ -58,8 +56,7 @@ def _data(args: argparse.Namespace, terms: Terms) -> Data:
 
 def main(args: argparse.Namespace) -> int:
     """Do what is missing, write the page of what there is."""
-    if args.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: torch finds no GPU here; use --device cpu, or install torch with CUDA")
+    device = chosen_device(args)
     if len(set(args.seeds)) < len(args.seeds) or min(args.seeds) < 0:
         raise ValueError(f"--seeds: got {args.seeds}, expected different numbers of 0 or more")
     terms = REDUCED if args.reduced else FULL if args.full else Terms()
@@ -72,7 +69,7 @@ def main(args: argparse.Namespace) -> int:
     wanted = jobs(kinds, args.seeds)
     done = False
     try:
-        done = Study(args.output, terms, data, torch.device(args.device)).run(wanted, args.seconds)
+        done = Study(args.output, terms, data, device).run(wanted, args.seconds)
     finally:
         page = write_page(args.output, terms, kinds, args.seeds, command)
         print(f"{page}: {'everything' if done else 'what there is so far; the same command goes on'}")

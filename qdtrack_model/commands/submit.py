@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from qdtrack_model.commands.arguments import key_values, positive_integer
+from qdtrack_model.commands.network import add_pipeline_arguments, load_pipeline
 from qdtrack_model.data.images import decode
 from qdtrack_model.data.writers import Video, Writer
 from qdtrack_model.data.writers.bdd100k import BddWriter
@@ -19,7 +19,6 @@ from qdtrack_model.data.writers.mot import MotWriter
 from qdtrack_model.data.writers.tao import TaoWriter
 from qdtrack_model.data.writers.waymo import WaymoWriter
 from qdtrack_model.pipeline import Pipeline, TimeUnit
-from qdtrack_model.runtimes import PRECISIONS, RUNTIMES, Options
 from qdtrack_model.structures import Detections, Tracks
 
 PROTOCOLS = ("mot", "bdd100k", "tao", "waymo", "lvis")
@@ -34,11 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--part", default="val", choices=("train", "val", "test"), help="of all but mot [val]")
     add("--weights", required=True, metavar="NAME|PATH", help="`qdtrack weights` lists names; or a file")
     add("--output", type=Path, required=True, metavar="PATH", help="of mot a folder, else a JSON file")
-    add("--runtime", default="auto", choices=("auto", *RUNTIMES), help="what runs the network [auto]")
-    add("--precision", default="auto", choices=("auto", *PRECISIONS), help="what it computes in [the runtime's choice]")
-    add("--threads", type=positive_integer, metavar="N", help="CPU threads of the network [the runtime's choice]")
-    add("--tracker", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-        help="tracker values other than those tuned for the weights, such as memory_span=2")  # fmt: skip
+    add_pipeline_arguments(parser)
     add("--time", default="frames", choices=("seconds", "frames"), help="what the tracker counts [frames]")
 
 
@@ -76,10 +71,9 @@ def main(args: argparse.Namespace) -> int:
     Raises:
         ValueError: the data or the weights cannot be used, or a tracker's value is given where nothing is tracked.
     """
-    values = key_values(args.tracker, "--tracker")
-    if values and args.protocol == "lvis":
+    if args.tracker and args.protocol == "lvis":
         raise ValueError("--tracker: lvis has stills, in which nothing is tracked")
-    pipeline = Pipeline.load(args.weights, Options(args.runtime, args.precision, args.threads), values, args.time)
+    pipeline = load_pipeline(args, args.time)
     try:
         if args.protocol == "lvis":
             stills = LvisWriter(args.data, args.part, args.output, pipeline.classes)

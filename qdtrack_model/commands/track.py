@@ -20,11 +20,11 @@ from tqdm import tqdm
 
 from qdtrack_model.atomic import atomic_write
 from qdtrack_model.commands import INTERRUPTED
-from qdtrack_model.commands.arguments import frame_range, key_values, positive_integer
+from qdtrack_model.commands.arguments import frame_range
+from qdtrack_model.commands.network import add_pipeline_arguments, load_pipeline
 from qdtrack_model.data.readers.mot import class_columns, format_rows, from_tracks
 from qdtrack_model.data.sources import DEFAULT_FRAME_RATE, Frame, Source, SourceError, open_source
 from qdtrack_model.pipeline import Pipeline, TimeUnit
-from qdtrack_model.runtimes import PRECISIONS, RUNTIMES, Options
 from qdtrack_model.structures import Array, Tracks
 
 if TYPE_CHECKING:
@@ -38,11 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weights", default="street", metavar="NAME|PATH", help="`qdtrack weights` lists names; or a file [street]")
     add("--output", type=Path, default=Path("tracks.txt"), metavar="FILE", help="MOTChallenge columns [tracks.txt]")
     add("--overlay", type=Path, metavar="FILE.mp4", help="also write a video with the tracks drawn")
-    add("--runtime", default="auto", choices=("auto", *RUNTIMES), help="what runs the network [auto]")
-    add("--precision", default="auto", choices=("auto", *PRECISIONS), help="what it computes in [the runtime's choice]")
-    add("--threads", type=positive_integer, metavar="N", help="CPU threads of the network [the runtime's choice]")
-    add("--tracker", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-        help="tracker values other than those tuned for the weights, such as memory_span=2")  # fmt: skip
+    add_pipeline_arguments(parser)
     add(
         "--time",
         default="seconds",
@@ -242,10 +238,9 @@ def _given(path: Path, pipeline: Pipeline) -> GivenDetections:
 def main(args: argparse.Namespace) -> int:
     """Track, then print what was done."""
     _check_outputs(args)
-    values = key_values(args.tracker, "--tracker")
     with open_source(args.input, args.topic) as source:
         runtime = "torch" if args.detections and args.runtime == "auto" else args.runtime
-        pipeline = Pipeline.load(args.weights, Options(runtime, args.precision, args.threads), values, args.time)
+        pipeline = load_pipeline(args, args.time, runtime)
         try:
             given = _given(args.detections, pipeline) if args.detections else None
             pipeline.runtime.warm_up()

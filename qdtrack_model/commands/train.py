@@ -21,6 +21,7 @@ from tqdm import tqdm
 from qdtrack_model import checkpoints
 from qdtrack_model.commands import INTERRUPTED
 from qdtrack_model.commands.arguments import frame_range, key_values, positive_integer
+from qdtrack_model.commands.network import add_device_argument, chosen_device
 from qdtrack_model.data.held_out import HeldOut, load_held_out
 from qdtrack_model.data.loading import find_sets, load_sets
 from qdtrack_model.data.samples import SampleSet
@@ -54,8 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--show", type=positive_integer, metavar="N",
         help="write N pictures of what the network would be fed beside the output, and stop")  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on where the last run with this output stopped")
-    default = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.add_argument("--device", default=default, choices=("cpu", "cuda"), help=f"[{default}]")
+    add_device_argument(parser)
     parser.add_argument("--workers", type=int, default=0, help="processes that prepare data (0: none)")
 
 
@@ -65,8 +65,6 @@ def _check(args: argparse.Namespace, config: TrainConfig) -> None:
         raise ValueError("data.root: the recipe does not say where the data are; give data.root=FOLDER")
     if args.output.exists() and not args.output.is_file():
         raise ValueError(f"--output {args.output}: is a folder or a device, expected a file to write")
-    if args.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: torch finds no GPU here; use --device cpu, or install torch with CUDA")
     if args.workers < 0:
         raise ValueError(f"--workers: got {args.workers}, expected 0 or more")
 
@@ -148,6 +146,7 @@ def main(args: argparse.Namespace) -> int:
     config = read_recipe(args.config, key_values(args.changes, str(args.config)))
     args.output = args.output or Path(args.config.stem).with_suffix(".safetensors")
     _check(args, config)
+    device = chosen_device(args)
     folders = find_sets(config.data.roots(), config.data)
     if args.show:
         pictures = args.output.with_suffix(".show")
@@ -179,7 +178,6 @@ def main(args: argparse.Namespace) -> int:
     state_path.parent.mkdir(parents=True, exist_ok=True)
     board = tensorboard_folder(log_path)
     print(f"log: {log_path}" + (f", {board}/" if board else " (for TensorBoard, too: pip install tensorboard)"))
-    device = torch.device(args.device)
     try:
         trained = train(config, sets, network, state_path, device, args.workers, args.resume, validation, log_path)
     except KeyboardInterrupt:

@@ -7,13 +7,11 @@ import json
 from pathlib import Path
 
 from qdtrack_model.atomic import atomic_write
-from qdtrack_model.commands.arguments import key_values, positive_integer
 from qdtrack_model.commands.evaluate import format_table
+from qdtrack_model.commands.network import add_pipeline_arguments, load_pipeline
 from qdtrack_model.data.held_out import load_held_out
 from qdtrack_model.data.loading import find_sets
 from qdtrack_model.evaluation.detection import Precision
-from qdtrack_model.pipeline import Pipeline
-from qdtrack_model.runtimes import PRECISIONS, RUNTIMES, Options
 from qdtrack_model.training.config import read_recipe
 from qdtrack_model.validation import Report, validate
 
@@ -26,11 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the sets call the classes and which frames are trained on")  # fmt: skip
     add("--data", type=Path, nargs="+", required=True, metavar="PATH",
         help="data sets, or folders of them; docs/data.md shows how each is laid out")  # fmt: skip
-    add("--runtime", default="auto", choices=("auto", *RUNTIMES), help="what runs the network [auto]")
-    add("--precision", default="auto", choices=("auto", *PRECISIONS), help="what it computes in [the runtime's choice]")
-    add("--threads", type=positive_integer, metavar="N", help="CPU threads of the network [the runtime's choice]")
-    add("--tracker", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-        help="tracker values other than those tuned for the weights, such as memory_span=2")  # fmt: skip
+    add_pipeline_arguments(parser)
     add("--json", type=Path, metavar="FILE", help="write all scores and counts to FILE")
 
 
@@ -63,8 +57,7 @@ def tables(report: Report) -> list[str]:
 def main(args: argparse.Namespace) -> int:
     """Validate, print the tables, write the JSON file."""
     recipe = read_recipe(args.config)
-    options = Options(args.runtime, args.precision, args.threads)
-    pipeline = Pipeline.load(args.weights, options, key_values(args.tracker, "--tracker"))
+    pipeline = load_pipeline(args)
     try:
         held_out = load_held_out(find_sets(args.data, recipe.data), pipeline.runtime.config, recipe.data)
         report = validate(pipeline, held_out)

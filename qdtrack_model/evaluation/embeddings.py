@@ -54,6 +54,19 @@ def score_embeddings(embeddings: Array, ids: Array) -> EmbeddingScores:
     return EmbeddingScores(tuple(float(_at(far, tpr, value)) for value in FARS), rank1, mean_ap, len(known), pairs)
 
 
+def score_both(frames: Array, ids: Array, sizes: Array, embeddings: Array) -> dict[str, EmbeddingScores]:
+    """Scores over the largest people of the first frame, and over all; arguments as of :func:`largest_people`.
+
+    Raises:
+        ValueError: as of :func:`roc`.
+    """
+    largest = largest_people(frames, ids, sizes)
+    return {
+        "largest": score_embeddings(embeddings[largest], ids[largest]),
+        "all": score_embeddings(embeddings, ids),
+    }
+
+
 def roc(embeddings: Array, ids: Array) -> tuple[Array, Array]:
     """False accept rates and true accept rates, both rising from (0, 0) to (1, 1).
 

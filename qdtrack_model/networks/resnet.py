@@ -23,7 +23,7 @@ class BatchNorm(nn.Module):
     running_var: Tensor
     eps = 1e-5
 
-    def __init__(self, channels: int, frozen: bool) -> None:
+    def __init__(self, channels: int, frozen: bool = False) -> None:
         super().__init__()
         self.frozen = frozen
         self.weight = nn.Parameter(torch.ones(channels))
@@ -36,7 +36,8 @@ class BatchNorm(nn.Module):
         return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, learning, eps=self.eps)
 
 
-def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+def conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    """A convolution without bias, for a batch norm follows it; at stride 1 the map keeps its size."""
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
 
 
@@ -47,9 +48,9 @@ class BasicBlock(nn.Module):
 
     def __init__(self, inputs: int, width: int, stride: int, style: Style, frozen: bool) -> None:
         super().__init__()
-        self.conv1 = _conv(inputs, width, 3, stride)
+        self.conv1 = conv(inputs, width, 3, stride)
         self.bn1 = BatchNorm(width, frozen)
-        self.conv2 = _conv(width, width, 3)
+        self.conv2 = conv(width, width, 3)
         self.bn2 = BatchNorm(width, frozen)
         self.downsample = _shortcut(inputs, width, stride, frozen)
 
@@ -66,11 +67,11 @@ class Bottleneck(nn.Module):
     def __init__(self, inputs: int, width: int, stride: int, style: Style, frozen: bool) -> None:
         super().__init__()
         first, second = (stride, 1) if style == "caffe" else (1, stride)
-        self.conv1 = _conv(inputs, width, 1, first)
+        self.conv1 = conv(inputs, width, 1, first)
         self.bn1 = BatchNorm(width, frozen)
-        self.conv2 = _conv(width, width, 3, second)
+        self.conv2 = conv(width, width, 3, second)
         self.bn2 = BatchNorm(width, frozen)
-        self.conv3 = _conv(width, 4 * width, 1)
+        self.conv3 = conv(width, 4 * width, 1)
         self.bn3 = BatchNorm(4 * width, frozen)
         self.downsample = _shortcut(inputs, 4 * width, stride, frozen)
 
@@ -83,7 +84,7 @@ class Bottleneck(nn.Module):
 def _shortcut(inputs: int, outputs: int, stride: int, frozen: bool) -> nn.Module:
     if stride == 1 and inputs == outputs:
         return nn.Identity()
-    return nn.Sequential(_conv(inputs, outputs, 1, stride), BatchNorm(outputs, frozen))
+    return nn.Sequential(conv(inputs, outputs, 1, stride), BatchNorm(outputs, frozen))
 
 
 class ResNet(nn.Module):

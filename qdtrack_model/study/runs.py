@@ -21,7 +21,7 @@ from qdtrack_model.data.held_out import HeldOut, HeldOutSequence, load_held_out
 from qdtrack_model.data.loading import find_sets, load_sets
 from qdtrack_model.data.readers.mot import MotBoxes, class_columns, from_tracks, join
 from qdtrack_model.data.samples import SampleSet
-from qdtrack_model.evaluation.embeddings import FARS, largest_people, score_embeddings
+from qdtrack_model.evaluation.embeddings import FARS, score_both
 from qdtrack_model.evaluation.scores import Scores, combine, evaluate
 from qdtrack_model.networks import build
 from qdtrack_model.object_embeddings import embed_sequence
@@ -166,11 +166,7 @@ class Study:
             for tracker, config in trackers(job.way).items():
                 parts.setdefault(tracker, []).append(_track(frames, sequence, config, pipeline, tracker == "control"))
             objects = embed_sequence(network, sequence, name, last_frame(sequence, self._terms))
-            rows = largest_people(objects.frames, objects.ids, objects.sizes)
-            both = {
-                "largest": score_embeddings(objects.embeddings[rows], objects.ids[rows]),
-                "all": score_embeddings(objects.embeddings, objects.ids),
-            }
+            both = score_both(objects.frames, objects.ids, objects.sizes, objects.embeddings)
             found["embeddings"][name] = {which: dataclasses.asdict(scores) for which, scores in both.items()}
         pipeline.close()
         found["tracking"] = {tracker: combine(scores).to_mapping() for tracker, scores in parts.items()}

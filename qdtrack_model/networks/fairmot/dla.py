@@ -13,17 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qdtrack_model.networks.constants import constant
-from qdtrack_model.networks.resnet import BatchNorm
+from qdtrack_model.networks.resnet import BatchNorm, conv
 
 CHANNELS = (16, 32, 64, 128, 256, 512)  # of the six levels, at strides 1 to 32
-
-
-def _norm(channels: int) -> BatchNorm:
-    return BatchNorm(channels, frozen=False)
-
-
-def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
 
 
 class _Block(nn.Module):
@@ -31,8 +23,8 @@ class _Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.conv1, self.bn1 = _conv(inputs, outputs, 3, stride), _norm(outputs)
-        self.conv2, self.bn2 = _conv(outputs, outputs, 3), _norm(outputs)
+        self.conv1, self.bn1 = conv(inputs, outputs, 3, stride), BatchNorm(outputs)
+        self.conv2, self.bn2 = conv(outputs, outputs, 3), BatchNorm(outputs)
 
     def forward(self, x: Tensor, shortcut: Tensor) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)))
@@ -44,7 +36,7 @@ class _Root(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv, self.bn = _conv(inputs, outputs, 1), _norm(outputs)
+        self.conv, self.bn = conv(inputs, outputs, 1), BatchNorm(outputs)
 
     def forward(self, *maps: Tensor) -> Tensor:
         return F.relu(self.bn(self.conv(torch.cat(maps, dim=1))))
@@ -74,7 +66,7 @@ class _Tree(nn.Module):
             self.tree1, self.tree2 = _Block(inputs, outputs, stride), _Block(outputs, outputs, 1)
             self.root = _Root(seen, outputs)
             if inputs != outputs:
-                self.project = nn.Sequential(_conv(inputs, outputs, 1), _norm(outputs))
+                self.project = nn.Sequential(conv(inputs, outputs, 1), BatchNorm(outputs))
         else:
             self.tree1 = _Tree(depth - 1, inputs, outputs, stride)
             self.tree2 = _Tree(depth - 1, outputs, outputs, 1, beside=seen - outputs)
@@ -97,9 +89,9 @@ class Dla34(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.base_layer = nn.Sequential(_conv(3, 16, 7), _norm(16), nn.ReLU(inplace=True))
-        self.level0 = nn.Sequential(_conv(16, 16, 3), _norm(16), nn.ReLU(inplace=True))
-        self.level1 = nn.Sequential(_conv(16, 32, 3, 2), _norm(32), nn.ReLU(inplace=True))
+        self.base_layer = nn.Sequential(conv(3, 16, 7), BatchNorm(16), nn.ReLU(inplace=True))
+        self.level0 = nn.Sequential(conv(16, 16, 3), BatchNorm(16), nn.ReLU(inplace=True))
+        self.level1 = nn.Sequential(conv(16, 32, 3, 2), BatchNorm(32), nn.ReLU(inplace=True))
         self.level2 = _Tree(1, 32, 64, 2)
         self.level3 = _Tree(2, 64, 128, 2, level=True)
         self.level4 = _Tree(2, 128, 256, 2, level=True)
@@ -153,7 +145,7 @@ class _Node(nn.Module):
     def __init__(self, inputs: int, outputs: int, deformable: bool) -> None:
         super().__init__()
         self.conv = DeformableConv(inputs, outputs) if deformable else nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.actf = nn.Sequential(_norm(outputs), nn.ReLU(inplace=True))
+        self.actf = nn.Sequential(BatchNorm(outputs), nn.ReLU(inplace=True))
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.actf(self.conv(x))
