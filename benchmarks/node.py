@@ -44,8 +44,8 @@ from qdtrack_model.runtimes import Options
 from qdtrack_model.structures import Array, Detections
 from qdtrack_model.synthetic import Scene, SceneConfig
 from qdtrack_model.tracking import QuasiDenseTracker
-from qdtrack_ros.demo.process import NodeProcess
 from qdtrack_ros.input.stamps import stamp_nanoseconds
+from qdtrack_ros.replay.process import NodeProcess
 
 OBJECTS = 20
 NAMESPACE = "/qdtrack_benchmark"

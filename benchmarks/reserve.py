@@ -23,9 +23,9 @@ import numpy as np
 
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")  # a robot on the same network hears nothing of it
 
-from qdtrack_ros.demo.material import material_from_scene
-from qdtrack_ros.demo.results import DemoResults
-from qdtrack_ros.demo.run import play_into_node
+from qdtrack_model.replay.run import Run, RunWriter
+from qdtrack_ros.demo.material import bag_of_scene
+from qdtrack_ros.replay.live import Played, replay_live, settings_of
 
 
 @contextmanager
@@ -40,18 +40,25 @@ def load(processes: int) -> Iterator[None]:
             one.wait()
 
 
-def line(what: str, results: DemoResults) -> str:
+def play(bag: Path, weights: str, rate: float = 1.0) -> tuple[Played, dict[str, float]]:
+    """Play the bag into a node: what came back, and its scores."""
+    settings = settings_of(weights, {})
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunWriter(Path(folder), settings)
+        [played] = replay_live(bag, None, "auto", settings, {"weights": weights}, run, rate=rate).values()
+        return played, Run.read(folder).content["total"]["all"]
+
+
+def line(what: str, results: Played, scores: dict[str, float]) -> str:
     """A line of the table."""
     median, high = np.nanpercentile(1e3 * results.latencies, [50, 95])
-    scores = results.scores
-    assert scores is not None
     return (
         f"{what:<22}{len(results.received):>6} of {len(results.sent)}{1e3 * results.processing:>12.1f}"
-        f"{results.reserve:>9.1f}{median:>10.1f}{high:>8.1f}{100 * scores.mota:>8.1f}{100 * scores.idf1:>7.1f}"
+        f"{results.reserve:>9.1f}{median:>10.1f}{high:>8.1f}{100 * scores['mota']:>8.1f}{100 * scores['idf1']:>7.1f}"
     )
 
 
-def goals(alone: DemoResults, beside: DemoResults, flooded: DemoResults) -> dict[str, bool]:
+def goals(alone: Played, beside: Played, flooded: Played) -> dict[str, bool]:
     """What must hold, and whether it does."""
     sent, age = len(alone.sent), float(np.nanpercentile(flooded.latencies, 95))
     return {
@@ -72,17 +79,17 @@ def main() -> int:
     parser.add_argument("--faster", type=float, default=4.0, help="how many times the camera's rate is too much")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        material = material_from_scene(Path(folder) / "bag", args.frames, seed=9)
-        log = Path(folder) / "node.log"
-        alone = play_into_node(material, args.weights, log)
+        bag = Path(folder) / "bag"
+        bag_of_scene(bag, args.frames, seed=9)
+        alone, of_alone = play(bag, args.weights)
         with load(args.busy):
-            beside = play_into_node(material, args.weights, log)
-        flooded = play_into_node(material, args.weights, log, rate=args.faster)
-    print(f"weights {args.weights}, {material.frame_rate:g} images/s, {os.cpu_count()} cores")
+            beside, of_beside = play(bag, args.weights)
+        flooded, of_flooded = play(bag, args.weights, args.faster)
+    print(f"weights {args.weights}, {1 / alone.period:g} images/s, {os.cpu_count()} cores")
     print(f"{'':<22}{'images':>13}{'processing':>12}{'reserve':>9}{'age p50':>10}{'p95':>8}{'MOTA':>8}{'IDF1':>7}")
-    print(line("alone", alone))
-    print(line(f"beside {args.busy} busy", beside))
-    print(line(f"{args.faster:g} times as fast", flooded))
+    print(line("alone", alone, of_alone))
+    print(line(f"beside {args.busy} busy", beside, of_beside))
+    print(line(f"{args.faster:g} times as fast", flooded, of_flooded))
     held = goals(alone, beside, flooded)
     for text, holds in held.items():
         print(f"{'holds' if holds else 'FAILS'}: {text}")

@@ -296,6 +296,17 @@ def read_images(
             yield connection.topic, _nanoseconds(message.header) / 1e9, image
 
 
+def image_size(path: str | Path, topic: str) -> tuple[int, int] | None:
+    """(width, height) of the first image on a topic that can be decoded; None where none can.
+
+    Raises:
+        BagError: the bag is broken, or has no such topic.
+    """
+    for _, _, image in read_images(path, topic, lambda error: None):
+        return image.shape[1], image.shape[0]
+    return None
+
+
 def stamp_of(raw: bytes | memoryview) -> int:
     """The header stamp [ns] of a CDR message that begins with a header, without reading the rest."""
     order: Literal["little", "big"] = "little" if raw[1] & 1 else "big"

@@ -9,32 +9,16 @@ import argparse
 import os
 import signal
 import sys
-import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
 from pathlib import Path
 
-import rclpy
-from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, ShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
+import numpy as np
 
-from qdtrack_model.data.readers.mot import write_mot
-from qdtrack_ros.demo.material import Material, material_from_scene, material_from_video
-from qdtrack_ros.demo.player import Player
-from qdtrack_ros.demo.process import NodeError, NodeProcess
-from qdtrack_ros.demo.recorder import Recorder
-from qdtrack_ros.demo.report import write_overlay_video, write_report
-from qdtrack_ros.demo.results import DemoResults
-
-NAMESPACE = "/qdtrack_demo"  # keeps the demonstration apart from whatever else runs in the graph
-SETTINGS: dict[str, object] = {
-    # Set from the start: otherwise the node finds out by itself and subscribes anew, while images are on their way.
-    f"qos_overrides.{NAMESPACE}/image/compressed.subscription.reliability": "reliable",
-}
-_LAST_ANSWERS = 3.0  # seconds without tracks, after the last image, until no more are waited for
+from qdtrack_model.commands.replay import finish
+from qdtrack_model.replay.run import RunWriter
+from qdtrack_ros.demo.material import bag_of_scene, bag_of_video
+from qdtrack_ros.replay.live import Played, replay_live, settings_of
+from qdtrack_ros.replay.process import NodeError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -66,95 +50,34 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _run(args: argparse.Namespace) -> int:
-    args.output.mkdir(parents=True, exist_ok=True)
+    settings = settings_of(args.weights, {})
+    run = RunWriter(args.output, settings)
+    bag = args.output / "bag"
     if args.video is None:
         print(f"making a scene of {args.frames or 300} images (seed {args.seed}) ...", flush=True)
-        material = material_from_scene(args.output / "bag", args.frames or 300, args.seed)
+        bag_of_scene(bag, args.frames or 300, args.seed)
     else:
         print(f"turning {args.video} into a bag ...", flush=True)
-        material = material_from_video(args.output / "bag", args.video, args.frames)
-    results = play_into_node(material, args.weights, args.output / "node.log")
-    write_results(results, args.output)
+        bag_of_video(bag, args.video, args.frames)
+    print(f"starting the node with weights {args.weights} ...", flush=True)
+    [played] = replay_live(bag, None, "auto", settings, {"weights": args.weights}, run).values()
+    finish(run, pictures=True)
     print()
-    for label, value in results.table():
+    for label, value in table(played):
         print(f"  {label:<24}{value:>12}")
-    print(f"\n{results.advice()}\n{results.scoring()}")
-    for name in ("tracks.txt", "overlay.mp4", "report.html"):
-        print(f"  {args.output / name}")
+    print(f"\n{played.advice()}")
     return 0
 
 
-def write_results(results: DemoResults, output: Path) -> None:
-    """Write tracks.txt, overlay.mp4 and report.html."""
-    write_mot(output / "tracks.txt", results.boxes())
-    print("drawing the overlay and the report ...", flush=True)
-    key_frames = write_overlay_video(results, output / "overlay.mp4")
-    write_report(results, key_frames, output / "report.html")
-
-
-def play_into_node(
-    material: Material,
-    weights: str,
-    log: Path,
-    program: Sequence[str] = ("-m", "qdtrack_ros.node"),
-    settings: Mapping[str, object] = SETTINGS,
-    rate: float = 1.0,
-) -> DemoResults:
-    """Start a node (``program`` is what Python runs), play the bag into it, keep what comes back.
-
-    ``settings`` are parameters of the node besides its weights; ``rate`` is 1 for the pace of the bag.
-
-    Raises:
-        NodeError: the node could not be configured, or ended.
-    """
-    topic, kind = material.topic, "sensor_msgs/msg/CompressedImage"
-    with _spinning_node() as node:
-        recorder = Recorder(node, f"{NAMESPACE}/tracker")
-        player = Player(node, {topic: (f"{NAMESPACE}/image/compressed", kind)}, rate)
-        with NodeProcess(node, NAMESPACE, {"weights": weights, **settings}, log, program) as process:
-            print(f"starting the node with weights {weights} ...", flush=True)
-            process.change_state("configure")
-            process.change_state("activate")
-            process.wait(lambda: player.connected and recorder.connected, "connect", 20.0)
-            sent: dict[int, float] = {}
-            for one in player.play(material.records()):
-                sent[one.stamp] = one.moment
-                process.check()
-                _progress(len(sent), len(material.frame_of), len(recorder.received))
-            end = time.monotonic()
-            while len(recorder.received) < len(sent) and time.monotonic() < max(end, recorder.last) + _LAST_ANSWERS:
-                time.sleep(0.02)
-            _progress(len(sent), len(material.frame_of), len(recorder.received), last=True)
-            process.change_state("deactivate")
-        return DemoResults.of(material, weights, sent, recorder, log)
-
-
-@contextmanager
-def _spinning_node() -> Iterator[Node]:
-    """A node of this process, spun in a thread of its own."""
-    context = Context()
-    # Without rclpy's handlers Ctrl-C interrupts the playing, and the way out ends the tracker's process.
-    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
-    node = Node("demo", namespace=NAMESPACE, context=context)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-    thread = threading.Thread(target=_spin, args=(executor,), daemon=True)
-    thread.start()
-    try:
-        yield node
-    finally:
-        executor.shutdown(1.0)
-        thread.join(2.0)
-        node.destroy_node()
-        rclpy.try_shutdown(context=context)
-
-
-def _spin(executor: SingleThreadedExecutor) -> None:
-    with suppress(ExternalShutdownException, ShutdownException):
-        executor.spin()
-
-
-def _progress(sent: int, length: int, received: int, last: bool = False) -> None:
-    if not sys.stdout.isatty() and not last:
-        return
-    print(f"\rplaying: {sent}/{length} images sent, {received} back", end="\n" if last else "", flush=True)
+def table(played: Played) -> Iterator[tuple[str, str]]:
+    """Labels and values, as shown on the terminal."""
+    latencies = 1e3 * played.latencies
+    seen = latencies[np.isfinite(latencies)]
+    median, high = np.percentile(seen, [50, 95]) if len(seen) else (np.nan, np.nan)
+    yield "frames in", str(len(played.sent))
+    yield "frames out", str(len(seen))
+    yield "frames dropped", str(len(played.sent) - len(seen))
+    yield "latency median", f"{median:.1f} ms"
+    yield "latency p95", f"{high:.1f} ms"
+    yield "processing median", f"{1e3 * played.processing:.1f} ms"
+    yield "reserve", f"x{played.reserve:.1f}"

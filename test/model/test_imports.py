@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 VALUES = {"structures", "config", "boxes", "atomic"}
 INFERENCE = VALUES | {"cache", "checkpoints", "tracking", "runtimes", "pipeline"}
 SENSORS = {"sensors", *(f"sensors.{name}" for name in ("camera_model", "depth", "encodings", "messages"))}
-FRONT = INFERENCE | SENSORS | {"drawing", "data", "synthetic", "evaluation", "given_detections", "replay"}
+FRONT = INFERENCE | SENSORS | {"data", "drawing", "evaluation", "given_detections", "replay", "synthetic"}
+FRONT |= {"tracker_config"}
 
 # Part of qdtrack_model -> the parts that it may import. A part is a module or a folder directly below the package, or a
 # module in such a folder that may import more than its neighbours, or less. The package itself is the face that users
@@ -76,12 +77,15 @@ ROS_ALLOWED: dict[str, set[str]] = {
     "operation": {"input", "parameters", "reason"},
     "camera_tracker": {"input", "output", "operation", "reason", "throttle", "worker"},
     "node": {"camera_tracker", "output", "logs", "operation", "parameters", "reason", "throttle", "tuning", "worker"},
-    "demo": {"input", "output"},
+    "replay": {"input", "output"},
+    "demo": {"replay"},
 }
 ALLOWED.update({
     f"qdtrack_ros.{part}": FRONT | {f"qdtrack_ros.{other}" for other in others}
     for part, others in ROS_ALLOWED.items()
 })  # fmt: skip
+for part in ("qdtrack_ros.replay", "qdtrack_ros.demo"):
+    ALLOWED[part] |= {"commands"}  # `qdtrack replay` is one command, whose live half needs ROS
 NUMPY_ONLY = {"tracking", "structures", "boxes"}
 ROS_MODULES = {
     "ament_index_python", "builtin_interfaces", "cv_bridge", "diagnostic_msgs", "foxglove_msgs", "geometry_msgs",

@@ -13,9 +13,8 @@ import pytest
 pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces (make)")
 
 from qdtrack_model.structures import Tracks
-from qdtrack_ros.demo.material import Material
-from qdtrack_ros.demo.recorder import Received
-from qdtrack_ros.demo.results import DemoResults
+from qdtrack_ros.replay.live import Played
+from qdtrack_ros.replay.recorder import Received
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,12 +31,11 @@ def test_two_cameras_are_served_alike() -> None:
     assert min(int(count) for count in counts.groups()) > 40
 
 
-def played(back: int, processing: float, latency: float) -> DemoResults:
+def played(back: int, processing: float, latency: float) -> Played:
     """Ten images, of which ``back`` came back after ``latency`` seconds; the node was busy for ``processing``."""
     sent = dict.fromkeys(range(10), 0.0)
     received = {stamp: Received(Tracks.empty(), latency) for stamp in range(back)}
-    material = Material("", Path("bag"), 25.0, {stamp: stamp for stamp in sent}, None)
-    return DemoResults(material, "street", sent, received, (), None, Path("log"), processing)
+    return Played("/camera/image", {stamp: stamp + 1 for stamp in sent}, sent, received, processing)
 
 
 @pytest.mark.parametrize(

@@ -37,9 +37,9 @@ from std_msgs.msg import Header
 
 from qdtrack_model.sensors.encodings import ENCODINGS
 from qdtrack_model.structures import Array
-from qdtrack_ros.demo.process import NodeProcess
 from qdtrack_ros.input.stamps import stamp_nanoseconds
 from qdtrack_ros.output.conversions import image_message
+from qdtrack_ros.replay.process import NodeProcess
 
 HERE = Path(__file__).parent
 SECOND = 1_000_000_000

@@ -24,8 +24,8 @@ from qdtrack_model.checkpoints import PUBLIC
 from qdtrack_model.checkpoints.catalogue import PublicWeights
 from qdtrack_model.config import QDTrackConfig, to_mapping
 from qdtrack_model.networks import QDTrack
-from qdtrack_ros.demo.process import NodeError, NodeProcess
 from qdtrack_ros.node import TrackerNode
+from qdtrack_ros.replay.process import NodeError, NodeProcess
 
 CONFIG = QDTrackConfig(
     classes=("pedestrian",), input_size=(64, 96), depth=18, channels=32, head_width=16, embedding_size=8,

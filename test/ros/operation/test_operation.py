@@ -32,9 +32,9 @@ from vision_msgs.msg import Detection3DArray
 from qdtrack_model.data import bags
 from qdtrack_model.data.bags import read_images, read_raw
 from qdtrack_model.structures import Array
-from qdtrack_ros.demo.process import NodeProcess
 from qdtrack_ros.node import TrackerNode
 from qdtrack_ros.output.conversions import image_message
+from qdtrack_ros.replay.process import NodeProcess
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 CAMERAS = ("front", "rear")

@@ -25,9 +25,9 @@ from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
-from qdtrack_ros.demo.player import Player, header_stamp
-from qdtrack_ros.demo.process import NodeError, NodeProcess
-from qdtrack_ros.demo.recorder import Recorder
+from qdtrack_ros.replay.player import Player, header_stamp
+from qdtrack_ros.replay.process import NodeError, NodeProcess
+from qdtrack_ros.replay.recorder import Recorder
 
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
 START = 1_700_000_000_000_000_000

@@ -28,7 +28,8 @@ class Recorder:
 
     Args:
         node: owner of the subscriptions.
-        tracker: full name of the tracker node, which has one camera.
+        tracker: full name of the tracker node.
+        camera: which of several cameras; "" where there is one alone.
 
     Attributes:
         received: header stamp [ns] -> what came with it.
@@ -38,12 +39,13 @@ class Recorder:
             first of them.
     """
 
-    def __init__(self, node: Node, tracker: str) -> None:
+    def __init__(self, node: Node, tracker: str, camera: str = "") -> None:
         self.received: dict[int, Received] = {}
         self.last = 0.0
         self.classes: dict[int, str] = {}
         self.processing = math.nan
-        self._node, self._topic, self._status = node, f"{tracker}/tracks", f"{tracker.strip('/')}: camera"
+        self._node, self._topic = node, f"{tracker}/{camera}/tracks" if camera else f"{tracker}/tracks"
+        self._status = f"{tracker.strip('/')}: {camera or 'camera'}"
         node.create_subscription(TrackedDetectionArray, self._topic, self._keep, 100)
         node.create_subscription(DiagnosticArray, "/diagnostics", self._read, 10)
 
