@@ -55,6 +55,7 @@ def draw_warps(
     spread: float,
     random: np.random.Generator,
     mirrored: bool = False,
+    turn: tuple[float, float] = (0.0, 0.0),
 ) -> list[Array]:
     """Two affine maps (2, 3) from image to crop: nearly the same place and scale, the same flip unless ``mirrored``.
 
@@ -64,6 +65,8 @@ def draw_warps(
         scale_range: lowest and highest scale.
         spread: by which fraction of scale and crop the two differ at most from what they have in common.
         random: what is drawn from.
+        mirrored: the second is flipped, where the first is not, and the other way round.
+        turn: by how many degrees each is rotated and sheared at most.
     """
     size = (image.image.shape[1], image.image.shape[0])
     scale = np.exp(random.uniform(*np.log(scale_range)))
@@ -75,8 +78,18 @@ def draw_warps(
     for number in range(2):
         own_scale = scale * np.exp(random.uniform(-spread, spread))
         shift = random.uniform(-spread, spread, 2) * crop / own_scale
-        warps.append(crop_map(size, crop, focus, own_scale, flip ^ (mirrored and number == 1), shift))
+        warp = crop_map(size, crop, focus, own_scale, flip ^ (mirrored and number == 1), shift)
+        warps.append(_turned(warp, crop, *turn, random) if any(turn) else warp)
     return warps
+
+
+def _turned(warp: Array, crop: tuple[int, int], rotation: float, shear: float, random: np.random.Generator) -> Array:
+    """The map to a crop (width, height) that is turned and sheared about its middle, by so many degrees at most."""
+    angle = np.radians(random.uniform(-rotation, rotation))
+    across, down = np.tan(np.radians(random.uniform(-shear, shear, 2)))
+    turn = np.array([[1, across], [down, 1]]) @ [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
+    middle = np.array(crop) / 2
+    return np.column_stack([turn @ warp[:, :2], turn @ (warp[:, 2] - middle) + middle])
 
 
 def view(
@@ -94,7 +107,7 @@ def view(
         used = used * (width / pixels.shape[1], height / pixels.shape[0], 1)
     # OpenCV maps centres of pixels; boxes, and so the map, are measured from the edges.
     from_centres = used.copy()
-    from_centres[:, 2] += (np.diag(used) - 1) / 2
+    from_centres[:, 2] += (used[:, :2].sum(axis=1) - 1) / 2
     shown = cv2.warpAffine(pixels, from_centres, crop, flags=cv2.INTER_LINEAR, borderValue=padding)
     return LabelledImage(shown, image.objects.seen_through(warp, crop))
 

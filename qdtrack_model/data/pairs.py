@@ -18,7 +18,7 @@ from qdtrack_model.structures import Array
 ATTEMPTS = 20  # to draw a pair of images that can be read
 MOSAIC_MARGIN = 1.15  # by how much a mosaic is larger than a crop: room for two views of it
 MOSAIC_SCALES = (0.85, 1.2)
-STILL_SPREAD, SEQUENCE_SPREAD = 0.1, 0.05  # how far the views of a still, and those of two frames, are moved apart
+STILL_SPREAD, SEQUENCE_SPREAD = 0.1, 0.05  # how far two views of one image, and those of two frames, are moved apart
 SAME = 0.5  # overlap from which on two boxes of neighbouring frames are taken for one object
 STILL_EXPOSURE, SEQUENCE_EXPOSURE = 0.5, 0.2  # strength of each view's own change of colours
 
@@ -34,6 +34,8 @@ class PairConfig:
     # (reference_range 0), or those that overlap most from one frame to the next.
     identities: Literal["labelled", "frame", "overlap"] = "labelled"
     mirrored: bool = False  # the reference is flipped, where the key is not, and the other way round
+    rotation: float = 0.0  # degrees by which each of the two is rotated at most
+    shear: float = 0.0  # degrees by which each is sheared at most, across and down
     grey_probability: float = 0.2
     mosaic_zoom: tuple[float, float] = (1.0, 1.6)  # enlargement of a still in a mosaic beyond what covers its cell
 
@@ -48,6 +50,8 @@ class PairConfig:
         require(self.identities in known, "identities", self.identities, f"one of {', '.join(known)}")
         one_frame = self.identities != "frame" or self.reference_range == 0
         require(one_frame, "reference_range", self.reference_range, "0 with `identities: frame`")
+        for key in ("rotation", "shear"):
+            require(0 <= getattr(self, key) <= 45, key, getattr(self, key), "degrees in [0, 45]")
         require(0 <= self.grey_probability <= 1, "grey_probability", self.grey_probability, "a number in [0, 1]")
 
 
@@ -119,10 +123,13 @@ class FramePairs:
         if drawn.still and drawn.mixup and random.random() < drawn.mixup:
             other, place = self._draw(self._mixup_bounds, random)
             images = [self._one(mixup(images[0], other.samples[place].read(), self._padding, random))] * 2
-        spread = STILL_SPREAD if drawn.still else SEQUENCE_SPREAD
-        warps = draw_warps(images[0], self._crop, scales, spread, random, self._config.mirrored)
+        config = self._config
+        alike = drawn.still or config.reference_range == 0  # two views of one image: they have to differ by themselves
+        spread = STILL_SPREAD if alike else SEQUENCE_SPREAD
+        turn = (config.rotation, config.shear)
+        warps = draw_warps(images[0], self._crop, scales, spread, random, config.mirrored, turn)
         light = draw_light(self._config.grey_probability, random)
-        own = STILL_EXPOSURE if drawn.still else SEQUENCE_EXPOSURE
+        own = STILL_EXPOSURE if alike else SEQUENCE_EXPOSURE
         views = [view(image, warp, self._crop, self._padding) for image, warp in zip(images, warps, strict=True)]
         key, reference = (LabelledImage(exposed(v.image, light, own, random), v.objects) for v in views)
         return key, reference

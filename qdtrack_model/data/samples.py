@@ -45,9 +45,10 @@ class Objects:
     open_labels: Array = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def seen_through(self, warp: Array, size: tuple[int, int]) -> Objects:
-        """The objects as an axis-aligned affine map (2, 3) shows them in an image of ``size`` (width, height).
+        """The objects as an affine map (2, 3) shows them in an image of ``size`` (width, height).
 
-        What lies outside is left out, what is cut to less than CUT of its area is IGNORED.
+        A box that is turned becomes the upright one around its corners. What lies outside is left out, what is cut to
+        less than CUT of its area is IGNORED.
         """
         whole, limits = _mapped(self.boxes, warp), (*size, *size)
         boxes, regions = np.clip(whole, 0, limits), np.clip(_mapped(self.open_boxes, warp), 0, limits)
@@ -72,7 +73,7 @@ class Objects:
 
 
 def _mapped(boxes: Array, warp: Array) -> Array:
-    corners = boxes.reshape(-1, 2, 2) * (warp[0, 0], warp[1, 1]) + warp[:, 2]
+    corners = boxes[:, [[0, 1], [2, 1], [0, 3], [2, 3]]] @ warp[:, :2].T + warp[:, 2]
     return np.concatenate([corners.min(1), corners.max(1)], axis=1)
 
 

@@ -107,6 +107,22 @@ def test_both_maps_of_a_pair_show_nearly_the_same() -> None:
         assert 0.6 <= first[1, 1] <= 1.6
 
 
+def test_turned_maps_keep_objects_in_their_boxes_and_the_same_middle() -> None:
+    source = bright((60, 40, 100, 90))
+    angles = []
+    for seed in range(30):
+        for warp in draw_warps(source, (192, 128), (1.0, 1.0), 0.0, np.random.default_rng(seed), turn=(5.0, 2.0)):
+            [first, second] = warp[:, :2].T
+            angles += [np.degrees(np.arctan2(first[1], abs(first[0]))), np.degrees(np.arctan2(-second[0], second[1]))]
+            shown = view(source, warp, (192, 128))
+            lit = np.argwhere(shown.image[..., 0] > 200)[:, ::-1]
+            if len(lit) and len(shown.objects.boxes):
+                x1, y1, x2, y2 = shown.objects.boxes[0]
+                np.testing.assert_allclose([*lit.min(0), *(lit.max(0) + 1)], [x1, y1, x2, y2], atol=2.5)
+    assert 4 < np.abs(angles).max() < 7.5
+    assert np.ptp(angles) > 8
+
+
 def test_no_strength_changes_no_colour() -> None:
     tables = colour_tables(np.random.default_rng(0), 0.0)
     np.testing.assert_array_equal(tables, np.arange(256)[:, None].repeat(3, 1))
