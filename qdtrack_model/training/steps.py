@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from qdtrack_model.config import ConfigError
 from qdtrack_model.data.pairs import FramePairs
 from qdtrack_model.data.samples import SampleSet
 from qdtrack_model.training import one_shot, qdtrack
@@ -54,11 +55,20 @@ class Step:
 
 
 def step_for(config: TrainConfig, sets: Sequence[SampleSet]) -> Step:
-    """The step of the architecture that ``config`` is a recipe of, for data."""
+    """The step of the architecture that ``config`` is a recipe of, for data.
+
+    Raises:
+        ConfigError: identities are classes, and nothing in the data has one.
+    """
     if isinstance(config, OneShotTraining):
         classes = 0
         if config.classifies:
             sets, classes = as_classes(sets, each_box=config.embeddings == "each_box")
+            if not classes:
+                raise ConfigError(
+                    f"embeddings: got {config.embeddings!r}, whose classes are identities, but no object of the data "
+                    "has one; choose a way that needs none, such as contrastive"
+                )
         return Step(
             sets,
             partial(prepare, config=config, classes=classes),

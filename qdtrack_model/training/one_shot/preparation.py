@@ -14,6 +14,9 @@ from qdtrack_model.training.config import OneShotTraining
 EMBEDDING_HEADS = ("embedding_hidden", "embedding", "id")  # of the light network and of FairMOT's
 PARTS = "loss_parts"  # the name under which a network carries what only its losses need
 FRESH = 1e-3  # deviation of weights that start anew
+# Of norms that start anew, as published. Weights so small give variances far below the 1 that a norm starts with, which
+# the light network's own .03 would remember for hundreds of steps.
+MOMENTUM = 0.1
 
 
 class LossParts(nn.Module):
@@ -76,6 +79,8 @@ def _start_anew(network: nn.Module) -> None:
             assert module.running_mean is not None and module.running_var is not None
             module.running_mean.zero_()
             module.running_var.fill_(1.0)
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = MOMENTUM
 
 
 def finished(network: nn.Module) -> nn.Module:

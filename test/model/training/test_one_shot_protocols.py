@@ -107,6 +107,8 @@ def test_the_published_start_of_what_is_not_frozen() -> None:
     assert torch.equal(state["backbone.stem.0.weight"], before)
     assert state["embedding.weight"].std() == pytest.approx(1e-3, rel=0.2)
     assert not state["heat.bias"].any()
+    assert network.get_submodule("neck.merge.0.merge.1").momentum == 0.1  # or the variance of 1 would be remembered
+    assert network.get_submodule("backbone.stem.1").momentum == 0.03
     assert state["loss_parts.classifier.weight"].shape == (3, 8)
 
 
@@ -166,6 +168,13 @@ def test_classes_of_a_classifier_are_those_of_all_sets() -> None:
     assert stills[0].still
 
 
+def test_data_without_identities_are_told_where_they_are_the_classes(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"embeddings: got 'identity', .* no object of the data has one; choose a way"
+    ):
+        run(config_for("identity"), tmp_path, [SampleSet(moving_blocks((-1, -1, -1)))])
+
+
 def test_places_of_objects() -> None:
     boxes = np.array([[8.0, 8, 28, 48], [40, 8, 60, 48], [0, 0, 9, 9]])
     objects = Objects(boxes, np.array([5, -1, 8]), np.array([0, 0, IGNORED]))
@@ -217,9 +226,10 @@ def test_views_of_one_frame_have_no_other_frame() -> None:
         PairConfig(identities="frame")
 
 
-@pytest.mark.parametrize("name", ["fairmot", "clmot"])
-def test_published_recipes(name: str) -> None:
+@pytest.mark.parametrize(("name", "epochs"), [("fairmot", 30), ("clmot", 30), ("pairwise", 10)])
+def test_published_recipes(name: str, epochs: float) -> None:
     recipe = read_recipe(Path(__file__).parents[3] / "config" / "training" / f"{name}.yaml")
     assert isinstance(recipe, FairMotTraining)
-    assert (recipe.learning_rate, recipe.weight_decay, recipe.warm_up, recipe.epochs) == (1e-4, 0.0, 0, 30.0)
+    assert (recipe.learning_rate, recipe.weight_decay, recipe.warm_up, recipe.epochs) == (1e-4, 0.0, 0, epochs)
+    assert (recipe.pairs.rotation, recipe.pairs.shear) == (5, 2)
     assert isinstance(build(recipe.model), nn.Module)

@@ -17,7 +17,7 @@ from .scene import write_folder
 
 RECIPES = Path(__file__).parents[3] / "config" / "training"
 KINDS = dict.fromkeys(("street", "street_real", "plaza", "own_things"), OneShotTraining) | dict.fromkeys(
-    ("fairmot", "clmot"), FairMotTraining
+    ("fairmot", "clmot", "pairwise"), FairMotTraining
 )
 # Preset of the published recipes, the images of their data sets, and the rates of the paper after so many epochs.
 MOT17, CROWDHUMAN, BDD100K = 2664, 15000, 278_079 + 69_863
