@@ -61,6 +61,13 @@ document.addEventListener("click", event => {
   const button = event.target.closest("button[data-seconds]");
   if (button) play(button.dataset.of, Number(button.dataset.seconds));
 });
+for (const pair of document.querySelectorAll(".pair")) {
+  const videos = [...pair.querySelectorAll("video")];
+  for (const one of videos) for (const other of videos) if (one !== other) {
+    one.addEventListener("play", () => { other.currentTime = one.currentTime; other.play().catch(() => {}); });
+    one.addEventListener("pause", () => { other.pause(); other.currentTime = one.currentTime; });
+  }
+}
 for (const [id, figure] of Object.entries(JSON.parse(document.getElementById("figures").textContent))) {
   const place = document.getElementById(id);
   Plotly.newPlot(place, figure.data, figure.layout, {responsive: true, displayModeBar: false});

@@ -1,0 +1,136 @@
+"""Comparisons say what differs and how sure that is; conditions for CI hold or fail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qdtrack_model.cli import main
+from qdtrack_model.data.readers.mot import read_mot, write_mot
+from qdtrack_model.replay.comparison import Limit, compare
+from qdtrack_model.replay.comparison_report import differing
+from qdtrack_model.replay.run import Run, RunError, RunWriter
+
+Bags, Replayed = Callable[..., Path], Callable[..., Run]
+TRACKS = Path("squares/camera/tracks.txt")
+
+
+def worsened(run: Run, every: int, name: str = "worse") -> Run:
+    """A copy of a run without the second track in every so many frames."""
+    writer = RunWriter(run.folder.parent / name, run.settings)
+    for file in (run.folder / "squares" / "camera").iterdir():
+        target = writer.folder / "squares" / "camera" / file.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.read_bytes())
+    tracks = read_mot(run.folder / TRACKS)
+    write_mot(writer.folder / TRACKS, tracks[(tracks.ids != 2) | (tracks.frames % every != 0)])
+    told = run.content["sequences"][0]
+    writer.add(told["name"], {key: told[key] for key in ("bag", "topic", "size", "left_out", "truth")})
+    writer.write()
+    return Run.read(writer.folder)
+
+
+@pytest.fixture
+def run(squares_bag: Bags, replayed: Replayed) -> Run:
+    return replayed(squares_bag(frames=60))
+
+
+def test_the_same_run_differs_in_nothing(run: Run) -> None:
+    found = compare(run, run, 1.0)
+    assert found.segments == 6
+    assert {each.difference for each in found.differences} == {0.0}
+    assert {each.verdict for each in found.differences} == {"not sure"}
+
+
+def test_a_loss_everywhere_is_sure_and_one_in_a_single_place_is_not(run: Run) -> None:
+    everywhere = {each.name: each for each in compare(run, worsened(run, 3), 1.0).differences}
+    assert everywhere["mota"].difference == pytest.approx(-100 * 20 / 180)
+    assert everywhere["mota"].low < everywhere["mota"].difference < everywhere["mota"].high < 0
+    assert (everywhere["mota"].verdict, everywhere["false_negatives"].verdict) == ("worse", "worse")
+    back = {each.name: each for each in compare(worsened(run, 3), run, 1.0).differences}
+    assert back["mota"].verdict == "better"
+    once = {each.name: each for each in compare(run, worsened(run, 50), 1.0).differences}
+    assert once["mota"].difference == pytest.approx(-100 / 180)
+    assert once["mota"].verdict == "not sure"
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
+    """Of 200 comparisons of two trackers that are equally good, about 5 in 100 are called sure."""
+    from qdtrack_model.replay import comparison
+
+    rng = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(200):
+        first, second = (rng.binomial(200, 0.1, 40) for _ in range(2))
+        times = rng.multinomial(40, np.full(40, 1 / 40), 400)
+        spread = times @ (second - first) / 40
+        low, high = np.percentile(spread, [(100 - comparison.LEVEL) / 2, (100 + comparison.LEVEL) / 2])
+        wrong += low > 0 or high < 0
+    assert 2 <= wrong <= 24
+
+
+def test_without_ground_truth_rates_are_compared(squares_bag: Bags, replayed: Replayed) -> None:
+    run = replayed(squares_bag(frames=60), truth="none")
+    found = {each.name: each for each in compare(run, worsened(run, 4), 1.0).differences}
+    assert found["boxes per minute"].difference == pytest.approx(-150)
+    assert found["fragments per minute"].difference == pytest.approx(140)
+    assert found["fragments per minute"].verdict == "worse"
+
+
+def test_the_command_judges_for_ci(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    worse = worsened(run, 3)
+    folders, output = [str(run.folder), str(worse.folder)], ["--output", str(tmp_path / "out"), "--segment", "1"]
+    assert main(["compare", *folders, *output]) == 0
+    assert main(["compare", *folders, *output, "--fail-if", "mota < baseline - 20"]) == 0
+    assert main(["compare", *folders, *output, "--fail-if", "mota < baseline - 0.5", "--fail-if", "idf1 < 10"]) == 1
+    told = capsys.readouterr()
+    assert "FAILED: mota < baseline - 0.5" in told.err
+    assert "idf1 < 10" not in told.err
+    content = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert content["failed"] == ["mota < baseline - 0.5"]
+    assert content["differences"]["mota"]["verdict"] == "worse"
+    page = (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
+    assert "worse against run" in page
+    assert "Where they differ most" in page
+
+
+@pytest.mark.parametrize(
+    ("text", "fails"),
+    [
+        ("mota < baseline", True),
+        ("mota < baseline - 11.2", False),
+        ("mota<baseline-11", True),
+        ("mota < 89", True),
+        ("false_negatives > baseline + 19", True),
+        ("false_negatives > 20", False),
+    ],
+)
+def test_conditions(run: Run, text: str, fails: bool) -> None:
+    differences = {each.name: each for each in compare(run, worsened(run, 3), 1.0).differences}
+    assert Limit.parse(text).fails(differences) is fails
+
+
+@pytest.mark.parametrize(
+    "text", ["", "mota", "mota <", "speed < 3", "mota < baseline - ", "mota = 3", "mota < baseline 3"]
+)
+def test_a_condition_that_is_none_is_told(text: str) -> None:
+    with pytest.raises(ValueError, match="--fail-if"):
+        Limit.parse(text)
+
+
+def test_runs_that_cannot_be_compared(run: Run, squares_bag: Bags, replayed: Replayed) -> None:
+    with pytest.raises(RunError, match="share no sequence"):
+        compare(run, replayed(squares_bag("others", frames=3), "other"))
+    with pytest.raises(RunError, match="one run has ground truth"):
+        compare(run, replayed(run.folder.parent / "squares", "without", "none"))
+
+
+def test_moments_of_difference_are_apart() -> None:
+    seconds = np.arange(50) / 10
+    before, after = np.zeros(50), np.zeros(50)
+    after[[10, 11, 12, 40]] = 2, 5, 1, 3
+    assert differing(seconds, (before, after)) == [(1.1, 0.0, 5.0), (4.0, 0.0, 3.0)]
