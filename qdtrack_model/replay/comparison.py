@@ -235,8 +235,8 @@ class Limit:
         found = re.fullmatch(pattern, text.strip())
         if not found or not (found[3] or found[5]) or bool(found[4]) != bool(found[3] and found[5]):
             raise ValueError(
-                f"--fail-if {text!r}: expected NAME < baseline - NUMBER, NAME > baseline + NUMBER, or NAME < NUMBER; names: "
-                f"{names.replace('|', ', ')}"
+                f"--fail-if {text!r}: expected NAME < baseline - NUMBER, NAME > baseline + NUMBER, or NAME < NUMBER; "
+                f"names: {names.replace('|', ', ')}"
             )
         number = float(found[5] or 0) * (-1 if found[4] == "-" else 1)
         return cls(text, found[1], found[2], bool(found[3]), number)

@@ -71,8 +71,8 @@ def _add_pair(page: Page, path: Path, pair: Pair, names: tuple[str, str]) -> Non
     watched = all(file.is_file() for file in videos)
     if watched:
         shown = (
-            f"<figure class=panel>{video(pair.name, quote(os.path.relpath(file, path.parent)), f'{pair.name} of {name}')}"
-            f"<figcaption>{html.escape(name)}</figcaption></figure>"
+            f"<figure class=panel>"
+            f"{video(pair.name, quote(os.path.relpath(file, path.parent)), f'{pair.name} of {name}')}<figcaption>{html.escape(name)}</figcaption></figure>"
             for file, name in zip(videos, names, strict=True)
         )
         page.add(f"<div class=pair>{''.join(shown)}</div>")
