@@ -70,10 +70,11 @@ def _add_pair(page: Page, path: Path, pair: Pair, names: tuple[str, str]) -> Non
     videos = [one.folder / OVERLAY for one in (pair.first, pair.second)]
     watched = all(file.is_file() for file in videos)
     if watched:
+        places = (quote(os.path.relpath(file, path.parent)) for file in videos)
         shown = (
-            f"<figure class=panel>"
-            f"{video(pair.name, quote(os.path.relpath(file, path.parent)), f'{pair.name} of {name}')}<figcaption>{html.escape(name)}</figcaption></figure>"
-            for file, name in zip(videos, names, strict=True)
+            f"<figure class=panel>{video(pair.name, place, f'{pair.name} of {name}')}"
+            f"<figcaption>{html.escape(name)}</figcaption></figure>"
+            for place, name in zip(places, names, strict=True)
         )
         page.add(f"<div class=pair>{''.join(shown)}</div>")
     seconds, series, what = _over_time(pair)
