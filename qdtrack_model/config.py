@@ -70,12 +70,9 @@ class FairMotModelConfig:
     columns: tuple[int, ...] = ()  # their numbers in MOTChallenge files, where they are not those that the names say
     input_size: tuple[int, int] = (608, 1088)  # height, width; multiples of 32
     backbone: Literal["dla34", "hrnet_w18"] = "dla34"
-    deformable: bool = (
-        False  # of dla34: convolutions on the way up, as in public checkpoints; TensorRT takes plain ones
-    )
-    size: Literal["ltrb", "wh"] = (
-        "ltrb"  # what is learned of a box: its four sides from the centre, or width and height
-    )
+    # Of dla34, on the way up: deformable convolutions, as in public checkpoints; TensorRT takes plain ones.
+    deformable: bool = False
+    size: Literal["ltrb", "wh"] = "ltrb"  # what is learned of a box: four sides from the centre, or width and height
     head_width: int = 256
     embedding_size: int = 128
     max_detections: int = 500

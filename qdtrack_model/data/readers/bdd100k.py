@@ -102,20 +102,19 @@ def _read_file(file: Path, images: Path, reading: Reading, odd: Odd) -> Iterator
     for video_name, entries in frames.items():
         annotations, place = Annotations(reading.labelling, odd), images / video_name
         samples: list[Sample] = []
-        for number, name, node in sorted(entries, key=lambda entry: entry[0]) if video_name else entries:
+        for _, name, node in sorted(entries, key=lambda entry: entry[0]) if video_name else entries:
             path = place / name
             if not path.resolve().is_relative_to(images.resolve()):
                 raise node["name"].error("a path below the folder of images")
             if not path.is_file():
                 odd["image files missing: left out"] += 1
                 continue
-            key = number if video_name else name
             for label in _labels(node, strict=False):
                 left, top, width, height = label.box
                 identity = label.identity if video_name else None
                 box = (left, top, left + width, top + height)
-                annotations.add(key, label.category, box, identity, label.ignored)
-            samples.append(StoredImage(path, annotations.objects(key, incomplete), reading.largest))
+                annotations.add(name, label.category, box, identity, label.ignored)
+            samples.append(StoredImage(path, annotations.objects(name, incomplete), reading.largest))
         if samples and video_name:
             yield Recording(video_name, reading.chosen(samples), place, frame_rate=FRAME_RATE)
         elif samples:

@@ -73,7 +73,7 @@ def relative_box(cells: list[str], size: tuple[int, int], where: str) -> tuple[f
     beyond the image.
 
     Raises:
-        DataError: a value is no number in 0..1.
+        DataError: a value is no number, or far outside of 0..1.
     """
     values = numbers(cells, where)
     for name, value in zip(("x", "y", "width", "height"), values, strict=True):

@@ -23,6 +23,7 @@ from qdtrack_model.data.reading import PERSON_SYNSET, DataError, Odd, Reading, R
 
 FILE, COCO_FILE, MAPPING = "lvis_v0.5_{}.json", "annotations/instances_{}2017.json", "coco_to_synset.json"
 MERGE_IOU = 0.7  # a mask of COCO that overlaps one of LVIS by more is the same object
+LARGEST = 2**15  # pixels of a side of an image, and of a coordinate of an outline
 PARTS = ("train", "val")
 Entry = dict[str, Any]
 
@@ -129,6 +130,9 @@ def _merge(
 
 def _beyond(found: Sequence[Node], known: Sequence[Node], image: Node) -> list[Node]:
     """Which objects of COCO are none of LVIS'; masks are only drawn where boxes meet. Crowds are not compared."""
+    for side in (image["height"], image["width"]):
+        if not 0 < side.integer() <= LARGEST:
+            raise side.error(f"1 to {LARGEST} pixels")
     size = (image["height"].integer(), image["width"].integer())
     near = box_iou(_boxes(found), _boxes(known)) > 0
     masks: dict[int, Any] = {}
@@ -168,11 +172,26 @@ def _mask_library() -> Any:
 
 
 def _mask(segmentation: Node, size: tuple[int, int]) -> Any:
-    """Outlines, or counts compressed or not, as a compressed mask of an image of ``size`` (height, width)."""
-    library, value = _mask_library(), segmentation.value
-    try:
-        if isinstance(value, list):
-            return library.merge(library.frPyObjects(value, *size))
-        return value if isinstance(value["counts"], str | bytes) else library.frPyObjects(value, *size)
-    except Exception as error:  # the library raises bare ones
-        raise segmentation.error(f"an outline or a mask ({error})") from None
+    """Outlines, or counts compressed or not, as a compressed mask of an image of ``size`` (height, width).
+
+    The library checks nothing: what is not of this image would be written and read beyond its memory.
+
+    Raises:
+        DocumentError: it is neither, or not of this image.
+    """
+    library, sides = _mask_library(), list(size)
+    if isinstance(segmentation.value, list):
+        outlines = [[edge.number() for edge in outline] for outline in segmentation]
+        outlines = [outline for outline in outlines if len(outline) >= 6 and len(outline) % 2 == 0]
+        if not outlines or max(abs(edge) for outline in outlines for edge in outline) > LARGEST:
+            raise segmentation.error("an outline or a mask")
+        return library.merge(library.frPyObjects(outlines, *size))
+    if [side.integer() for side in segmentation["size"]] != sides:
+        raise segmentation["size"].error(f"{sides}, that of the image")
+    counts = segmentation["counts"]
+    if isinstance(counts.value, str):
+        return {"size": sides, "counts": counts.value}
+    numbers = [count.integer() for count in counts]
+    if min(numbers, default=-1) < 0 or sum(numbers) != size[0] * size[1]:
+        raise counts.error(f"counts of {size[0] * size[1]} pixels together")
+    return library.frPyObjects({"size": sides, "counts": numbers}, *size)

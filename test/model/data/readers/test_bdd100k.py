@@ -74,6 +74,21 @@ def test_videos_and_stills_are_read_together(folder: Path, asked: Ask) -> None:
     }
 
 
+def test_frames_of_one_number_keep_their_own_labels(folder: Path, asked: Ask) -> None:
+    frames = [
+        {
+            "name": f"v-000000{number}.jpg",
+            "videoName": "v",
+            "frameIndex": 0,
+            "labels": [label("a", "car", *[number] * 4)],
+        }
+        for number in (1, 2)
+    ]
+    (folder / "labels" / "box_track_20" / "train" / "v.json").write_text(json.dumps(frames))
+    (video, _), _ = bdd100k.read(folder, asked(NAMES, part="train"))
+    assert [sample.objects.boxes.tolist() for sample in video.samples] == [[[1, 1, 2, 2]], [[2, 2, 3, 3]]]
+
+
 def test_parts_and_places(folder: Path, asked: Ask) -> None:
     assert [part.name for part in bdd100k.read(folder, asked(NAMES, part="val"))[0]] == ["w"]
     assert [part.name for part in bdd100k.read(folder, asked(NAMES))[0]] == ["v", "det_train", "w"]

@@ -92,6 +92,16 @@ def test_what_lacks_or_is_broken_is_named(folder: Path, asked: Ask) -> None:
     join_coco(folder, square(11, 11, 20, image_id=9, category_id=1) | {"segmentation": [[1, 2]]})
     with pytest.raises(ValueError, match=r"annotations\[0\]\.segmentation: got \[\[1, 2\]\], expected an outline"):
         lvis.read(folder, asked(classes=CLASSES, part="train"))
+    for segmentation, message in (
+        ([[11, 11, 1e30, 11, 31, 31]], "segmentation: got .* expected an outline"),
+        ([[11, 11, float("inf"), 11, 31, 31]], "got inf, expected a number"),
+        ({"size": [60, 80], "counts": [0, 60 * 10]}, "counts: got .* expected counts of 4800 pixels"),
+        ({"size": [10**9, 80], "counts": "00"}, r"size: got .* expected \[60, 80\], that of the image"),
+        ({"counts": "00"}, "size is missing"),
+    ):
+        join_coco(folder, square(11, 11, 20, image_id=9, category_id=1) | {"segmentation": segmentation})
+        with pytest.raises(ValueError, match=message):
+            lvis.read(folder, asked(classes=CLASSES, part="train"))
     (folder / "annotations" / "instances_train2017.json").unlink()
     with pytest.raises(DataError, match=r"coco_to_synset\.json asks for COCO's objects"):
         lvis.read(folder, asked(classes=CLASSES, part="train"))
