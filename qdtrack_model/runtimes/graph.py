@@ -19,13 +19,15 @@ from qdtrack_model.cache import Identity, keep
 from qdtrack_model.checkpoints import Checkpoint
 
 if TYPE_CHECKING:
+    import onnx
+    import onnx_ir
     import torch
     from torch import nn
 
 OUTPUTS = ("boxes", "scores", "labels", "embeddings")
 FLOATS = ("fp32", "fp16", "bf16")  # what a graph can be exported to
 INTEGERS = ("int8", "int8-fp16")  # what needs data besides, see quantization.py
-GRAPH_VERSION = 6  # raise when networks compute differently from the same weights
+GRAPH_VERSION = 7  # raise when networks compute differently from the same weights
 OPSETS = {"bf16": 22}  # the first whose convolutions take bfloat16
 OPSET = 20  # of the others: the last that TensorRT 10.3, JetPack 6's, is documented for
 
@@ -88,15 +90,43 @@ def export_onnx(checkpoint: Checkpoint, path: Path, precision: str = "fp32", bat
             output_names=list(OUTPUTS),
             opset_version=OPSETS.get(precision, OPSET),
             verbose=False,
+            optimize=False,
         )
-    assert program is not None
-    model = program.model_proto
+        assert program is not None
+        model = simplified(program.model)
     described = checkpoints.describe(checkpoint.config, checkpoint.tracker, checkpoint.provenance)
     described |= {"weights": checkpoint.digest, "precision": precision, "batch": str(batch)}
     onnx.helper.set_model_props(model, described)
     onnx.checker.check_model(model, full_check=True)
     with atomic_write(path) as partial:
         partial.write_bytes(model.SerializeToString())
+
+
+def simplified(model: onnx_ir.Model) -> onnx.ModelProto:
+    """The graph without what is constant, unused or there twice.
+
+    The exporter's own way also tries a hundred patterns at every node, which takes as long as all the rest of an export
+    and finds nothing that runtimes do not merge themselves.
+    """
+    import onnx_ir
+    from onnx_ir.passes import common
+    from onnxscript.optimizer import fold_constants_ir
+
+    common.InlinePass()(model)
+    common.IdentityEliminationPass()(model)
+    fold_constants_ir(model, onnx_shape_inference=True)
+    for simplify in (
+        common.RemoveUnusedNodesPass(),
+        common.RemoveUnusedFunctionsPass(),
+        common.RemoveUnusedOpsetsPass(),
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.DeduplicateInitializersPass(),
+        common.CommonSubexpressionEliminationPass(),
+        common.OutputFixPass(),
+        common.NameFixPass(),
+    ):
+        simplify(model)
+    return onnx_ir.to_proto(model)
 
 
 def graph_identity(checkpoint: Checkpoint, precision: str, batch: int) -> Identity:

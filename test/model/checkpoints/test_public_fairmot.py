@@ -111,7 +111,8 @@ def test_a_backbone_of_imagenet_leaves_the_rest_fresh(backbone: str, more: dict,
     done = convert(state | {name: torch.zeros(shape) for name, shape in more.items()}, config)
     assert done.fresh == fresh
     assert set(done.unused) == set(more)
-    assert all(torch.equal(done.network.state_dict()[name], value) for name, value in own.items())
+    taken = done.network.state_dict()
+    assert all(torch.equal(taken[name], value) for name, value in own.items())
 
 
 def test_a_file_of_the_other_backbone_is_refused() -> None:
