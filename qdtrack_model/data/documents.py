@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,11 @@ from typing import Any
 
 class DocumentError(ValueError):
     """A JSON file that cannot be used; the text names the file, the place and the value."""
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number that is finite; JSON knows whole numbers that no float can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 class Node:
@@ -59,7 +64,7 @@ class Node:
 
     def number(self) -> float:
         """A number that is finite."""
-        if isinstance(self.value, bool) or not isinstance(self.value, int | float) or not math.isfinite(self.value):
+        if not is_number(self.value):
             raise self.error("a number")
         return float(self.value)
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from qdtrack_model.boxes import box_iou
-from qdtrack_model.data.documents import Node
+from qdtrack_model.data.documents import Node, is_number
 from qdtrack_model.data.images import HEADER
 from qdtrack_model.data.readers.coco_video import read_videos
 from qdtrack_model.data.reading import Labelling, Odd, Part, Reading, Recording, find_below
@@ -232,8 +232,7 @@ def _inside(
 
 def _box(bbox: Any, where: str) -> tuple[float, ...] | None:
     """x1 y1 x2 y2; None without area."""
-    numbers = isinstance(bbox, list) and len(bbox) == 4 and all(isinstance(v, int | float) for v in bbox)
-    if not numbers or not np.isfinite(bbox).all() or min(bbox[2:]) < 0:
+    if not (isinstance(bbox, list) and len(bbox) == 4 and all(map(is_number, bbox)) and min(bbox[2:]) >= 0):
         raise CocoError(f"{where}: bbox is {bbox!r}, expected [left, top, width, height] in pixels")
     left, top, width, height = bbox
     return (left, top, left + width, top + height) if width > 0 and height > 0 else None
@@ -250,7 +249,7 @@ def _detections(file: Path, labelling: Labelling) -> dict[int, list[Detection]] 
             box = _box(entry["bbox"], f"{file}[{number}]")
             if label is not None and label >= 0 and box is not None:
                 found[entry["image_id"]].append(Detection(box, label, float(entry["score"])))
-    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (OSError, KeyError, TypeError, OverflowError, json.JSONDecodeError) as error:
         raise CocoError(f"{file}: not a list of detections (image_id, category, bbox, score): {error!r}") from None
     return found
 

@@ -22,6 +22,7 @@ from qdtrack_model.structures import Array, Tracks
 # The numbers of MOTChallenge's classes that networks find; it has 13 in all.
 MOT_CLASSES = {"pedestrian": 1, "person": 1, "car": 3, "vehicle": 3, "bicycle": 4, "motorbike": 5, "motorcycle": 5}
 FIRST_FREE_CLASS = 14
+LARGEST = 2**53  # of frames and ids: of larger ones a float does not hold every whole number
 IGNORED_CLASS = 8  # MOTChallenge's distractor, in which we write what is not scored
 COLUMNS = ("frame", "id", "left", "top", "width", "height", "confidence", "class", "visibility")
 
@@ -144,7 +145,7 @@ def _numbers(path: Path) -> Iterator[tuple[int, list[float]]]:
 def _check_row(path: Path, number: int, values: list[float]) -> None:
     """Raise MotError where a row has the right form but cannot be a box."""
     for column in (0, 1):
-        if values[column] != int(values[column]):
+        if values[column] != int(values[column]) or abs(values[column]) > LARGEST:
             raise MotError(f"{path}, line {number}: {COLUMNS[column]} is {values[column]:g}, expected a whole number")
     if values[0] < 1:
         raise MotError(f"{path}, line {number}: frame is {values[0]:g}, but frames count from 1")

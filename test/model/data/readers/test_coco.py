@@ -200,6 +200,7 @@ def test_boxes_end_at_the_border_of_their_image(tmp_path: Path) -> None:
         ({"annotations": [{"image_id": 1, "category_id": 77, "bbox": [0, 0, 1, 1]}]}, r"annotations\[0\].* 77"),
         ({"annotations": [{"image_id": 1, "category_id": 0, "bbox": [0, 0, -4, 9]}]}, r"bbox is \[0, 0, -4, 9\]"),
         ({"annotations": [{"image_id": 1, "category_id": 0, "bbox": [0, 0, float("nan"), 9]}]}, "bbox is .*nan"),
+        ({"annotations": [{"image_id": 1, "category_id": 0, "bbox": [0, 0, 10**400, 9]}]}, "bbox is .*10000"),
         ({"annotations": [{"image_id": 1, "category_id": 0}]}, "bbox is None"),
         ({"annotations": [{"category_id": 0, "bbox": [0, 0, 1, 1]}]}, "image_id is None"),
         ({"annotations": [{"image_id": 1, "category_id": [0], "bbox": [0, 0, 1, 1]}]}, r"category_id is \[0\]"),

@@ -70,6 +70,9 @@ def test_what_is_broken_is_named_by_its_line(folder: Path, asked: Ask) -> None:
     write(folder / "annotation_train.odgt", {"ID": "273271,c9db", "gtboxes": [person([1, 2, 3])]})
     with pytest.raises(DocumentError, match=r"line 1, gtboxes\[0\]\.fbox: got \[1, 2, 3\], expected left, top"):
         crowdhuman.read(folder, asked(part="train"))
+    write(folder / "annotation_train.odgt", {"ID": "273271,c9db", "gtboxes": [person([1, 2, 3, 10**400])]})
+    with pytest.raises(DocumentError, match=r"fbox\[3\]: got 10000.*, expected a number"):
+        crowdhuman.read(folder, asked(part="train"))
     (folder / "annotation_train.odgt").write_text("{")
     with pytest.raises(DocumentError, match="line 1: not JSON"):
         crowdhuman.read(folder, asked(part="train"))

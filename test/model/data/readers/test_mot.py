@@ -78,6 +78,7 @@ def test_columns_after_the_confidence(tmp_path: Path, tail: str, kind: int, visi
         ("1,1,1,1,-2,2,1\n", "line 1: width is -2, expected 0 or more"),
         ("0,1,1,1,2,2,1\n", "line 1: frame is 0, but frames count from 1"),
         ("1.5,1,1,1,2,2,1\n", "line 1: frame is 1.5, expected a whole number"),
+        ("1,1e20,1,1,2,2,1\n", r"line 1: id is 1e\+20, expected a whole number"),
         ("1,1,1\n", "line 1: got 3 columns, expected 7 to 10"),
         ("1,4,1,1,2,2,1\n\n1,4,5,5,2,2,1\n", r"line 3: id 4 is in frame 1 already \(line 1\)"),
         ("hello\n", "line 1: got 1 columns"),
