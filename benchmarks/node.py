@@ -1,12 +1,15 @@
 """What the node costs besides the network: CPU for each image, latency, memory over time, and fairness of cameras.
 
     python benchmarks/node.py [--cameras 1] [--rate 30] [--size 1920x1080] [--minutes 10] [--busy 0]
+                              [--raw] [--viewers]
 
 The node runs in a process of its own with a network that does no work: it knows 20 moving objects by heart, and keeps
 the worker waiting (not computing) for ``--busy`` milliseconds an image. Images are JPEGs of a synthetic street over
-DDS. What is measured: CPU time of the node's process by the operating system's account, against decoding alone in the
-same run; its resident memory and the slope of it after a warm-up of a tenth of the time; the tracks that came back,
-their latency from just before publishing to arrival, and whether their ids held.
+DDS, with ``--raw`` the pixels (bgr8; give both processes the profile of docs/launching.md). With ``--viewers`` somebody
+looks at overlay, markers and annotations of every camera. What is measured: CPU time of the node's process by the
+operating system's account, against decoding alone in the same run; its resident memory and the slope of it after a
+warm-up of a tenth of the time; the tracks that came back, their latency from just before publishing to arrival, their
+age when they were published by the node's own diagnostics, and whether their ids held.
 """
 
 from __future__ import annotations
@@ -30,13 +33,16 @@ os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")  # a robot o
 
 import rclpy
 from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
+from foxglove_msgs.msg import ImageAnnotations
 from qdtrack.msg import TrackedDetectionArray
 from rclpy.executors import ExternalShutdownException, ShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
-from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from tqdm import tqdm
+from visualization_msgs.msg import MarkerArray
 
 from qdtrack_model.config import OneShotConfig, QuasiDenseConfig, from_mapping
 from qdtrack_model.pipeline import Pipeline
@@ -45,6 +51,7 @@ from qdtrack_model.structures import Array, Detections
 from qdtrack_model.synthetic import Scene, SceneConfig
 from qdtrack_model.tracking import QuasiDenseTracker
 from qdtrack_ros.input.stamps import stamp_nanoseconds
+from qdtrack_ros.output.conversions import image_message
 from qdtrack_ros.replay.process import NodeProcess
 
 OBJECTS = 20
@@ -132,6 +139,28 @@ class Receiver:
             self.ids.update(track.id for track in message.tracks)
 
 
+class Ages:
+    """Age of the tracks when the node published them, as its diagnostics have it: median and 95 % [ms]."""
+
+    def __init__(self, node: Node) -> None:
+        self.latest: dict[str, tuple[str, str]] = {}
+        node.create_subscription(DiagnosticArray, "/diagnostics", self._keep, 10)
+
+    def _keep(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            values = {pair.key: pair.value for pair in status.values}
+            if "age at publish p50 [ms]" in values:
+                ages = (values["age at publish p50 [ms]"], values["age at publish p95 [ms]"])
+                self.latest[status.name.rpartition(" ")[2]] = ages
+
+
+def look(node: Node, name: str) -> None:
+    """Subscribe to all pictures of a camera."""
+    kinds: dict[str, type[Any]] = {"overlay": Image, "markers": MarkerArray, "annotations": ImageAnnotations}
+    for topic, kind in kinds.items():
+        node.create_subscription(kind, f"tracker/{name}/{topic}", lambda message: None, 2)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cameras", type=int, default=1)
@@ -139,6 +168,8 @@ def main() -> int:
     parser.add_argument("--size", default="1920x1080", help="of the images")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--busy", type=float, default=0.0, help="milliseconds that the network takes for an image")
+    parser.add_argument("--raw", action="store_true", help="images as pixels, not as JPEGs")
+    parser.add_argument("--viewers", action="store_true", help="look at overlay, markers and annotations")
     args = parser.parse_args()
     jpegs = street_jpegs(args.size)
     print(f"{args.cameras} x {args.rate:g} images/s, {args.size}, {np.mean([len(j) for j in jpegs]) / 1e3:.0f} KB each")
@@ -170,6 +201,20 @@ def street_jpegs(size: str, count: int = 24) -> list[bytes]:
     return [cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes() for image in images]
 
 
+def message_of(jpeg: bytes, raw: bool) -> Image | CompressedImage:
+    """A picture as a camera publishes it."""
+    if raw:
+        return image_message(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), Header())
+    return CompressedImage(format="jpeg", data=array.array("B", jpeg))
+
+
+def calibration(size: str) -> CameraInfo:
+    """A pinhole camera, without which there are no markers."""
+    width, height = (int(side) for side in size.split("x"))
+    middle = (float(width), 0.0, width / 2, 0.0, 0.0, float(width), height / 2, 0.0, 0.0, 0.0, 1.0, 0.0)
+    return CameraInfo(width=width, height=height, p=middle)
+
+
 def decoding_time(jpegs: Sequence[bytes]) -> float:
     """CPU seconds that decoding one picture takes."""
     begin = time.process_time()
@@ -181,11 +226,13 @@ def decoding_time(jpegs: Sequence[bytes]) -> float:
 def run(args: argparse.Namespace, node: Node, jpegs: Sequence[bytes]) -> None:
     """Start the node, drive it, print what was measured."""
     names = [f"camera{number}" for number in range(args.cameras)]
-    publishers = [
-        node.create_publisher(CompressedImage, f"{n}/image/compressed", qos_profile_sensor_data) for n in names
-    ]
+    kind, topic = (Image, "image") if args.raw else (CompressedImage, "image/compressed")
+    publishers = [node.create_publisher(kind, f"{name}/{topic}", qos_profile_sensor_data) for name in names]
+    infos = [node.create_publisher(CameraInfo, f"{name}/camera_info", qos_profile_sensor_data) for name in names]
     receivers = [Receiver(node, f"tracker/{name}/tracks") for name in names]
-    messages = [CompressedImage(format="jpeg", data=array.array("B", data)) for data in jpegs]
+    ages = Ages(node)
+    messages = [message_of(data, args.raw) for data in jpegs]
+    info = calibration(args.size)
     parameters = {"cameras": names, "weights": str(args.busy)}
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -194,6 +241,9 @@ def run(args: argparse.Namespace, node: Node, jpegs: Sequence[bytes]) -> None:
         process.change_state("configure")
         process.change_state("activate")
         process.wait(lambda: all(p.get_subscription_count() for p in publishers), "subscribe", 20)
+        if args.viewers:
+            for name in names:
+                look(node, name)
         time.sleep(1.0)
         usage = Process(process.pid)
         total, warm = round(args.minutes * 60 * args.rate), round(args.minutes * 6 * args.rate)
@@ -202,13 +252,14 @@ def run(args: argparse.Namespace, node: Node, jpegs: Sequence[bytes]) -> None:
         for number in tqdm(range(total), unit="image", mininterval=1.0):
             if number == warm:
                 cpu, threads, since = usage.cpu(), usage.threads(), [len(one.latencies) for one in receivers]
-            stamp = 1_700_000_000_000_000_000 + round(number / args.rate * 1e9)
             message = messages[number % len(messages)]
             for place, (publisher, receiver) in enumerate(zip(publishers, receivers, strict=True)):
                 due = begin + (number + place / len(publishers)) / args.rate  # cameras out of step, as they are
                 time.sleep(max(0.0, due - time.monotonic()))
+                stamp = time.time_ns()
                 message.header = Header(stamp=Time(sec=stamp // 10**9, nanosec=stamp % 10**9), frame_id=names[place])
                 receiver.sent[stamp] = time.monotonic()
+                infos[place].publish(info)
                 publisher.publish(message)
             if number >= warm and number % max(1, round(args.rate)) == 0:
                 samples.append((time.monotonic(), usage.memory()))
@@ -217,6 +268,8 @@ def run(args: argparse.Namespace, node: Node, jpegs: Sequence[bytes]) -> None:
         parts = {doing: seconds - threads[doing] for doing, seconds in usage.threads().items()}
         process.change_state("deactivate")
         report(args, cpu, parts, since, receivers, samples, decoding_time(jpegs))
+        for name, (middle, high) in ages.latest.items():
+            print(f"age at publish            {middle} ms median, {high} p95: {name}")
         for line in process.last_lines().splitlines():
             if "stopped: " in line:
                 print(line.split("]: ")[-1])

@@ -14,7 +14,6 @@ from std_msgs.msg import Header
 from qdtrack_model.boxes import clip_boxes
 from qdtrack_model.config import TrackerConfig
 from qdtrack_model.pipeline import Pipeline
-from qdtrack_model.sensors.camera_model import InvalidCameraInfo
 from qdtrack_model.sensors.messages import InvalidImage
 from qdtrack_model.sensors.stamps import Order, StampOrder
 from qdtrack_model.structures import Detections, Tracks
@@ -31,6 +30,7 @@ from qdtrack_ros.output.frame import TrackedFrame
 from qdtrack_ros.output.labels import ClassSource
 from qdtrack_ros.output.publishers import OutputOptions, Publishers
 from qdtrack_ros.reason import reason
+from qdtrack_ros.showing import Showing
 from qdtrack_ros.throttle import Throttle
 from qdtrack_ros.worker import Worker
 
@@ -70,6 +70,7 @@ class CameraTracker:
         depth: whether there are depth images beside the images.
         handover: what all cameras share where ids hold over all of them.
         snapshot: keeps the latest images.
+        first_id: the first that was not given before in this run of the node.
     """
 
     def __init__(
@@ -81,10 +82,12 @@ class CameraTracker:
         depth: bool,
         handover: Handover | None,
         snapshot: Snapshot,
+        first_id: int,
     ) -> None:
         self.name = name
         self.camera: Camera | None = None
         self.tracker = pipeline.new_tracker()
+        self.tracker.reset(first_id)
         self.publishers = Publishers(node, f"~/{name}/" if name else "~/", source, depth)
         self.monitor = Monitor()
         self._depth = depth
@@ -98,6 +101,7 @@ class CameraTracker:
         self._complaints = Throttle(seconds=5.0)
         self._silence_reported = False
         self._dropped_reported = 0
+        self._showing: Showing | None = None
 
     # ---- activation, in the executor's thread
 
@@ -109,22 +113,30 @@ class CameraTracker:
             if not worker.offer(self, Delivered(self, message, time.time_ns())):
                 counts.dropped += 1
 
+        def count_lost(number: int) -> None:
+            counts.lost += number
+
         self._forget()
         self._order = StampOrder()
         self.monitor = Monitor()
         counts = self.monitor.counts
         self._silence_reported, self._dropped_reported = False, 0
         self.publishers.begin(stamp, threshold)
-        self.camera = Camera(self._node, self.name, deliver, self._depth)
+        self.camera = Camera(self._node, self.name, deliver, count_lost, self._depth)
+        self._showing = Showing(self.camera, self.publishers, counts, self._complain)
         self.camera.listen()
         self._logger.info(self._named(f"active: waiting for images on {' or '.join(self.camera.topics.values())}"))
 
-    def end(self) -> None:
-        """Stop listening; no image of this camera may be in hand."""
-        if self.camera is not None:
-            self.camera.close()
+    def end(self) -> bool:
+        """Stop listening; False if something is left that did not end."""
+        with self._tracking:
+            camera, self.camera = self.camera, None
+            showing, self._showing = self._showing, None
+        ended = showing is None or showing.close()
+        if camera is not None:
+            camera.close()
             self._logger.info(self._named(f"stopped: {self.monitor.counts}"))
-            self.camera = None
+        return ended
 
     def close(self) -> None:
         """Remove the publishers."""
@@ -185,12 +197,15 @@ class CameraTracker:
     ) -> None:
         """Track an image further and publish it; ``shared`` are the timings of the batch it was in."""
         with self._tracking:
-            self._finish(accepted, detections, shared, options)
+            if self.camera is None or self._showing is None:
+                return  # inference took so long that the node was deactivated meanwhile
+            frame = self._track_and_publish(accepted, detections, shared, options)
+            self._showing.offer(frame, options)
         self.monitor.counts.tracked += 1
 
-    def _finish(
+    def _track_and_publish(
         self, accepted: Accepted, detections: Detections, shared: dict[str, float], options: OutputOptions
-    ) -> None:
+    ) -> TrackedFrame:
         assert self.camera is not None
         started = perf_counter()
         detections = accepted.image.to_source(detections, self._network.clip_boxes)
@@ -203,13 +218,14 @@ class CameraTracker:
             lost=_published(lost, accepted.image.size, options.min_score),
             info=self.camera.info,
         )
-        self.publishers.publish(self._in_space(frame, options), options)
+        self.publishers.publish(frame, options)
         accepted.kept.append(
             Kept(self.publishers.tracks_topic, time.time_ns(), self.publishers.tracks_maker(frame, options))
         )
         self.monitor.seen = len(tracks)
         timings = {**accepted.timings, **shared, "track": tracked - started, "publish": perf_counter() - tracked}
         self.monitor.add(timings, self._age(accepted.header))
+        return frame
 
     def _age(self, header: Header) -> float | None:
         """Seconds from an image's stamp until now, by the node's clock; None without a stamp."""
@@ -224,25 +240,13 @@ class CameraTracker:
         tracks, remembered = self._handover.update(self.name, tracks, self.tracker.remembered(), moment)
         return tracks, remembered if lost else Tracks.empty()
 
-    def _in_space(self, frame: TrackedFrame, options: OutputOptions) -> TrackedFrame:
-        """The frame with the places of its tracks in space, if somebody wants them; where that fails as it was."""
-        assert self.camera is not None
-        depth = self.camera.depth
-        if depth is None or not depth.due or not self.publishers.wants_space:
-            return frame
-        try:
-            model = self.camera.model(options.rectified, frame.size)
-            boxes3d = depth.locate(frame.tracks.boxes, frame.header, model, options.depth_tolerance)
-            return replace(frame, boxes3d=boxes3d)
-        except (InvalidImage, InvalidCameraInfo) as error:
-            self.monitor.counts.without_depth += 1
-            self._complain(f"no places in space: {type(error).__name__}", f"no places in space: {error}")
-            return frame
-
     def fail(self, error: Exception) -> None:
-        """Count and report an image that was accepted and could not be tracked."""
+        """Count and report an image that could not be tracked through no fault of its own."""
         if self._node.context.ok():  # at the end of the process publishing fails, and that is no news
-            self._count_unusable(type(error).__name__, f"image not tracked: {reason(error)}")
+            text = f"image not tracked: {reason(error)}"
+            self.monitor.counts.failed += 1
+            self.monitor.failure = text
+            self._complain(type(error).__name__, text)
 
     def _count_unusable(self, problem: str, text: str) -> None:
         self.monitor.counts.unusable += 1
@@ -252,7 +256,7 @@ class CameraTracker:
     # ---- from any thread
 
     def reset(self) -> None:
-        """Forget all objects: from now on what is published has new ids, from 0 unless ids hold over all cameras."""
+        """Forget all objects: from now on what is published has ids that were never given before."""
         with self._tracking:
             self._forget()
             self.publishers.reset()
@@ -268,7 +272,7 @@ class CameraTracker:
             return len(self.tracker.remembered())
 
     def _forget(self) -> None:
-        self.tracker.reset()
+        self.tracker.reset(self.tracker.next_id)
         if self._handover is not None:
             self._handover.reset(self.name)
 
@@ -303,9 +307,10 @@ class CameraTracker:
             queue: images of it that wait.
             silence_warning: seconds of silence [s] after which it is looked into; 0 for never.
         """
-        if self.camera is None:
+        camera = self.camera
+        if camera is None:
             return None
-        return read_camera(self._node, self.camera, self.monitor, queue, self.remembered(), silence_warning)
+        return read_camera(self._node, camera, self.monitor, queue, self.remembered(), silence_warning)
 
     def _complain(self, problem: str, text: str) -> None:
         if self._complaints.passes(problem):

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,6 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Header
@@ -29,32 +29,40 @@ from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.runtimes import Options, default_weights
 from qdtrack_model.tracking.handover import Handover
 from qdtrack_ros import parameters
-from qdtrack_ros.camera_tracker import CameraTracker, Delivered
-from qdtrack_ros.logs import forwarded
+from qdtrack_ros.camera_tracker import CameraTracker
+from qdtrack_ros.logs import Progress, forwarded
+from qdtrack_ros.network import Loading, Network
 from qdtrack_ros.operation.about import about
 from qdtrack_ros.operation.diagnostics import Diagnostics, read_limits, read_node
-from qdtrack_ros.operation.judgement import CameraReading
+from qdtrack_ros.operation.judgement import CameraReading, Limits
 from qdtrack_ros.operation.services import Services
 from qdtrack_ros.operation.snapshot import Snapshot
 from qdtrack_ros.output.labels import ClassSource
 from qdtrack_ros.output.publishers import OutputOptions
+from qdtrack_ros.processing import Processing
 from qdtrack_ros.reason import reason
 from qdtrack_ros.throttle import Throttle
+from qdtrack_ros.transitions import SUCCESS, Abandoned, Fault, ManagedNode
 from qdtrack_ros.tuning import tune_process
-from qdtrack_ros.worker import Worker
+from qdtrack_ros.worker import PATIENCE, left_behind
 
 # weights, how to run them, tracker settings -> what turns images into tracks
 PipelineFactory = Callable[[str, Options, Mapping[str, Any]], Pipeline]
 _SIGNAL_CHECK = 0.1  # seconds after which a signal is noticed at the latest
 _WARM_UP_IMAGE = (720, 1280, 3)  # a usual camera: the first real image then finds every buffer in place
+_LAST_WAIT = 1.0  # seconds that threads are given to end before the process does
+_FAULT_STATUS = 3  # of the process, where a fault is to end it
 
 
-class TrackerNode(LifecycleNode):
+class TrackerNode(ManagedNode):
     """Configure loads and warms up, activate subscribes and publishes; after a failure the node is unconfigured.
 
     Args:
         pipeline_factory: builds the pipeline at every configure; the default loads the weights.
         arguments: passed on to rclpy's node (name, parameter overrides and so on).
+
+    Attributes:
+        exit_status: with which the process is to end because of a fault; None while it may go on.
 
     Raises:
         ConfigError: a parameter given at the start cannot be used.
@@ -62,12 +70,20 @@ class TrackerNode(LifecycleNode):
 
     def __init__(self, pipeline_factory: PipelineFactory = Pipeline.load, **arguments: Any) -> None:
         super().__init__("tracker", **arguments)
+        self.exit_status: int | None = None
         self._pipeline_factory = pipeline_factory
-        self._pipeline: Pipeline | None = None
+        self._network: Network | None = None
+        self._loading: Loading | None = None
+        self._progress = Progress()
+        self._ending = False
         self._source = ClassSource()
         self._cameras: list[CameraTracker] = []
-        self._worker: Worker[CameraTracker, Delivered] | None = None
-        self._failure = ""  # the last transition that failed, and why, until one succeeds
+        self._handover: Handover | None = None
+        self._first_id = 0  # of all ids the first that was not given yet in this run
+        self._processing: Processing | None = None
+        self._fault = ""  # why the node is on its way to the error state
+        self._hung = ""  # what is said of an inference that does not answer
+        self._in_use = False  # whether a thread that was left behind may still use the network
         self._snapshot = Snapshot()
         try:
             parameters.declare(self)
@@ -86,7 +102,7 @@ class TrackerNode(LifecycleNode):
     # ---- parameters
 
     def _on_set_parameters(self, new: list[Parameter[Any]]) -> SetParametersResult:
-        refusal = parameters.refusal(new, configured=self._pipeline is not None)
+        refusal = parameters.refusal(new, configured=self.state not in ("unconfigured", "finalized"))
         if refusal:
             return SetParametersResult(successful=False, reason=refusal)
         values = {parameter.name: parameter.value for parameter in new}
@@ -126,166 +142,198 @@ class TrackerNode(LifecycleNode):
 
     # ---- transitions
 
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load the weights, warm the network up and create the publishers."""
-        try:
-            weights = parameters.value(self, "weights")
-            weights = default_weights(parameters.value(self, "runtime")) if weights == "auto" else weights
-            self._pipeline = pipeline = self._load_pipeline(weights)
-            architecture = architecture_of(pipeline.runtime.config)
-            self._source = self._source.followed_by(pipeline.classes, architecture, weights)
-            names = parameters.value(self, "cameras") or [""]
-            depth, handover = parameters.value(self, "depth"), self._make_handover()
-            self._cameras = [
-                CameraTracker(self, name, pipeline, self._source, depth, handover, self._snapshot) for name in names
-            ]
-            self._failure = ""
-            return super().on_configure(state)
-        except Exception as error:  # any reason: the state machine would swallow it silently
-            return self._failed("configure", error)
+    def configure_(self) -> None:
+        """Load the weights, warm the network up and create the publishers.
 
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        Raises:
+            Abandoned: the node is to end; what was loading is left behind.
+        """
+        weights = parameters.value(self, "weights")
+        weights = default_weights(parameters.value(self, "runtime")) if weights == "auto" else weights
+        load = self._loader(weights)
+        self._progress.begin()
+        try:
+            self._loading = loading = Loading(load)
+            if self._ending:
+                raise Abandoned
+            pipeline = loading.result()
+        finally:
+            self._loading = None
+            self._progress.end()
+        self._in_use = False
+        limit, rebuilds = parameters.value(self, "fault_limit"), parameters.value(self, "on_fault") == "rebuild"
+        self._network = Network(pipeline, load, limit, rebuilds, self._on_fault, self.get_logger())
+        self._source = self._source.followed_by(pipeline.classes, architecture_of(pipeline.runtime.config), weights)
+        self._handover = self._make_handover()
+        names, depth = parameters.value(self, "cameras") or [""], parameters.value(self, "depth")
+        self._cameras = [
+            CameraTracker(self, name, pipeline, self._source, depth, self._handover, self._snapshot, self._first_id)
+            for name in names
+        ]
+
+    def activate_(self) -> None:
         """Start the worker and subscribe to the cameras."""
-        try:
-            result = super().on_activate(state)
-            self._start()
-            self._failure = ""
-            return result
-        except Exception as error:
-            return self._failed("activate", error)
+        capacity, batch = parameters.value(self, "queue_size"), parameters.value(self, "batch")
+        self._fault = self._hung = ""
+        assert self._network is not None
+        self._processing = Processing(
+            self._network, self._cameras, capacity, batch, lambda: self._options, self.get_logger()
+        )
+        for camera in self._cameras:
+            camera.begin(self._processing.worker, self._stamped_now(), self._options.min_score)
 
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Finish the images in hand, then stop listening and publishing."""
-        self._stop()
-        return super().on_deactivate(state)
+    def deactivate_(self) -> None:
+        """Finish the images in hand, then stop listening and publishing.
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Unload the network and remove the publishers."""
-        self.close()
-        return super().on_cleanup(state)
+        Raises:
+            Fault: one brought this about, or a thread had to be left behind.
+        """
+        fault = self._fault
+        self._fault = ""
+        left = self._stop()
+        if fault or left:
+            raise Fault(fault or f"{left} did not end within {PATIENCE:g} s: end the process")
 
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Leave nothing behind, from whichever state."""
-        self.close()
-        return super().on_shutdown(state)
-
-    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Give everything back; the node is then unconfigured, and what was wrong can be mended."""
-        self.close()
-        return TransitionCallbackReturn.SUCCESS
+    def abandon(self) -> None:
+        """Leave a network that is loading to itself."""
+        self._ending = True
+        loading = self._loading
+        if loading is not None:
+            loading.abandon()
 
     def close(self) -> None:
-        """Stop the worker and give everything back; does nothing where nothing is held."""
-        self._stop()
-        self._requests.close()
-        self._snapshot.clear()
-        for camera in self._cameras:
-            camera.close()
-        self._cameras = []
-        if self._pipeline is not None:
-            self._pipeline.close()
-            self._pipeline = None
+        """Stop the worker and give everything back, whatever of it fails; does nothing where nothing is held."""
+        with ExitStack() as steps:  # the last one comes first
+            steps.callback(self._unload)
+            for camera in self._cameras:
+                steps.callback(camera.close)
+            steps.callback(self._snapshot.clear)
+            steps.callback(self._requests.close)
+            steps.callback(self._stop)
 
     def start(self) -> None:
-        """What ``autostart`` does: configure, then activate. A failure is logged and leaves the node waiting."""
-        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+        """What ``autostart`` does, but at once: configure, then activate. A failure is logged."""
+        if self.trigger_configure() == SUCCESS:
             self.trigger_activate()
 
-    def _failed(self, transition: str, error: Exception) -> TransitionCallbackReturn:
-        self._failure = f"{transition} failed: {reason(error)}"
-        self.get_logger().error(self._failure)
-        return TransitionCallbackReturn.ERROR
+    def _unload(self) -> None:
+        counters = [camera.tracker for camera in self._cameras]
+        counted = [one.next_id for one in (*counters, self._handover) if one is not None]
+        self._first_id = max([self._first_id, *counted])
+        network, self._network, self._cameras, self._handover = self._network, None, [], None
+        if network is not None and not self._in_use:
+            network.close()
 
-    def _load_pipeline(self, weights: str) -> Pipeline:
+    def _loader(self, weights: str) -> Callable[[], Pipeline]:
+        """What loads the pipeline as the parameters say now."""
         options = Options(
             runtime=parameters.value(self, "runtime"),
             precision=parameters.value(self, "precision"),
             threads=parameters.value(self, "threads") or None,
             batch=parameters.value(self, "batch"),
             fallback=parameters.value(self, "fallback"),
+            build=parameters.value(self, "build_engine") or parameters.value(self, "autostart"),
+            goes_on=lambda: not self._ending,
         )
-        begin = time.perf_counter()
-        pipeline = self._pipeline_factory(weights, options, parameters.tracker_settings(parameters.values(self)))
-        loaded = time.perf_counter()
-        pipeline.runtime.warm_up()
-        pipeline.process(np.zeros(_WARM_UP_IMAGE, np.uint8), 0.0)
-        height, width = pipeline.runtime.config.input_size
-        names = ", ".join(pipeline.classes[:8]) + ", ..." * (len(pipeline.classes) > 8)
-        self.get_logger().info(
-            f"loaded {weights} into {pipeline.runtime.name} on {pipeline.runtime.device}, input {width}x{height},"
-            f" classes {names}; {1e3 * (loaded - begin):.0f} ms,"
-            f" warm-up {1e3 * (time.perf_counter() - loaded):.0f} ms"
-        )
-        return pipeline
+        settings = parameters.tracker_settings(parameters.values(self))
+
+        def load() -> Pipeline:
+            begin = time.perf_counter()
+            pipeline = self._pipeline_factory(weights, options, settings)
+            loaded = time.perf_counter()
+            pipeline.runtime.warm_up()
+            pipeline.process(np.zeros(_WARM_UP_IMAGE, np.uint8), 0.0)
+            height, width = pipeline.runtime.config.input_size
+            names = ", ".join(pipeline.classes[:8]) + ", ..." * (len(pipeline.classes) > 8)
+            self.get_logger().info(
+                f"loaded {weights} into {pipeline.runtime.name} on {pipeline.runtime.device}, input {width}x{height},"
+                f" classes {names}; {1e3 * (loaded - begin):.0f} ms,"
+                f" warm-up {1e3 * (time.perf_counter() - loaded):.0f} ms"
+            )
+            return pipeline
+
+        return load
 
     def _make_handover(self) -> Handover | None:
         span = parameters.value(self, "handover_span")
-        return Handover(span, parameters.value(self, "handover_score")) if span else None
+        return Handover(span, parameters.value(self, "handover_score"), self._first_id) if span else None
 
-    def _start(self) -> None:
-        capacity, batch = parameters.value(self, "queue_size"), parameters.value(self, "batch")
-        self._decoders = ThreadPoolExecutor(batch, "qdtrack-decoder")  # they start with the first batch
-        self._worker = Worker(self._handle, self._cameras, capacity, batch)
-        for camera in self._cameras:
-            camera.begin(self._worker, self._stamped_now(), self._options.min_score)
-
-    def _stop(self) -> None:
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None
-            self._decoders.shutdown()
-        for camera in self._cameras:
-            camera.end()
+    def _stop(self) -> str:
+        """Stop listening and end the threads; which of them were left behind, if any."""
+        left = []
+        processing, self._processing = self._processing, None
+        if processing is not None and not processing.close(hung=bool(self._hung)):
+            left.append("inference")
+            self._in_use = True
+        self._hung = ""
+        left += [f"what is shown of camera {camera.name!r}" for camera in self._cameras if not camera.end()]
+        text = " and ".join(left)
+        if text:
+            self.get_logger().error(f"{text} did not end in time and is left to itself until the process ends")
+        return text
 
     def _stamped_now(self) -> Header:
         return Header(stamp=self.get_clock().now().to_msg())
 
-    # ---- images, in the worker's thread
+    # ---- faults
 
-    def _handle(self, items: list[Delivered]) -> None:
-        """Images, each of another camera, from messages to published tracks; never raises."""
-        assert self._pipeline is not None
-        each = map if len(items) == 1 else self._decoders.map  # of one camera alone no thread is worth its while
-        images = each(lambda one: one.camera.accept(one), items)
-        accepted = [(one.camera, image) for one, image in zip(items, images, strict=True) if image is not None]
-        if not accepted:
+    def _on_fault(self, why: str) -> None:
+        """End the process or go to the error state, as ``on_fault`` says; from any thread."""
+        if self._fault or self.exit_status is not None:
             return
-        try:
-            found = self._pipeline.detect([one.image.pixels for _, one in accepted])
-        except Exception as error:  # images must not end the node
-            for camera, _ in accepted:
-                camera.fail(error)
+        if parameters.value(self, "on_fault") == "exit":
+            self.get_logger().fatal(f"{why}: ending with status {_FAULT_STATUS}")
+            self.exit_status = _FAULT_STATUS
+        else:
+            self._fault = why
+            self.begin("deactivate")  # there is no other way from active to the error state
+
+    def _look_for_faults(self, processing: Processing) -> None:
+        if not processing.worker.alive:
+            self._on_fault("the thread that tracks has ended")
             return
-        for (camera, image), detections in zip(accepted, found, strict=True):
-            try:
-                camera.finish(image, detections, self._pipeline.timings, self._options)
-            except Exception as error:
-                camera.fail(error)
+        hung = processing.trouble(parameters.value(self, "inference_timeout"))
+        if hung and not self._hung:
+            self.get_logger().error(hung)
+        self._hung = hung
+        if hung and parameters.value(self, "on_fault") == "exit":
+            self._on_fault(hung)
 
     # ---- watching
+
+    def hear(self, text: str) -> None:
+        """Take in what the model side says it is doing."""
+        self._progress.hear(text)
 
     def _watch(self) -> None:
         """Once a second: look after every camera, and tell how all fare."""
         limits = read_limits(self)
         readings: dict[str, CameraReading | None] = dict.fromkeys(parameters.value(self, "cameras") or [""])
-        for camera in self._cameras:
-            camera.watch(limits.silence_warning)
-            queue = self._worker.waiting(camera) if self._worker is not None else 0
-            readings[camera.name] = camera.reading(queue, limits.silence_warning)
-        state = self._state_machine.current_state[1]  # rclpy has no public way to ask for one's own state
-        self._diagnostics.publish(
-            read_node(state, self._failure, self._source.weights, self._pipeline), readings, limits
-        )
+        with self.resting() as rests:
+            if rests and self._processing is not None:
+                self._look_for_faults(self._processing)
+                readings |= {camera.name: self._look_after(camera, limits) for camera in self._cameras}
+        network, pipeline = self._network, None
+        trouble = self._hung
+        if network is not None:
+            pipeline, trouble = network.pipeline, trouble or network.down
+        told = read_node(self.state, self.failure, self._progress.text, trouble, self._source.weights, pipeline)
+        self._diagnostics.publish(told, readings, limits)
+
+    def _look_after(self, camera: CameraTracker, limits: Limits) -> CameraReading | None:
+        camera.watch(limits.silence_warning)
+        queue = self._processing.worker.waiting(camera) if self._processing is not None else 0
+        return camera.reading(queue, limits.silence_warning)
 
 
 def _spin(node: TrackerNode, stop: threading.Event) -> None:
-    """Start the node where it starts itself, then serve it until ``stop`` is set."""
+    """Start the node where it starts itself, then serve it until ``stop`` is set or a fault is to end it."""
     executor = SingleThreadedExecutor()  # the events executor's spin() delivers nothing in the Kilted wheels
     executor.add_node(node)
     if parameters.value(node, "autostart"):
-        node.start()
+        node.begin("configure", "activate")
     complaints = Throttle(seconds=5.0)
-    while not stop.is_set() and rclpy.ok():
+    while not stop.is_set() and rclpy.ok() and node.exit_status is None:
         try:
             executor.spin_once(timeout_sec=_SIGNAL_CHECK)
         except Exception as error:  # one callback's fault: it must not end the node
@@ -293,8 +341,28 @@ def _spin(node: TrackerNode, stop: threading.Event) -> None:
                 node.get_logger().error(f"a callback failed: {reason(error)}")
 
 
+def _end(node: TrackerNode) -> int:
+    """Give everything back, within seconds, and say with which status the process is to end."""
+    node.settle(PATIENCE)
+    try:
+        node.close()
+    except Exception as error:
+        node.get_logger().error(f"not everything was given back: {reason(error)}")
+    status = node.exit_status or 0
+    left = left_behind(_LAST_WAIT)
+    if left:
+        # They are in native code: Python would wait for them, or take away what they stand on.
+        node.get_logger().warning(f"ending although there are still {', '.join(left)}")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    node.destroy_node()
+    rclpy.try_shutdown()
+    return status
+
+
 def main(arguments: list[str] | None = None, pipeline_factory: PipelineFactory = Pipeline.load) -> int:
-    """Run the node until it is interrupted; 2 when it cannot start."""
+    """Run the node until it is interrupted; 2 when it cannot start, 3 after a fault that is to end it."""
     tune_process()
     # Our own handlers: rclpy's end the context at once, and then not even the last log line gets out.
     stop = threading.Event()
@@ -308,15 +376,12 @@ def main(arguments: list[str] | None = None, pipeline_factory: PipelineFactory =
         print(f"tracker_node: error: {text}", file=sys.stderr)
         rclpy.try_shutdown()
         return 2
-    with forwarded(node):
+    with forwarded(node.get_logger(), node.hear):
         _spin(node, stop)
-    # Ctrl-C under a launch file may come twice: the second, on the way out of Python, would look like a crash.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    node.close()
-    node.destroy_node()
-    rclpy.try_shutdown()
-    return 0
+        # Ctrl-C under a launch file may come twice: the second, on the way out of Python, would look like a crash.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        return _end(node)
 
 
 if __name__ == "__main__":

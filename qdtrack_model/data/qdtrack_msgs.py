@@ -12,6 +12,7 @@ DEFINITIONS = {
         "uint8 state\nfloat32[] embedding\n"
     ),
     "qdtrack/msg/TrackedDetectionArray": (
-        "std_msgs/Header header\nuint32 image_width\nuint32 image_height\nqdtrack/TrackedDetection[] tracks\n"
+        "std_msgs/Header header\nuint64 session\nuint32 image_width\nuint32 image_height\n"
+        "qdtrack/TrackedDetection[] tracks\n"
     ),
 }

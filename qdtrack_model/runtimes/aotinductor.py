@@ -16,7 +16,7 @@ from qdtrack_model.cache import Identity, keep
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes import gpu
 from qdtrack_model.runtimes.graph import deployed, graph_identity, quiet, uninterrupted
-from qdtrack_model.runtimes.interface import Options, RuntimeUnavailable, release
+from qdtrack_model.runtimes.interface import Options, RuntimeUnavailable, permitted, release
 from qdtrack_model.runtimes.torch import TorchRuntime, plain_faults
 from qdtrack_model.runtimes.torch import missing as torch_missing
 
@@ -99,7 +99,9 @@ def build(checkpoint: Checkpoint, options: Options, capability: str | None = Non
         log.info("compiling %s for this machine: this takes a minute or more, once", checkpoint.path.name)
         _compile(checkpoint, precision, batch, path)
 
-    return keep(checkpoint.path.stem, ".pt2", identity(checkpoint, precision, batch), compile_to)
+    return keep(
+        checkpoint.path.stem, ".pt2", identity(checkpoint, precision, batch), permitted(compile_to, checkpoint, options)
+    )
 
 
 def _compile(checkpoint: Checkpoint, precision: str, batch: int, path: Path) -> None:

@@ -10,6 +10,8 @@ import contextlib
 import importlib
 import importlib.util
 import logging
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,11 @@ from qdtrack_model.atomic import atomic_write
 from qdtrack_model.cache import Identity, keep
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes.graph import graph_identity, graph_of
-from qdtrack_model.runtimes.interface import Options, RuntimeUnavailable
+from qdtrack_model.runtimes.interface import Options, RuntimeUnavailable, permitted
 
 PRECISIONS = ("fp16", "fp32", "bf16", "int8-fp16")
 
+_TOLD_EVERY = 5.0  # seconds
 BAR = "{desc}: {n_fmt} of {total_fmt} steps, {elapsed}"
 
 log = logging.getLogger(__name__)
@@ -81,9 +84,9 @@ def keep_engine(
         log.info("graph of %s in %s, exported where it is not yet", checkpoint.path.name, options.precision)
         graph = graph_of(checkpoint, options.precision, options.batch)
         log.info("engine of %s by %s %s", graph.name, trt.__name__, trt.__version__)
-        build_engine(trt, graph, path, capability, progress)
+        build_engine(trt, graph, path, capability, progress, options.goes_on)
 
-    return keep(checkpoint.path.stem, ".engine", identity, build)
+    return keep(checkpoint.path.stem, ".engine", identity, permitted(build, checkpoint, options))
 
 
 def listen(trt: Any) -> Any:
@@ -122,7 +125,14 @@ def create(trt: Any, kind: str, messages: Any) -> Any:
         raise EngineError(f"{trt.__name__} {trt.__version__} cannot start: {messages.first_error()}") from None
 
 
-def build_engine(trt: Any, graph: Path, path: Path, capability: str | None, progress: bool) -> None:
+def build_engine(
+    trt: Any,
+    graph: Path,
+    path: Path,
+    capability: str | None,
+    progress: bool,
+    goes_on: Callable[[], bool] = lambda: True,
+) -> None:
     """Build the engine of ``graph`` (.onnx) and write it to ``path``.
 
     Args:
@@ -131,6 +141,7 @@ def build_engine(trt: Any, graph: Path, path: Path, capability: str | None, prog
         path: file to write.
         capability: compute capability to build for, such as ``8.9``; that of the GPU here where None.
         progress: show a bar.
+        goes_on: asked at every step; False ends the build.
 
     Raises:
         EngineError: the graph cannot be read, an operation is not supported, or the build fails.
@@ -153,7 +164,7 @@ def build_engine(trt: Any, graph: Path, path: Path, capability: str | None, prog
     timings = path.parent / f"{product}-{trt.__version__}.timings"
     if capability is None:  # TensorRT for RTX times nothing while it builds for another GPU
         reuse_timings(config, timings)
-    monitor = _monitor(trt, progress)
+    monitor = _monitor(trt, progress, goes_on)
     config.progress_monitor = monitor
     # In a thread of its own: Python then takes Ctrl-C, and the monitor ends the build in good order.
     with ThreadPoolExecutor(1) as pool:
@@ -165,6 +176,8 @@ def build_engine(trt: Any, graph: Path, path: Path, capability: str | None, prog
             raise
         finally:
             monitor.stop()
+    if plan is None and not goes_on():
+        raise EngineError(f"{graph}: building its engine was stopped")
     if plan is None:
         raise EngineError(f"{graph}: {product} {trt.__version__} cannot build its engine: {messages.first_error()}")
     path.write_bytes(memoryview(plan))
@@ -194,22 +207,30 @@ def _complaint(parser: Any) -> str:
     return f"{error.desc().splitlines()[0]}{place}"
 
 
-def _monitor(trt: Any, progress: bool) -> Any:
+def _monitor(trt: Any, progress: bool, goes_on: Callable[[], bool]) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
         """One bar for all phases, whose number of steps grows as phases begin; ``stop`` ends the build."""
 
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self.going = True
+            self.steps = self.known = 0  # done, and in all phases that have begun
+            self.told = time.monotonic()
             self.bar = tqdm(total=0, leave=False, bar_format=BAR, disable=None if progress else True)
 
         def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
-            self.bar.total = (self.bar.total or 0) + steps
+            self.known += steps
+            self.bar.total = self.known
             self.bar.set_description(phase)
 
         def step_complete(self, phase: str, step: int) -> bool:
+            self.steps += 1
             self.bar.update()
-            return self.going
+            now = time.monotonic()
+            if now > self.told + _TOLD_EVERY:
+                self.told = now
+                log.info("building the engine: step %d of %d so far", self.steps, self.known)
+            return self.going and goes_on()
 
         def phase_finish(self, phase: str) -> None:
             self.bar.refresh()

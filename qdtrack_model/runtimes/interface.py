@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -31,6 +31,10 @@ class RuntimeUnavailable(RuntimeError):
     """A runtime that cannot run here; the text says what is missing."""
 
 
+def _always() -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Options:
     """How a network is run.
@@ -43,6 +47,8 @@ class Options:
         threads: CPU threads; all usable cores when None.
         batch: images that go through the network together.
         fallback: where the runtime cannot be loaded, take another.
+        build: build the engine of a compiled runtime where there is none yet; if not, that fails.
+        goes_on: asked now and then while an engine is built; False ends it, where the runtime can be ended.
     """
 
     runtime: str = "auto"
@@ -50,6 +56,8 @@ class Options:
     threads: int | None = None
     batch: int = 1
     fallback: bool = False
+    build: bool = True
+    goes_on: Callable[[], bool] = _always
 
     def __post_init__(self) -> None:
         if self.runtime not in ("auto", *RUNTIMES):
@@ -123,6 +131,19 @@ class CompilingModule(RuntimeModule, Protocol):
             capability: compute capability to build for, such as ``8.9``; that of the GPU here where None.
             progress: show a bar.
         """
+
+
+def permitted(build: Callable[[Path], None], checkpoint: Checkpoint, options: Options) -> Callable[[Path], None]:
+    """``build``, which makes an engine; or where ``options.build`` is off what refuses and names the command for it."""
+
+    def refuse(path: Path) -> None:
+        told = f"--runtime {options.runtime} --precision {options.precision} --batch {options.batch}"
+        raise RuntimeUnavailable(
+            f"{path.name} is not built yet, which takes minutes: run `qdtrack build-engine {checkpoint.path} {told}`"
+            " ahead of time, or set build_engine: true"
+        )
+
+    return build if options.build else refuse
 
 
 def release(version: str) -> tuple[int, int]:

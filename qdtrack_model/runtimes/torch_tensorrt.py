@@ -12,7 +12,7 @@ from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes import gpu
 from qdtrack_model.runtimes.engine_builder import import_package, lacking
 from qdtrack_model.runtimes.graph import deployed, graph_identity, uninterrupted
-from qdtrack_model.runtimes.interface import Options, RuntimeUnavailable
+from qdtrack_model.runtimes.interface import Options, RuntimeUnavailable, permitted
 from qdtrack_model.runtimes.torch import TorchRuntime, plain_faults
 from qdtrack_model.runtimes.torch import missing as torch_missing
 
@@ -48,7 +48,8 @@ def build(checkpoint: Checkpoint, options: Options, capability: str | None = Non
     packages = {name: import_package(name).__version__ for name in ("torch", "torch_tensorrt", "tensorrt")}
     of_graph = graph_identity(checkpoint, options.precision, options.batch)
     identity = {**of_graph, "runtime": "torch_tensorrt", **packages, **found.identity()}
-    return keep(checkpoint.path.stem, ".pt2", identity, lambda path: _compile(checkpoint, options, path))
+    build = permitted(lambda path: _compile(checkpoint, options, path), checkpoint, options)
+    return keep(checkpoint.path.stem, ".pt2", identity, build)
 
 
 def _compile(checkpoint: Checkpoint, options: Options, path: Path) -> None:

@@ -83,12 +83,17 @@ class FairMotTracker:
         """Go on with other settings; what is remembered stays, for as long as they say."""
         self.config = config
 
-    def reset(self) -> None:
-        """Forget everything, as if newly made: the next id is 0 (1, as published)."""
+    @property
+    def next_id(self) -> int:
+        """The id of the next track that is new."""
+        return self._next_id
+
+    def reset(self, first_id: int = 0) -> None:
+        """Forget everything, as if newly made; the next id is ``first_id`` (as published it is at least 1)."""
         self._known = _Known.nothing(0)
         self._time: float | None = None
         self._rate = 1.0  # steps of the motion in a unit of time
-        self._next_id = 1 if self.config.as_published else 0
+        self._next_id = max(first_id, 1 if self.config.as_published else 0)
 
     def update(self, detections: Detections, time: float) -> Tracks:
         """Continue with the detections of one frame; call it for empty frames too, so that the memory ages.

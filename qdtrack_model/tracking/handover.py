@@ -48,16 +48,20 @@ class Handover:
     Args:
         span: in the unit of the times given to :meth:`update`, which must be of one clock for all cameras.
         score: cosine of two embeddings, in [-1, 1].
+        first_id: of the first object.
+
+    Attributes:
+        next_id: the id of the next object that is new.
 
     Its methods may be called from several threads.
     """
 
-    def __init__(self, span: float, score: float) -> None:
+    def __init__(self, span: float, score: float, first_id: int = 0) -> None:
         self._span = span + CLOCK_RESOLUTION
         self._score = score
         self._cameras: dict[str, _Camera] = {}
         self._objects: dict[int, _Object] = {}  # by id
-        self._next_id = 0
+        self.next_id = first_id
         self._lock = threading.Lock()
 
     def reset(self, camera: str) -> None:
@@ -105,8 +109,8 @@ class Handover:
         for position, row in enumerate(rows.tolist()):
             identity = taken.get(position)
             if identity is None:
-                identity = self._next_id
-                self._next_id += 1
+                identity = self.next_id
+                self.next_id += 1
                 nothing = np.zeros_like(embeddings[row])
                 self._objects[identity] = _Object(int(labels[row]), nothing, camera, here.time)
             here.identities[int(ids[row])] = identity

@@ -68,10 +68,10 @@ class TrackMemory:
         self.momentum = momentum
         self.velocity_momentum = velocity_momentum
 
-    def clear(self) -> None:
-        """Forget tracks, time and ids: the next track is number 0."""
+    def clear(self, first_id: int = 0) -> None:
+        """Forget tracks and time; the next track is number ``first_id``."""
         self.time: float | None = None
-        self.next_id = 0
+        self.next_id = first_id
         self._allocate(embedding_size=0)
 
     def __len__(self) -> int:

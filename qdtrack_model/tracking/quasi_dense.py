@@ -99,9 +99,14 @@ class QuasiDenseTracker:
         self.config = config
         self._memory.configure(config.memory_span, config.momentum, config.velocity_momentum)
 
-    def reset(self) -> None:
-        """Forget everything, as if newly made: the next id is 0."""
-        self._memory.clear()
+    @property
+    def next_id(self) -> int:
+        """The id of the next track that is new."""
+        return self._memory.next_id
+
+    def reset(self, first_id: int = 0) -> None:
+        """Forget everything, as if newly made; the next id is ``first_id``."""
+        self._memory.clear(first_id)
         self._backdrops = _Backdrops.none(0)
 
     def update(self, detections: Detections, time: float) -> Tracks:

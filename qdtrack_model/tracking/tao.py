@@ -31,9 +31,14 @@ class TaoTracker:
         self.config = config
         self._memory.configure(config.memory_span, config.momentum, velocity_momentum=0.5)
 
-    def reset(self) -> None:
-        """Forget everything, as if newly made: the next id is 0."""
-        self._memory.clear()
+    @property
+    def next_id(self) -> int:
+        """The id of the next track that is new."""
+        return self._memory.next_id
+
+    def reset(self, first_id: int = 0) -> None:
+        """Forget everything, as if newly made; the next id is ``first_id``."""
+        self._memory.clear(first_id)
 
     def update(self, detections: Detections, time: float) -> Tracks:
         """Continue with the detections of one frame.

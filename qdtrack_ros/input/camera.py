@@ -30,13 +30,21 @@ class Camera:
         name: of one camera of several, before each of its topics (``front/image``); "" where there is one alone.
         deliver: called in the executor's thread with every image message once :meth:`listen` was called; must return
             at once.
+        count_lost: told how many more images were published and never came.
         depth: whether there are depth images, too, which :attr:`depth` receives when it is told to.
     """
 
-    def __init__(self, node: Node, name: str, deliver: Callable[[ImageMessage], None], depth: bool) -> None:
+    def __init__(
+        self,
+        node: Node,
+        name: str,
+        deliver: Callable[[ImageMessage], None],
+        count_lost: Callable[[int], None],
+        depth: bool,
+    ) -> None:
         self._node = node
         self.prefix = f"{name}/" if name else ""
-        self._deliver = deliver
+        self._deliver, self._count_lost = deliver, count_lost
         self._subscriptions: dict[str, MatchedSubscription] = {}
         self.topics = {name: node.resolve_topic_name(self.prefix + name) for name in IMAGE_TOPICS}
         self.delivering: str | None = None  # which of the topics brought the latest image
@@ -52,7 +60,9 @@ class Camera:
         for name, kind in IMAGE_TOPICS.items():
             if name not in self._subscriptions:
                 deliver = partial(self._received, name)
-                self._subscriptions[name] = MatchedSubscription(self._node, kind, self.prefix + name, deliver)
+                self._subscriptions[name] = MatchedSubscription(
+                    self._node, kind, self.prefix + name, deliver, self._count_lost
+                )
 
     def match_publishers(self) -> None:
         """Follow publishers that came or changed since."""

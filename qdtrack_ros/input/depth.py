@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 from rclpy.node import Node
@@ -15,7 +16,8 @@ from qdtrack_model.structures import Array
 from qdtrack_ros.input.stamps import stamp_nanoseconds
 from qdtrack_ros.input.subscription import MatchedSubscription
 
-_KEPT = 8  # depth images; colour images are looked up when they are tracked, a quarter of a second late at the most
+KEPT = 8  # depth images, and images that wait for theirs: a quarter of a second of a usual camera
+_DEADLINE = 0.25  # seconds that an image waits for a depth image of its time or a later one
 _PATIENCE = 2.0  # seconds until a topic that was just subscribed is said to be silent
 
 
@@ -35,13 +37,15 @@ class DepthImages:
         self._name = name
         self._subscription: MatchedSubscription | None = None
         self._begin = 0.0
-        self._kept: tuple[Image, ...] = ()  # replaced, never changed: the worker reads while the executor adds
+        self._closed = True
+        self._kept: tuple[Image, ...] = ()  # replaced, never changed: others read while the executor adds
+        self._came = threading.Condition()
         self.topic: str = node.resolve_topic_name(name)
 
     def listen(self, wanted: bool) -> None:
         """Subscribe as the publishers offer it, or let the topic go."""
         if wanted and self._subscription is None:
-            self._begin = time.monotonic()
+            self._begin, self._closed = time.monotonic(), False
             self._subscription = MatchedSubscription(self._node, Image, self._name, self._received)
         elif wanted and self._subscription is not None:
             self._subscription.match()
@@ -59,7 +63,9 @@ class DepthImages:
         return bool(self._kept) or (self._subscription is not None and time.monotonic() - self._begin > _PATIENCE)
 
     def locate(self, boxes: Array, header: Header, camera: CameraModel, tolerance: float) -> Boxes3D:
-        """Where boxes of an image are in space.
+        """Where boxes of an image are in space; waits a little for a depth image that is not older than the image.
+
+        Of one that is older a nearer one may still come: where depth is computed from the images it always does.
 
         Args:
             boxes: (M, 4) x1, y1, x2, y2 in pixels of the image.
@@ -70,7 +76,19 @@ class DepthImages:
         Raises:
             InvalidImage: there is no depth image of that time, or it is broken or not aligned with the image.
         """
-        return locate(boxes, depth_image(self._nearest(header, tolerance)), camera)
+        stamp = stamp_nanoseconds(header)
+        with self._came:
+            self._came.wait_for(lambda: self._closed or self._reaches(stamp), _DEADLINE)
+        message = self._nearest(header, tolerance)
+        if message.header.frame_id != header.frame_id:
+            frames = f"{self.topic} has depth in {message.header.frame_id!r}, the image is in {header.frame_id!r}"
+            text = f"{frames}: take the topic of depth that is registered to (aligned with) the image"
+            raise InvalidImage("depth is not registered", text)
+        return locate(boxes, depth_image(message), camera)
+
+    def _reaches(self, stamp: int) -> bool:
+        """Whether a depth image of this stamp [ns] or a later one has come."""
+        return any(stamp_nanoseconds(image.header) >= stamp for image in self._kept)
 
     def _nearest(self, header: Header, tolerance: float) -> Image:
         """The depth image whose stamp is nearest, if it is near enough."""
@@ -94,7 +112,12 @@ class DepthImages:
         if self._subscription is not None:
             self._subscription.close()
             self._subscription = None
-        self._kept = ()
+        with self._came:
+            self._kept = ()
+            self._closed = True
+            self._came.notify_all()
 
     def _received(self, message: Image) -> None:
-        self._kept = (message, *self._kept[: _KEPT - 1])  # the newest first: it is taken where stamps are equal
+        with self._came:
+            self._kept = (message, *self._kept[: KEPT - 1])  # the newest first: it is taken where stamps are equal
+            self._came.notify_all()

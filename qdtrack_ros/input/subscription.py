@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSPolicyKind, QoSProfile, ReliabilityPolicy, qos_check_compatible
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.subscription import Subscription
+from rclpy.subscription import MessageInfo, Subscription
+
+from qdtrack_ros.input.losses import Losses
 
 _DEPTH = 5  # images that may wait for the executor, as in the QoS of sensor data
 
@@ -25,13 +28,22 @@ class MatchedSubscription:
         kind: type of the messages.
         name: of the topic.
         deliver: called in the executor's thread with every message.
+        count_lost: told how many more messages were published and never came.
     """
 
-    def __init__(self, node: Node, kind: type[Any], name: str, deliver: Callable[[Any], None]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        kind: type[Any],
+        name: str,
+        deliver: Callable[[Any], None],
+        count_lost: Callable[[int], None] = lambda count: None,
+    ) -> None:
         self._node = node
         self._kind = kind
         self._name = name
         self._deliver = deliver
+        self._count_lost = count_lost
         self.topic: str = node.resolve_topic_name(name)
         override = f"qos_overrides.{self.topic}.subscription.reliability"
         self._overridden = override in node._parameter_overrides  # rclpy has no public way to see the undeclared
@@ -84,10 +96,26 @@ class MatchedSubscription:
         kinds = [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH]
         if self._overridden:
             kinds.append(QoSPolicyKind.RELIABILITY)
-        return self._node.create_subscription(
-            self._kind,
-            self._name,
-            self._deliver,
-            QoSProfile(depth=_DEPTH, reliability=reliability),
-            qos_overriding_options=QoSOverridingOptions(kinds),
-        )
+        # Of this subscription alone: the next one begins anew wherever the publisher is by then.
+        losses = Losses(self._count_lost)
+
+        def received(message: Any, info: MessageInfo) -> None:
+            losses.received(info)
+            self._deliver(message)
+
+        def subscribe(events: SubscriptionEventCallbacks | None) -> Subscription[Any]:
+            return self._node.create_subscription(
+                self._kind,
+                self._name,
+                received,
+                QoSProfile(depth=_DEPTH, reliability=reliability),
+                event_callbacks=events,
+                qos_overriding_options=QoSOverridingOptions(kinds),
+            )
+
+        try:
+            return subscribe(
+                SubscriptionEventCallbacks(message_lost=lambda status: losses.reported(status.total_count_change))
+            )
+        except UnsupportedEventTypeError:  # not every middleware tells
+            return subscribe(None)

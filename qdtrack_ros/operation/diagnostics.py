@@ -51,14 +51,17 @@ def read_limits(node: Node) -> Limits:
     )
 
 
-def read_node(state: str, failure: str, weights: str, pipeline: Pipeline | None) -> NodeReading:
+def read_node(
+    state: str, failure: str, progress: str, trouble: str, weights: str, pipeline: Pipeline | None
+) -> NodeReading:
     """What is known of the node now; ``pipeline`` is None while it is unconfigured."""
+    told = (state, failure, progress, trouble)
     if pipeline is None:
-        return NodeReading(state, failure, "", "", "", 0, resident_memory(), None)
+        return NodeReading(*told, "", "", "", 0, resident_memory(), None)
     runtime = pipeline.runtime
     # Asking for the GPU would start CUDA in a process that does not use it.
     memory = None if runtime.device.startswith("cpu") else gpu.memory()
-    return NodeReading(state, failure, weights, runtime.name, runtime.device, runtime.memory, resident_memory(), memory)
+    return NodeReading(*told, weights, runtime.name, runtime.device, runtime.memory, resident_memory(), memory)
 
 
 def read_camera(
@@ -82,6 +85,7 @@ def read_camera(
         counts=monitor.counts,
         recent=monitor.recent(time.monotonic()),
         unusable=monitor.unusable,
+        failure=monitor.failure,
         queue=queue,
         seen=monitor.seen,
         remembered=remembered,

@@ -13,7 +13,8 @@ from rclpy.qos import QoSProfile
 
 from qdtrack_ros.operation.monitor import Counts, Recent
 
-OK, WARN, ERROR, STALE = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE
+# STALE is for an aggregator that hears no more: it makes an ERROR of it, which a node at rest is none.
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 _ANOTHER_CLOCK = 3600.0  # seconds: no image is so old, its stamp is of another clock
 
 
@@ -34,6 +35,8 @@ class NodeReading:
     Attributes:
         state: of its lifecycle.
         failure: the last transition that failed, and why; "" if the last one succeeded.
+        progress: what is going on in a transition that takes its time; "" otherwise.
+        trouble: why the network gives no answers now; "" where it does.
         weights, runtime, device: what is loaded; "" while unconfigured.
         network_memory: bytes that loading took.
         resident_memory: bytes of the process.
@@ -42,6 +45,8 @@ class NodeReading:
 
     state: str
     failure: str
+    progress: str
+    trouble: str
     weights: str
     runtime: str
     device: str
@@ -64,6 +69,7 @@ class CameraReading:
         counts: since activation.
         recent: in the last seconds; None while too little is known.
         unusable: what was wrong with the latest unusable image.
+        failure: what went wrong with the latest image that failed.
         queue: images that wait.
         seen: tracks in the latest image.
         remembered: tracks that it did not show.
@@ -80,6 +86,7 @@ class CameraReading:
     counts: Counts
     recent: Recent | None
     unusable: str
+    failure: str
     queue: int
     seen: int
     remembered: int
@@ -88,9 +95,13 @@ class CameraReading:
 
 
 def node_status(name: str, reading: NodeReading) -> DiagnosticStatus:
-    """ERROR after a failed transition, WARN while the node does not track."""
+    """ERROR after a failed transition and while the network is down, WARN while the node does not track."""
     if reading.failure:
         level, text = ERROR, f"{reading.state}: {reading.failure}"
+    elif reading.trouble:
+        level, text = ERROR, f"{reading.state}: {reading.trouble}"
+    elif reading.progress:
+        level, text = WARN, f"{reading.state}: {reading.progress}"
     elif reading.state == "active":
         level, text = OK, f"active: {reading.weights} in {reading.runtime}"
     else:
@@ -107,18 +118,18 @@ def node_status(name: str, reading: NodeReading) -> DiagnosticStatus:
     if reading.gpu_memory is not None:
         used, total = reading.gpu_memory
         values |= {"GPU memory used [MB]": f"{used / 1e6:.0f}", "GPU memory [MB]": f"{total / 1e6:.0f}"}
-    return _status(name, level, text, reading.device, values)
+    return _status(name, level, text, values)
 
 
 def camera_status(name: str, reading: CameraReading | None, state: str, limits: Limits) -> DiagnosticStatus:
     """The worst of a camera's problems for a level, and all of them in words."""
     if reading is None:
-        return _status(name, STALE, f"not tracking: the node is {state}", "", {})
+        return _status(name, OK, f"not tracking: the node is {state}", {})
     problems = list(_problems(reading, limits))
-    level = max((level for level, _ in problems), key=(OK, WARN, STALE, ERROR).index, default=OK)
+    level = max((level for level, _ in problems), key=(OK, WARN, ERROR).index, default=OK)
     rate = f"{reading.recent.tracked_rate:.1f} images/s tracked" if reading.recent else "images begin to come"
     text = "; ".join(text for _, text in problems) or rate
-    return _status(name, level, text, " or ".join(reading.listening), _camera_values(reading))
+    return _status(name, level, text, _camera_values(reading))
 
 
 def _problems(reading: CameraReading, limits: Limits) -> Iterator[tuple[bytes, str]]:
@@ -131,25 +142,31 @@ def _problems(reading: CameraReading, limits: Limits) -> Iterator[tuple[bytes, s
     for text in reading.incompatible:
         yield ERROR, f"incompatible QoS, {text}"
     if reading.counts.received == 0 or (recent and recent.received == 0):
-        yield STALE, f"no image for {reading.silence:.0f} s"
+        yield WARN, f"no image for {reading.silence:.0f} s"
     elif recent is not None:
-        yield from _problems_of_images(recent, reading.unusable, limits)
+        yield from _problems_of_images(recent, reading, limits)
         yield from _problem_of_age(reading.ages, limits)
 
 
-def _problems_of_images(recent: Recent, unusable: str, limits: Limits) -> Iterator[tuple[bytes, str]]:
+def _problems_of_images(recent: Recent, reading: CameraReading, limits: Limits) -> Iterator[tuple[bytes, str]]:
     if recent.tracked_rate == 0:
         yield ERROR, f"none of the last {recent.received} images was tracked"
     elif recent.tracked_rate < limits.min_rate:
         yield WARN, f"{recent.tracked_rate:.1f} images/s tracked, less than diagnostics.min_rate ({limits.min_rate:g})"
     if recent.unusable:
-        yield WARN, f"{recent.unusable} of the last {recent.received} images unusable: {unusable}"
+        yield WARN, f"{recent.unusable} of the last {recent.received} images unusable: {reading.unusable}"
+    if recent.failed:
+        yield WARN, f"{recent.failed} of the last {recent.received} images failed: {reading.failure}"
     if recent.without_depth:
         yield WARN, f"{recent.without_depth} of the last {recent.received} images had no depth: the log says why"
     ratio = recent.dropped / recent.received
     if limits.max_drop_ratio and ratio > limits.max_drop_ratio:
         limit = f"diagnostics.max_drop_ratio ({limits.max_drop_ratio:g})"
         yield WARN, f"{ratio:.2f} of the images dropped, more than {limit}"
+    ratio = recent.lost / (recent.received + recent.lost)
+    if limits.max_drop_ratio and ratio > limits.max_drop_ratio:
+        limit = f"diagnostics.max_drop_ratio ({limits.max_drop_ratio:g})"
+        yield WARN, f"{ratio:.2f} of the images lost between publisher and node, more than {limit}"
 
 
 def _problem_of_age(ages: tuple[float, float] | None, limits: Limits) -> Iterator[tuple[bytes, str]]:
@@ -186,6 +203,7 @@ def _qos_text(qos: QoSProfile) -> str:
     return ", ".join(name.lower().replace("_", " ") for name in names) + f" {qos.depth}"
 
 
-def _status(name: str, level: bytes, text: str, hardware: str, values: Mapping[str, str]) -> DiagnosticStatus:
+def _status(name: str, level: bytes, text: str, values: Mapping[str, str]) -> DiagnosticStatus:
     pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
-    return DiagnosticStatus(level=level, name=name, message=text, hardware_id=hardware, values=pairs)
+    # The node, whatever device and topic are in use just now: aggregators take another id for another thing.
+    return DiagnosticStatus(level=level, name=name, message=text, hardware_id=name.partition(":")[0], values=pairs)

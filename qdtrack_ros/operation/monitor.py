@@ -39,11 +39,14 @@ class Counts:
     """What became of the images since activation."""
 
     received: int = 0
+    lost: int = 0  # published and never received, as far as the middleware tells
     dropped: int = 0  # pushed out of the queue by newer ones
     repeated: int = 0  # came a second time with the same stamp
     late: int = 0  # came after an image with a newer stamp
-    unusable: int = 0  # broken, or the tracker failed on them
+    unusable: int = 0  # broken
+    failed: int = 0  # good, but the network or the tracker failed on them, or the network was down
     tracked: int = 0
+    not_drawn: int = 0  # tracked, but newer ones came before their pictures were made
     without_depth: int = 0  # tracked, but not in space, which was asked for
 
     def __str__(self) -> str:
@@ -51,7 +54,8 @@ class Counts:
             f"{self.received} images received, {self.tracked} tracked, {self.dropped} dropped,"
             f" {self.late} late, {self.repeated} repeated, {self.unusable} unusable"
         )
-        return f"{text}, {self.without_depth} without depth" if self.without_depth else text
+        rare = {"failed": self.failed, "lost on the way": self.lost, "without depth": self.without_depth}
+        return ", ".join([text, *(f"{count} {name}" for name, count in rare.items() if count)])
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,10 @@ class Recent:
     received_rate: float  # images/s
     tracked_rate: float  # images/s
     received: int
+    lost: int
     dropped: int
     unusable: int
+    failed: int
     without_depth: int
 
 
@@ -74,7 +80,8 @@ class Monitor:
         stages: seconds that each of STAGES took, and PROCESSING.
         ages: seconds from an image's stamp until its tracks were published.
         seen: tracks in the latest image.
-        unusable: what was wrong with the latest image that could not be tracked; "" before the first.
+        unusable: what was wrong with the latest broken image; "" before the first.
+        failure: what went wrong with the latest image that failed; "" before the first.
     """
 
     def __init__(self) -> None:
@@ -82,7 +89,7 @@ class Monitor:
         self.stages = {name: Samples() for name in (*STAGES, PROCESSING)}
         self.ages = Samples()
         self.seen = 0
-        self.unusable = ""
+        self.unusable = self.failure = ""
         self._history: deque[tuple[float, Counts]] = deque(maxlen=_WINDOW + 1)  # one a second
 
     def add(self, timings: Mapping[str, float], age: float | None) -> None:
@@ -114,7 +121,9 @@ class Monitor:
             received_rate=(after.received - before.received) / (end - begin),
             tracked_rate=(after.tracked - before.tracked) / (end - begin),
             received=after.received - before.received,
+            lost=after.lost - before.lost,
             dropped=after.dropped - before.dropped,
             unusable=after.unusable - before.unusable,
+            failed=after.failed - before.failed,
             without_depth=after.without_depth - before.without_depth,
         )

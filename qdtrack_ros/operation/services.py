@@ -14,6 +14,8 @@ from rclpy.task import Future
 from qdtrack_ros.operation.snapshot import Snapshot
 from qdtrack_ros.reason import reason
 
+_PATIENCE = 3.0  # seconds
+
 
 class Resettable(Protocol):
     """A camera whose tracks can be forgotten."""
@@ -53,9 +55,11 @@ class Services:
         node.create_service(SaveSnapshot, "~/save_snapshot", self._on_save_snapshot, callback_group=apart)
 
     def close(self) -> None:
-        """Wait until the snapshot in hand is written."""
+        """Wait for the snapshot in hand to be written, as long as a disk that works may take."""
         if self._writer is not None:
-            self._writer.join()
+            self._writer.join(_PATIENCE)
+            if self._writer.is_alive():
+                self._node.get_logger().error(f"a snapshot is not written after {_PATIENCE:g} s: left to itself")
 
     def _on_reset(self, request: Reset.Request, response: Reset.Response) -> Reset.Response:
         known = self._cameras()

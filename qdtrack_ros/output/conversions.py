@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,11 +42,15 @@ def compressed_message(image: Array, header: Header) -> CompressedImage:
     return CompressedImage(header=header, format="bgr8; jpeg compressed bgr8", data=array.array("B", data.tobytes()))
 
 
+# Of this process: whoever counts on ids sees by it that they began anew.
+SESSION = secrets.randbits(64)
+
+
 def tracks_message(
     tracks: Tracks, header: Header, size: tuple[int, int], classes: Sequence[str], embeddings: bool = False
 ) -> TrackedDetectionArray:
     """Tracks as ``qdtrack/TrackedDetectionArray``; ``size`` is width and height of the source image."""
-    message = TrackedDetectionArray(header=header, image_width=size[0], image_height=size[1])
+    message = TrackedDetectionArray(header=header, session=SESSION, image_width=size[0], image_height=size[1])
     centres, sides = _centres_and_sides(tracks)
     message.tracks = [
         TrackedDetection(
@@ -110,12 +115,16 @@ def detections_message(tracks: Tracks, header: Header) -> Detection2DArray:
 def detections_3d_message(tracks: Tracks, boxes: Boxes3D, header: Header) -> Detection3DArray:
     """The tracks whose place in space is known as ``vision_msgs/Detection3DArray``, named as in two dimensions."""
     message = Detection3DArray(header=header)
-    for row, centre, size in zip(boxes.rows.tolist(), boxes.centres.tolist(), boxes.sizes.tolist(), strict=True):
+    covariances = np.zeros((len(boxes), 6, 6))  # of the pose; nothing is known of how the object is turned
+    covariances[:, :3, :3] = boxes.covariances
+    columns = (boxes.rows.tolist(), boxes.centres.tolist(), boxes.sizes.tolist(), covariances)
+    for row, centre, size, covariance in zip(*columns, strict=True):
         detection = Detection3D(header=header, id=str(int(tracks.ids[row])))
         result = _hypothesis(tracks, row)
         for position in (detection.bbox.center.position, result.pose.pose.position):
             position.x, position.y, position.z = centre
         detection.bbox.size.x, detection.bbox.size.y, detection.bbox.size.z = size
+        result.pose.covariance = covariance.ravel()
         detection.results.append(result)
         message.detections.append(detection)
     return message

@@ -51,7 +51,7 @@ class Publishers:
     """Publishers of tracks, detections, their labels and pictures; silent while the node is inactive.
 
     Nothing is computed that nobody subscribes to. The pictures share their trails, which begin when somebody begins to
-    look at one of them.
+    look at one of them. Tracks, places in space and pictures may be published from a thread each.
 
     Args:
         node: owner of the publishers.
@@ -92,7 +92,7 @@ class Publishers:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was drawn: the next ids are other objects."""
+        """Forget what was drawn: the next ids are other objects. From any thread."""
         self._trails = None
 
     @property
@@ -101,6 +101,11 @@ class Publishers:
         if self._detections_3d is None:
             return False
         return bool(self._detections_3d.get_subscription_count() > 0) or self._markers.wanted
+
+    @property
+    def wants_pictures(self) -> bool:
+        """Whether somebody looks at one of the pictures."""
+        return any(picture.wanted for picture in self._pictures)
 
     def publish_labels(self, stamp: Header, threshold: float) -> None:
         """Tell (also those who subscribe later) which class each ``class_id`` is."""
@@ -112,25 +117,26 @@ class Publishers:
         return str(self._tracks.topic_name)
 
     def publish(self, frame: TrackedFrame, options: OutputOptions) -> None:
-        """Publish whatever somebody subscribes to of one image."""
+        """Publish tracks and detections of one image, as far as somebody subscribes."""
         if self._tracks.get_subscription_count() > 0:
             self._tracks.publish(self.tracks_maker(frame, options)())
         if self._detections.get_subscription_count() > 0:
             self._detections.publish(detections_message(frame.tracks, frame.header))
+
+    def publish_space(self, frame: TrackedFrame) -> None:
+        """Publish where in space the tracks of one image are."""
         if frame.boxes3d is not None and self._detections_3d is not None:
             self._detections_3d.publish(detections_3d_message(frame.tracks, frame.boxes3d, frame.header))
-        self._publish_pictures(frame, options.trail)
 
-    def _publish_pictures(self, frame: TrackedFrame, length: int) -> None:
-        wanted = [picture for picture in self._pictures if picture.wanted]
-        if not wanted:
-            self._trails = None
-            return
-        if self._trails is None or self._trails.length != length:
-            self._trails = Trails(length)
-        self._trails.extend(frame.tracks)
-        for picture in wanted:
-            picture.publish(frame, self._trails)
+    def publish_pictures(self, frame: TrackedFrame, length: int) -> None:
+        """Draw one image for those who look, with trails of so many of the images that are drawn."""
+        trails = self._trails
+        if trails is None or trails.length != length:
+            trails = self._trails = Trails(length)
+        trails.extend(frame.tracks)
+        for picture in self._pictures:
+            if picture.wanted:
+                picture.publish(frame, trails)
 
     def tracks_maker(self, frame: TrackedFrame, options: OutputOptions) -> Callable[[], TrackedDetectionArray]:
         """What makes the message with a frame's tracks, now or later; it does not hold on to the picture."""

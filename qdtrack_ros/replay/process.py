@@ -100,6 +100,23 @@ class NodeProcess:
             raise NodeError("the node was not started")
         return self._process.pid
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process."""
+        os.kill(self.pid, number)
+
+    def ended(self, timeout: float) -> int:
+        """Wait for the process to end by itself; its exit status.
+
+        Raises:
+            NodeError: it did not end within so many seconds.
+        """
+        if self._process is None:
+            raise NodeError("the node was not started")
+        try:
+            return self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise NodeError(f"the node did not end within {timeout:.0f} s:\n{self.last_lines()}") from None
+
     def change_state(self, transition: str, timeout: float = 180.0) -> None:
         """Ask for a transition and wait until it is done.
 

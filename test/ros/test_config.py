@@ -10,7 +10,7 @@ import yaml
 
 pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces (make)")
 
-from qdtrack_ros.parameters import SPECIFICATIONS
+from qdtrack_ros.specifications import SPECIFICATIONS
 
 CONFIG = Path(__file__).parents[2] / "config" / "node"
 DEFAULTS = {one.name: one.default for one in SPECIFICATIONS.values() if one.default is not None}

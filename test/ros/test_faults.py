@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +19,7 @@ import pytest
 
 pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces (make)")
 
-from blobs import PROGRAM, jpeg_message, picture
-from builtin_interfaces.msg import Time
+from blobs import picture
 from driver import FRAME_ID, PERIOD
 from graph import PATIENCE, spinning
 from hypothesis import HealthCheck, given, settings
@@ -31,77 +29,20 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from qdtrack.msg import TrackedDetectionArray
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
-from rclpy.node import Node
+from rig import SECOND, Rig, header, ids
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from qdtrack_model.sensors.encodings import ENCODINGS
 from qdtrack_model.structures import Array
 from qdtrack_ros.input.stamps import stamp_nanoseconds
-from qdtrack_ros.output.conversions import image_message
 from qdtrack_ros.replay.process import NodeProcess
 
 HERE = Path(__file__).parent
-SECOND = 1_000_000_000
-
-
-def header(nanoseconds: int, frame_id: str = "rig") -> Header:
-    return Header(stamp=Time(sec=nanoseconds // SECOND, nanosec=nanoseconds % SECOND), frame_id=frame_id)
 
 
 def walk(number: int) -> Array:
     return picture((40 + 4 * (number % 100), 100, 40, 80, (40, 40, 250)))
-
-
-_RIGS = itertools.count()
-
-
-class Rig:
-    """A node in its own process with a camera before it and a listener behind it."""
-
-    def __init__(self, log: Path, reliable: bool = True, **parameters: object) -> None:
-        self.other = Node("rig")
-        # Of its own: DDS counts on a node that was killed, in a test before, for another 20 s.
-        self.namespace = f"/rig{next(_RIGS)}"
-        self.tracks: list[TrackedDetectionArray] = []
-        self.other.create_subscription(
-            TrackedDetectionArray, f"{self.namespace}/tracker/tracks", self.tracks.append, 200
-        )
-        self.camera = self.other.create_publisher(Image, f"{self.namespace}/image", 20)
-        self.jpeg = self.other.create_publisher(CompressedImage, f"{self.namespace}/image/compressed", 20)
-        self._parameters = {"weights": "blobs", **parameters}
-        if reliable:  # from the start: else the node follows the publishers, and may lose an image on the way
-            for topic in ("image", "image/compressed"):
-                self._parameters[f"qos_overrides.{self.namespace}/{topic}.subscription.reliability"] = "reliable"
-        self._log = log
-
-    @contextmanager
-    def node(self) -> Iterator[NodeProcess]:
-        """The node, active."""
-        with NodeProcess(self.other, self.namespace, self._parameters, self._log, PROGRAM) as process:
-            process.change_state("configure")
-            process.change_state("activate")
-            process.wait(
-                lambda: self.other.count_publishers(f"{self.namespace}/tracker/tracks") == 1, "publish", PATIENCE
-            )
-            yield process
-
-    def send(self, image: Array, head: Header, compressed: bool = False) -> TrackedDetectionArray:
-        """An image, again and again until its tracks come: the first ones may pass before the node has connected."""
-        before = len(self.tracks)
-        give_up = time.monotonic() + PATIENCE
-        while time.monotonic() < give_up:
-            if compressed:
-                self.jpeg.publish(jpeg_message(image, head))
-            else:
-                self.camera.publish(image_message(image, head))
-            end = time.monotonic() + 0.3
-            while time.monotonic() < end:
-                for message in self.tracks[before:]:
-                    if message.header == head:
-                        return message
-                time.sleep(0.005)
-        raise AssertionError(f"no tracks of {head}")
 
 
 @pytest.fixture
@@ -109,10 +50,6 @@ def rig(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
     made = Rig(tmp_path / "log", **getattr(request, "param", {}))
     with spinning(made.other):
         yield made
-
-
-def ids(message: TrackedDetectionArray) -> set[int]:
-    return {track.id for track in message.tracks}
 
 
 def resident(process: NodeProcess) -> float:
@@ -164,9 +101,8 @@ def test_a_camera_dies_and_returns_with_another_qos(rig: Rig) -> None:
 
 
 def test_a_killed_node_is_replaced_without_a_word_from_the_camera(rig: Rig) -> None:
-    command = [sys.executable, *PROGRAM, "--ros-args", "-r", f"__ns:={rig.namespace}"]
     for life in range(3):
-        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:  # starts itself, as launch would have it
+        with subprocess.Popen(rig.command(), stderr=subprocess.DEVNULL) as process:
             try:
                 for number in range(5):
                     message = rig.send(walk(number), header((100 + life) * SECOND + number * PERIOD), True)

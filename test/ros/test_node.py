@@ -249,7 +249,7 @@ def test_trails_start_afresh_with_the_ids(bench: Bench) -> None:
     wait_until(lambda: bench.node.count_subscribers("tracker/overlay") > 0, "subscriber of the overlay")
     for number in range(5):
         bench.send(walk(10 * number), header(number))
-    wait_until(lambda: len(images) == 5, "overlay images")
+        wait_until(lambda count=number + 1: len(images) == count, "an overlay image")
     assert bench.node.trigger_deactivate() == SUCCESS
     assert bench.node.trigger_activate() == SUCCESS
     wait_until(lambda: bench.raw.get_subscription_count() == 1, "subscription")
@@ -304,7 +304,8 @@ def test_transitions_in_order_leave_nothing_behind(bench: Bench) -> None:
     for _ in range(2):
         assert node.trigger_configure() == SUCCESS
         assert workers() == []
-        pipeline = node._pipeline
+        assert node._network is not None
+        pipeline = node._network.pipeline
         assert node.trigger_activate() == SUCCESS
         assert workers() == ["qdtrack-worker"]
         wait_until(lambda: bench.raw.get_subscription_count() == 1, "subscription")
@@ -314,7 +315,6 @@ def test_transitions_in_order_leave_nothing_behind(bench: Bench) -> None:
         assert workers() == []
         wait_until(lambda: bench.raw.get_subscription_count() == 0, "the subscription to be gone")
         assert node.trigger_cleanup() == SUCCESS
-        assert pipeline is not None
         assert pipeline.runtime.closed
         wait_until(lambda: bench.other.count_publishers("tracker/tracks") == 0, "the publisher to be gone")
     assert node.trigger_configure() == SUCCESS
@@ -326,7 +326,7 @@ def test_transitions_in_order_leave_nothing_behind(bench: Bench) -> None:
 @pytest.mark.parametrize("bench", [{"weights": "broken"}], indirect=True)
 def test_a_failed_configure_can_be_mended(bench: Bench) -> None:
     assert bench.node.trigger_configure() == ERROR
-    assert bench.node._pipeline is None
+    assert bench.node._network is None
     result = bench.node.set_parameters([Parameter("weights", value="blobs")])[0]
     assert result.successful, result.reason
     assert bench.node.trigger_configure() == SUCCESS

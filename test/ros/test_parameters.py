@@ -144,7 +144,7 @@ def test_another_runtime_is_taken_only_when_told(
     made = TrackerNode(parameter_overrides=overrides)
     assert made.trigger_configure() == done
     if fallback:
-        assert made._pipeline is not None and made._pipeline.runtime.name == "onnxruntime"
+        assert made._network is not None and made._network.pipeline.runtime.name == "onnxruntime"
     made.close()
     made.destroy_node()
 

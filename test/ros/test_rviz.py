@@ -123,7 +123,7 @@ def test_nothing_that_is_shown_needs_plugins(layout: Layout) -> None:
 
 def test_markers_in_space_do_not_clutter_the_image(layout: Layout) -> None:
     tracks = tracks_at([[100, 60, 240, 180]])
-    space = Boxes3D(np.array([0]), np.array([[0, 0, 5.0]]), np.array([[1, 1, 1.0]]))
+    space = Boxes3D(np.array([0]), np.array([[0, 0, 5.0]]), np.array([[1, 1, 1.0]]), np.zeros((1, 3, 3)))
     frame = frame_of(tracks, info=calibration(), boxes3d=space)
     assert frame.info is not None
     moments = trails_of(tracks, tracks_at([[110, 60, 250, 180]]))

@@ -166,5 +166,5 @@ def test_an_activation_that_fails_leaves_no_half_alive_node(
     assert unusable.trigger_activate() == ERROR
     assert unusable._state_machine.current_state[0] == UNCONFIGURED
     assert workers() == []
-    assert unusable._pipeline is None
+    assert unusable._network is None
     assert "activate failed: " in capfd.readouterr().err

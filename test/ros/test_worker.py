@@ -12,7 +12,7 @@ from graph import wait_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qdtrack_ros.worker import Worker
+from qdtrack_ros.worker import COINCIDENCE, Worker, _Queue
 
 
 class Held:
@@ -21,7 +21,7 @@ class Held:
     def __init__(self, keys: str, capacity: int = 1, batch: int = 1) -> None:
         self.batches: list[list[str]] = []
         self._free, self._in_hand = threading.Event(), threading.Event()
-        self.worker: Worker[str, str] = Worker(self._handle, keys, capacity, batch)
+        self.worker: Worker[str, str] = Worker(self._handle, keys, capacity, batch, report=print)
         if batch == 1:  # with batches the items offered next are to be taken together
             self.worker.offer(keys[0], "first")
             assert self._in_hand.wait(5)
@@ -64,7 +64,9 @@ def test_a_fast_camera_does_not_starve_a_slow_one() -> None:
 def test_what_comes_together_goes_together_one_of_each() -> None:
     batches: list[list[str]] = []
     gate = threading.Event()
-    worker: Worker[str, str] = Worker(lambda items: (gate.wait(10), batches.append(items)), "abcd", 2, batch=3)
+    worker: Worker[str, str] = Worker(
+        lambda items: (gate.wait(10), batches.append(items)), "abcd", 2, batch=3, report=print
+    )
     worker.offer("d", "start")
     wait_until(lambda: worker.waiting("d") == 0, "the first to be in hand")
     for item in ("a0", "a1", "b0", "c0", "d0"):
@@ -84,11 +86,60 @@ def test_closing_finishes_what_is_in_hand_and_forgets_the_rest() -> None:
     assert held.worker.offer("b", "too late")
 
 
+def test_what_is_raised_is_reported_and_the_next_items_are_handled() -> None:
+    reported: list[Exception] = []
+    handled: list[str] = []
+
+    def handle(items: list[str]) -> None:
+        if items == ["bad"]:
+            raise ValueError("bad")
+        handled.extend(items)
+
+    worker: Worker[str, str] = Worker(handle, "a", 8, report=reported.append)
+    for item in ("one", "bad", "two"):
+        worker.offer("a", item)
+    wait_until(lambda: handled == ["one", "two"], "the items after it")
+    assert [str(error) for error in reported] == ["bad"]
+    assert worker.alive
+    assert worker.close()
+    assert not worker.alive
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_ended_is_seen() -> None:
+    def handle(items: list[str]) -> None:
+        raise SystemExit
+
+    worker: Worker[str, str] = Worker(handle, "a", 1, report=print)
+    worker.offer("a", "the last")
+    wait_until(lambda: not worker.alive, "the end of the thread")
+
+
+def test_a_thread_that_hangs_is_left_in_time() -> None:
+    held = Held("a")
+    wait_until(lambda: held.worker.busy > 0, "time to pass")
+    assert not held.worker.close(patience=0.01)
+    held._free.set()
+    assert held.worker.close()
+    assert held.worker.busy == 0.0
+
+
+def test_a_batch_waits_only_for_who_is_due() -> None:
+    period = 0.1
+    queue: _Queue[str] = _Queue(arrival=10.0, period=period)
+    assert not queue.due(10.0 + period - 2 * COINCIDENCE)  # it came just before
+    assert queue.due(10.0 + period - COINCIDENCE / 2)
+    assert queue.due(10.0 + 1.4 * period)
+    assert not queue.due(10.0 + 1.6 * period)  # silent
+    assert not _Queue().due(10.0)  # never heard of
+    assert not _Queue(arrival=10.0).due(10.1)
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.sampled_from("abc"), max_size=40), st.integers(1, 3), st.integers(1, 4))
 def test_nothing_is_lost_but_what_is_counted(keys: list[str], capacity: int, batch: int) -> None:
     handled: list[list[tuple[str, int]]] = []
-    worker: Worker[str, tuple[str, int]] = Worker(handled.append, "abc", capacity, batch)
+    worker: Worker[str, tuple[str, int]] = Worker(handled.append, "abc", capacity, batch, report=print)
     dropped = [not worker.offer(key, (key, n)) for n, key in enumerate(keys)]
     wait_until(lambda: all(worker.waiting(key) == 0 for key in "abc"), "the queues to be empty")
     worker.close()

@@ -221,6 +221,19 @@ def test_an_engine_can_be_recorded(checkpoint: Checkpoint, tmp_path: Path, monke
 
 
 @needs_tensorrt_rtx
+def test_a_build_can_be_ended_and_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="building its engine was stopped"):
+        build_engine(
+            import_package("tensorrt_rtx"), graph_of(checkpoint, "fp16"), tmp_path / "small.engine", "8.9", False,
+            goes_on=lambda: False,
+        )  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
+    refusing = Options("tensorrt_rtx", "fp16", build=False, batch=3)
+    with pytest.raises(RuntimeUnavailable, match=r"run `qdtrack build-engine .* --runtime tensorrt_rtx .* --batch 3`"):
+        runtimes.build(checkpoint, refusing, "8.9")
+
+
+@needs_tensorrt_rtx
 @pytest.mark.parametrize("content", [None, b"", b"garbage"], ids=["none", "empty", "garbage"])
 def test_what_was_timed_is_kept(tmp_path: Path, content: bytes | None) -> None:
     trt = import_package("tensorrt_rtx")

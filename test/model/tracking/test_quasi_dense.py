@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdtrack_model.structures import Detections, TrackState
-from qdtrack_model.tracking import QuasiDenseConfig, QuasiDenseTracker, TaoConfig, TaoTracker
+from qdtrack_model.tracking import FairMotTracker, QuasiDenseConfig, QuasiDenseTracker, TaoConfig, TaoTracker
 
 from .scenes import BLUE, RED, crowd, ids_at, people, sequence_of_ids
 
@@ -235,3 +235,13 @@ def test_ids_are_unique_and_every_box_is_a_detection(seed, count, config):
         new = set(tracks.ids.tolist()) - before
         assert new == set(range(len(born), len(born) + len(new)))  # ids count up without gaps
         born |= new
+
+
+@pytest.mark.parametrize("kind", [QuasiDenseTracker, TaoTracker, FairMotTracker])
+def test_a_reset_may_go_on_counting(kind):
+    tracker = kind()
+    person = Detections([[10, 20, 50, 120]], [0.9], [0], [[1.0, 0.0]])
+    for first in (0, tracker.next_id, 41):
+        tracker.reset(first)
+        assert [int(tracker.update(person, time).ids[0]) for time in (0, 1)] == [first, first]
+        assert tracker.next_id == first + 1

@@ -113,6 +113,10 @@ class Bench:
         self.images.publish(image_message(image, header(number)))
         wait_until(lambda: self.counts.tracked > done, "an image to be tracked")
 
+    def wait_without_depth(self, count: int) -> None:
+        """Places in space are looked for beside tracking, and waited for."""
+        wait_until(lambda: self.counts.without_depth == count, f"{count} images without depth")
+
     def locate(self, number: float) -> Detection3DArray:
         count = len(self.found)
         self.send(number)
@@ -154,6 +158,56 @@ def test_places_ids_and_headers(bench: Bench, encoding: str) -> None:
             assert np.sign(one.bbox.center.position.x) == np.sign(flat[one.id].center_x - 320)
 
 
+LATE = {"one late": (0, 1), "two late": (0, 1, 2)}
+
+
+@pytest.mark.parametrize("there", LATE.values(), ids=LATE)
+def test_an_image_waits_for_its_depth(bench: Bench, there: tuple[int, ...]) -> None:
+    """Each depth image shows the scene a metre further away: the wrong pair would move everything by one."""
+    bench.start()
+    bench.send_depth(depth_message(0, depth_of_the_scene()))
+    bench.locate(0)
+    last = len(there)
+    for number in range(1, last + 1):
+        bench.send(number)
+    for number in range(1, last + 1):
+        bench.send_depth(depth_message(number, depth_of_the_scene() + number))
+    wait_until(lambda: len(bench.found) == last + 1, "places of every image")
+    for number, message in enumerate(bench.found):
+        assert message.header == header(number)
+        depths = sorted(one.bbox.center.position.z for one in message.detections)
+        assert depths == pytest.approx([4 + number, 7 + number], abs=0.05)
+    assert bench.counts.without_depth == 0
+
+
+def test_depth_of_another_frame_is_refused_by_name(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
+    bench.start()
+    for number in range(2):
+        message = depth_message(number, depth_of_the_scene())
+        message.header.frame_id = "depth_optical_frame"
+        bench.send_depth(message)
+        bench.send(number)
+    bench.wait_without_depth(2)
+    assert bench.found == []
+    told = "/depth has depth in 'depth_optical_frame', the image is in 'camera_optical_frame': take the topic of depth"
+    assert capfd.readouterr().err.count(f"no places in space: depth is not registered: {told}") == 1
+
+
+def test_how_exact_a_place_is(bench: Bench) -> None:
+    bench.start()
+    metres = depth_of_the_scene()
+    metres[LEFT[1] : LEFT[1] + LEFT[3] : 2, LEFT[0] : LEFT[0] + LEFT[2]] += 0.4  # the left one is deep
+    bench.send_depth(depth_message(0, metres))
+    left, right = sorted(bench.locate(0).detections, key=lambda one: one.bbox.center.position.x)
+    for one in (left, right):
+        covariance = np.reshape(one.results[0].pose.covariance, (6, 6))[:3, :3]
+        assert np.array_equal(covariance, covariance.T) and (np.linalg.eigvalsh(covariance) > 0).all()
+        assert np.sqrt(covariance[2, 2]) > 0.0086 * one.bbox.center.position.z  # no depth is exact
+    spreads = [np.sqrt(one.results[0].pose.covariance[14]) for one in (left, right)]
+    assert spreads[0] == pytest.approx(np.hypot(0.4 / 3.29, 0.03 * 7.2 / 12**0.5), rel=0.1)
+    assert spreads[1] == pytest.approx(0.03 * 4 / 12**0.5, rel=0.1)
+
+
 def test_depth_of_half_the_size(bench: Bench) -> None:
     bench.start()
     bench.send_depth(depth_message(0, depth_of_the_scene()[::2, ::2].copy()))
@@ -165,7 +219,8 @@ def test_the_depth_of_the_time_is_taken(bench: Bench) -> None:
     for number in range(12):
         bench.send_depth(depth_message(number, depth_of_the_scene() + (0 if number in (0, 7) else 1)))
     bench.send(0)  # its depth is kept no longer
-    assert bench.counts.without_depth == 1 and bench.found == []
+    bench.wait_without_depth(1)
+    assert bench.found == []
     check_places(bench.locate(7.3))
 
 
@@ -174,7 +229,7 @@ def test_depth_of_another_time_is_none(bench: Bench, capfd: pytest.CaptureFixtur
     bench.start()
     bench.send_depth(depth_message(0, depth_of_the_scene()))
     bench.send(1)
-    assert bench.counts.without_depth == 1
+    bench.wait_without_depth(1)
     text = "no places in space: no depth: the nearest on /depth is 0.040 s off, depth_tolerance is 0.02 s"
     assert text in capfd.readouterr().err
     assert bench.node.set_parameters([Parameter("depth_tolerance", value=0.2)])[0].successful
@@ -215,7 +270,8 @@ def test_depth_of_no_use_is_named_and_counted(
     bench.send_depth(message)
     for number in range(3):
         bench.send(number / 10)
-    assert bench.counts.without_depth == 3 and "3 without depth" in str(bench.counts)
+    bench.wait_without_depth(3)
+    assert "3 without depth" in str(bench.counts)
     assert capfd.readouterr().err.count(f"no places in space: {text}") == 1
     bench.send_depth(depth_message(3, depth_of_the_scene()))
     check_places(bench.locate(3))
@@ -225,6 +281,7 @@ def test_an_uncalibrated_camera_is_named(bench: Bench, capfd: pytest.CaptureFixt
     bench.start(k=[0.0] * 9)
     bench.send_depth(depth_message(0, depth_of_the_scene()))
     bench.send(0)
+    bench.wait_without_depth(1)
     assert "no places in space: camera_info: the focal lengths in K are 0 and 0: calibrate" in capfd.readouterr().err
 
 

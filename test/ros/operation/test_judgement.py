@@ -15,7 +15,6 @@ from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from qdtrack_ros.operation.judgement import (
     ERROR,
     OK,
-    STALE,
     WARN,
     CameraReading,
     Limits,
@@ -27,7 +26,9 @@ from qdtrack_ros.operation.monitor import STAGES, Counts, Recent
 
 LIMITS = Limits(min_rate=10, max_age=0.5, max_drop_ratio=0.1, silence_warning=5)
 NEVER = Limits(min_rate=0, max_age=0, max_drop_ratio=0, silence_warning=0)
-RECENT = Recent(received_rate=25.0, tracked_rate=24.6, received=125, dropped=2, unusable=0, without_depth=0)
+RECENT = Recent(
+    received_rate=25.0, tracked_rate=24.6, received=125, lost=0, dropped=2, unusable=0, failed=0, without_depth=0
+)
 READING = CameraReading(
     listening={"/front/image": qos_profile_sensor_data},
     delivering="image",
@@ -38,6 +39,7 @@ READING = CameraReading(
     counts=Counts(received=125, dropped=2, tracked=123),
     recent=RECENT,
     unusable="",
+    failure="",
     queue=1,
     seen=3,
     remembered=2,
@@ -45,8 +47,8 @@ READING = CameraReading(
     stages={name: (0.001 * number, 0.002 * number) for number, name in enumerate(STAGES)},
 )
 NODE = NodeReading(
-    state="active", failure="", weights="street", runtime="onnxruntime", device="cpu, 2 threads, fp32",
-    network_memory=80_000_000, resident_memory=300_000_000, gpu_memory=None,
+    state="active", failure="", progress="", trouble="", weights="street", runtime="onnxruntime",
+    device="cpu, 2 threads, fp32", network_memory=80_000_000, resident_memory=300_000_000, gpu_memory=None,
 )  # fmt: skip
 
 
@@ -57,12 +59,12 @@ def values(status: DiagnosticStatus) -> dict[str, str]:
 def test_a_camera_that_fares_well() -> None:
     status = camera_status("tracker: front", READING, "active", LIMITS)
     assert (status.level, status.name, status.message) == (OK, "tracker: front", "24.6 images/s tracked")
-    assert status.hardware_id == "/front/image"
+    assert status.hardware_id == "tracker"
     assert values(status) == {
         "topic": "/front/image", "transport": "raw", "QoS": "best effort, volatile, keep last 5", "publishers": "1",
         "incompatible QoS": "none", "silence [s]": "0.0", "rate in [1/s]": "25.0", "rate out [1/s]": "24.6",
-        "received": "125", "dropped": "2", "repeated": "0", "late": "0", "unusable": "0", "tracked": "123",
-        "without depth": "0",
+        "received": "125", "lost": "0", "dropped": "2", "repeated": "0", "late": "0", "unusable": "0", "failed": "0",
+        "tracked": "123", "not drawn": "0", "without depth": "0",
         "queue": "1", "tracks": "3", "remembered tracks": "2",
         "age at publish p50 [ms]": "31.4", "age at publish p95 [ms]": "50.1",
         "wait p50 [ms]": "0.0", "wait p95 [ms]": "0.0", "decode p50 [ms]": "1.0", "decode p95 [ms]": "2.0",
@@ -110,8 +112,17 @@ def test_a_camera_that_fares_well() -> None:
             {"silence": 6.2, "silence_reason": "/front/image has no publisher"}, ERROR,
             "no image for 6 s, longer than silence_warning (5 s): /front/image has no publisher",
         ),
-        ({"counts": Counts(), "recent": None, "silence": 1.0}, STALE, "no image for 1 s"),
-        ({"recent": Recent(0.0, 0.0, 0, 0, 0, 0), "silence": 4.6}, STALE, "no image for 5 s"),
+        (
+            {"recent": replace(RECENT, failed=5), "failure": "image not tracked: RuntimeError: CUDA error"}, WARN,
+            "5 of the last 125 images failed: image not tracked: RuntimeError: CUDA error",
+        ),
+        (
+            {"recent": replace(RECENT, lost=125)}, WARN,
+            "0.50 of the images lost between publisher and node, more than diagnostics.max_drop_ratio (0.1)",
+        ),
+        ({"recent": replace(RECENT, lost=2)}, OK, "24.6 images/s tracked"),
+        ({"counts": Counts(), "recent": None, "silence": 1.0}, WARN, "no image for 1 s"),
+        ({"recent": Recent(0.0, 0.0, 0, 0, 0, 0, 0, 0), "silence": 4.6}, WARN, "no image for 5 s"),
         ({"recent": None}, OK, "images begin to come"),
     ],
 )  # fmt: skip
@@ -140,14 +151,15 @@ def test_both_topics_while_none_delivers() -> None:
     listening = {"/image": qos_profile_sensor_data, "/image/compressed": QoSProfile(depth=5)}
     status = camera_status("tracker: camera", replace(READING, listening=listening, delivering=None), "active", LIMITS)
     held = values(status)
-    assert held["topic"] == status.hardware_id == "/image or /image/compressed"
+    assert held["topic"] == "/image or /image/compressed"
+    assert status.hardware_id == "tracker", "the same whatever topic delivers"
     assert held["transport"] == "none yet"
     assert held["QoS"] == "best effort, volatile, keep last 5 or reliable, volatile, keep last 5"
 
 
-def test_a_camera_of_a_node_that_does_not_track_is_stale() -> None:
+def test_a_camera_of_a_node_that_does_not_track_is_no_error() -> None:
     status = camera_status("tracker: front", None, "inactive", LIMITS)
-    assert (status.level, status.message, status.values) == (STALE, "not tracking: the node is inactive", [])
+    assert (status.level, status.message, status.values) == (OK, "not tracking: the node is inactive", [])
 
 
 @pytest.mark.parametrize(
@@ -159,11 +171,19 @@ def test_a_camera_of_a_node_that_does_not_track_is_stale() -> None:
             {"state": "unconfigured", "failure": "configure failed: no such weights"}, ERROR,
             "unconfigured: configure failed: no such weights",
         ),
+        (
+            {"state": "configuring", "progress": "building engine: 40 %; 120 s so far"}, WARN,
+            "configuring: building engine: 40 %; 120 s so far",
+        ),
+        (
+            {"trouble": "the network is being rebuilt: inference failed 5 times in a row"}, ERROR,
+            "active: the network is being rebuilt: inference failed 5 times in a row",
+        ),
     ],
 )  # fmt: skip
 def test_the_node(changes: dict[str, Any], level: bytes, text: str) -> None:
     status = node_status("tracker: node", replace(NODE, **changes))
-    assert (status.level, status.message, status.hardware_id) == (level, text, "cpu, 2 threads, fp32")
+    assert (status.level, status.message, status.hardware_id) == (level, text, "tracker")
     assert values(status)["last failed transition"] == changes.get("failure", "none")
     assert values(status)["resident memory [MB]"] == "300"
     assert "GPU memory [MB]" not in values(status)

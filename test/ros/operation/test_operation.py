@@ -17,7 +17,7 @@ pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces 
 from blobs import PROGRAM, blob_pipeline, picture
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from graph import running, spinning, wait_until
+from graph import PATIENCE, running, spinning, wait_until
 from qdtrack.msg import TrackedDetectionArray
 from qdtrack.srv import Reset, SaveSnapshot
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -122,15 +122,15 @@ def values(status: DiagnosticStatus) -> dict[str, str]:
 
 def test_every_state_is_told(bench: Bench) -> None:
     assert bench.status("node", "unconfigured: not tracking").level == DiagnosticStatus.WARN
-    assert bench.status("front", "the node is unconfigured").level == DiagnosticStatus.STALE
+    assert bench.status("front", "the node is unconfigured").level == DiagnosticStatus.OK
     assert bench.node.trigger_configure() == SUCCESS
     status = bench.status("node", "inactive: not tracking")
     assert (values(status)["runtime"], values(status)["device"]) == ("blobs", "cpu")
     assert bench.node.trigger_activate() == SUCCESS
     assert bench.status("node", "active: ").level == DiagnosticStatus.OK
-    assert bench.status("rear", "no image for").level == DiagnosticStatus.STALE
+    assert bench.status("rear", "no image for").level == DiagnosticStatus.WARN
     bench.node.trigger_deactivate()
-    assert bench.status("rear", "the node is inactive").level == DiagnosticStatus.STALE
+    assert bench.status("rear", "the node is inactive").level == DiagnosticStatus.OK
     bench.node.trigger_cleanup()
     assert values(bench.status("node", "unconfigured"))["runtime"] == ""
 
@@ -193,7 +193,7 @@ def test_incompatible_qos_is_told_by_name(bench: Bench) -> None:
 # ---- reset
 
 
-def test_reset_begins_anew_at_zero(bench: Bench) -> None:
+def test_reset_begins_anew_with_new_ids(bench: Bench) -> None:
     assert bench.reset().message == "the node is not configured: there are no tracks"
     bench.start()
     for camera in CAMERAS:
@@ -201,11 +201,25 @@ def test_reset_begins_anew_at_zero(bench: Bench) -> None:
         assert bench.send(camera, 30).tracks[0].id == 1  # after 1.2 s nobody is remembered
     answer = bench.reset("front")
     assert (answer.success, answer.message) == (True, "tracks forgotten: front")
-    assert [bench.send(camera, 31).tracks[0].id for camera in CAMERAS] == [0, 1]
+    assert [bench.send(camera, 31).tracks[0].id for camera in CAMERAS] == [2, 1]
     assert bench.reset().message == "tracks forgotten: front, rear"
-    assert [bench.send(camera, 32).tracks[0].id for camera in CAMERAS] == [0, 0]
+    assert [bench.send(camera, 32).tracks[0].id for camera in CAMERAS] == [3, 2]
     answer = bench.reset("left")
     assert (answer.success, answer.message) == (False, "no camera 'left'; there are: front, rear")
+
+
+@pytest.mark.parametrize("bench", [{}, {"handover_span": 1.0}], ids=["one by one", "handover"], indirect=True)
+def test_ids_go_on_through_every_state(bench: Bench) -> None:
+    bench.start()
+    given = []
+    for number in range(3):
+        given += [bench.send(camera, number).tracks[0].id for camera in CAMERAS]
+        bench.node.trigger_deactivate()
+        bench.node.trigger_cleanup()
+        bench.start()
+    given += [bench.send(camera, 31).tracks[0].id for camera in CAMERAS]
+    assert len(set(given[::2])) == len(set(given[1::2])) == 4, "an id came back"
+    assert len({message.session for message in bench.tracks}) == 1
 
 
 @pytest.mark.parametrize("bench", [{"cameras": [""]}], indirect=True)
@@ -270,14 +284,21 @@ def test_a_snapshot_holds_the_depth_that_was_received(bench: Bench, tmp_path: Pa
 def test_tracking_goes_on_while_a_snapshot_is_written(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk, write = threading.Event(), bags.write_raw
-    monkeypatch.setattr(bags, "write_raw", lambda *arguments: disk.wait(30) and write(*arguments))
+    begun, disk, write = threading.Event(), threading.Event(), bags.write_raw
+
+    def slow(*arguments: Any) -> None:
+        begun.set()
+        disk.wait(PATIENCE)
+        write(*arguments)
+
+    monkeypatch.setattr(bags, "write_raw", slow)
     bench.start()
     bench.send("front", 0)
     client = bench.other.create_client(SaveSnapshot, "tracker/save_snapshot")
     wait_until(client.service_is_ready, "the service")
     answer = client.call_async(SaveSnapshot.Request(path=str(tmp_path / "slow")))
-    wait_until(lambda: writers() == ["qdtrack-snapshot"], "the writer")
+    wait_until(begun.is_set, "the writer")
+    assert writers() == ["qdtrack-snapshot"]
     assert bench.send("front", 1).tracks
     assert bench.reset().success
     assert bench.snapshot(tmp_path / "other").message == "a snapshot is being written: ask again when it is done"

@@ -151,6 +151,7 @@ def test_boxes_in_space_are_wires_around_the_object() -> None:
         rows=np.array([0, 2]),
         centres=np.array([[1, 0.5, 8], [-2, 0, 12.5]], np.float32),
         sizes=np.array([[0.5, 1.75, 0.25], [2, 1.5, 4]], np.float32),
+        covariances=np.zeros((2, 3, 3), np.float32),
     )
     markers = shown(frame_of(tracks, info=calibration(), boxes3d=found))
     (wires,) = markers["boxes_3d"]

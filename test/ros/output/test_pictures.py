@@ -127,13 +127,17 @@ class Bench:
         wait_until(lambda: camera.info == info, "camera_info")
 
     def send(self, image: Array) -> Header:
-        """Publish one image and wait until the node is done with it."""
-        counts = self.node._cameras[0].monitor.counts
+        """Publish one image and wait until the node is done with it, and with its pictures."""
+        camera = self.node._cameras[0]
+        counts, showing = camera.monitor.counts, camera._showing
+        assert showing is not None
         self._number += 1
         header = Header(stamp=Time(sec=1000, nanosec=self._number * 40_000_007), frame_id="camera_optical_frame")
         done = counts.tracked
         self.images.publish(image_message(image, header))
         wait_until(lambda: counts.tracked > done, "an image to be tracked")
+        pictures = showing._pictures
+        wait_until(lambda: pictures.waiting("") == 0 and pictures.busy == 0, "its pictures")
         return header
 
 

@@ -1,0 +1,171 @@
+"""The network that all cameras share: loaded in a thread of its own, rebuilt once when it fails."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from enum import Enum
+
+from rclpy.impl.rcutils_logger import RcutilsLogger
+
+from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.structures import Array, Detections
+from qdtrack_ros.reason import reason
+from qdtrack_ros.transitions import Abandoned
+
+
+class Loading:
+    """A pipeline that is loaded in a thread of its own; whoever waits for it can be released.
+
+    Args:
+        load: makes the pipeline.
+    """
+
+    def __init__(self, load: Callable[[], Pipeline]) -> None:
+        self._load = load
+        self._outcome: Future[Pipeline] = Future()
+        threading.Thread(target=self._run, name="qdtrack-loader", daemon=True).start()
+
+    def result(self) -> Pipeline:
+        """The pipeline, waited for; raises what loading raised, or Abandoned."""
+        return self._outcome.result()
+
+    def abandon(self) -> None:
+        """Release who waits. What is loaded all the same is closed; native code cannot be stopped."""
+        with suppress(InvalidStateError):
+            self._outcome.set_exception(Abandoned("loading was abandoned"))
+
+    def then(self, done: Callable[[Future[Pipeline]], None]) -> None:
+        """Call ``done`` when it is loaded, has failed or is abandoned, in the thread where that comes about."""
+        self._outcome.add_done_callback(done)
+
+    def _run(self) -> None:
+        try:
+            pipeline = self._load()
+        except BaseException as error:  # also what is no Exception: somebody waits for an answer
+            failure = error if isinstance(error, Exception) else RuntimeError(repr(error))
+            with suppress(InvalidStateError):
+                self._outcome.set_exception(failure)
+            return
+        try:
+            self._outcome.set_result(pipeline)
+        except InvalidStateError:
+            pipeline.close()
+
+
+class Health(Enum):
+    """How the network fares."""
+
+    WORKING = "working"
+    REBUILDING = "being rebuilt"
+    PROBATION = "rebuilt, and no image went through it yet"
+    FAILED = "failed for good"
+
+
+class NetworkDown(RuntimeError):
+    """The network takes no images now."""
+
+
+class Network:
+    """A pipeline, and what becomes of it when it fails.
+
+    ``limit`` failures in a row lead from WORKING to REBUILDING, a new pipeline from there to PROBATION, and the first
+    image that goes through it back to WORKING. FAILED is the end: it could not be rebuilt, failed again as often
+    without a success, or ``rebuilds`` is False.
+
+    Args:
+        pipeline: loaded.
+        load: makes another one.
+        limit: failures in a row.
+        rebuilds: whether it is rebuilt at all.
+        failed: told why, once, in whichever thread, when it is FAILED.
+        log: takes what becomes of it.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        load: Callable[[], Pipeline],
+        limit: int,
+        rebuilds: bool,
+        failed: Callable[[str], None],
+        log: RcutilsLogger,
+    ) -> None:
+        self.pipeline = pipeline
+        self.health = Health.WORKING
+        self._trouble = ""  # what made it fail, until it works again
+        self._load, self._limit, self._rebuilds = load, limit, rebuilds
+        self._failed, self._log = failed, log
+        self._failures = 0  # in a row
+        self._open = True
+        self._loading: Loading | None = None
+
+    @property
+    def down(self) -> str:
+        """Why it takes no images now; "" where it does."""
+        takes = self.health in (Health.WORKING, Health.PROBATION)
+        return "" if takes else f"the network is {self.health.value}: {self._trouble}"
+
+    def detect(self, images: Sequence[Array]) -> list[Detections]:
+        """What the network sees in images that go through it together; as :meth:`Pipeline.detect`.
+
+        Raises:
+            NetworkDown: it is being rebuilt, or has failed for good.
+            Exception: whatever the runtime raises.
+        """
+        if self.down:
+            raise NetworkDown(self.down)
+        try:
+            found = self.pipeline.detect(images)
+        except Exception as error:
+            self._count(error)
+            raise
+        self._failures = 0
+        if self.health is Health.PROBATION:
+            self.health, self._trouble = Health.WORKING, ""
+            self._log.info("the network works again")
+        return found
+
+    def close(self) -> None:
+        """Release the runtime; a rebuild that is under way is abandoned."""
+        if self._loading is not None:
+            self._loading.abandon()
+        if self._open:
+            self._open = False
+            self.pipeline.close()
+
+    def _count(self, error: Exception) -> None:
+        self._failures += 1
+        if self._failures < self._limit:
+            return
+        self._failures = 0
+        self._trouble = f"inference failed {self._limit} times in a row: {reason(error)}"
+        if self._rebuilds and self.health is Health.WORKING:
+            self._log.error(f"{self._trouble}; rebuilding the network")
+            self.health = Health.REBUILDING
+            self._loading = Loading(self._reload)
+            self._loading.then(self._rebuilt)
+        else:
+            self._fail(f"{self._trouble}{' after it was rebuilt' * self._rebuilds}")
+
+    def _reload(self) -> Pipeline:
+        self._open = False
+        try:
+            self.pipeline.close()  # first: its memory may be needed
+        except Exception as error:  # what is broken may not even close
+            self._log.warning(f"the network that failed could not be closed: {reason(error)}")
+        return self._load()
+
+    def _rebuilt(self, outcome: Future[Pipeline]) -> None:
+        error = outcome.exception()
+        if error is None:
+            self.pipeline, self.health, self._open = outcome.result(), Health.PROBATION, True
+            self._log.info("the network is rebuilt")
+        elif isinstance(error, Exception) and not isinstance(error, Abandoned):
+            self._fail(f"{self._trouble}; it could not be rebuilt: {reason(error)}")
+
+    def _fail(self, why: str) -> None:
+        self.health, self._trouble = Health.FAILED, why
+        self._failed(why)

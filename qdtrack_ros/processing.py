@@ -1,0 +1,94 @@
+"""The one thread in which the images of all cameras go through the network and the trackers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from rclpy.impl.rcutils_logger import RcutilsLogger
+
+from qdtrack_ros.camera_tracker import Accepted, CameraTracker, Delivered
+from qdtrack_ros.network import Network
+from qdtrack_ros.output.publishers import OutputOptions
+from qdtrack_ros.reason import reason
+from qdtrack_ros.throttle import Throttle
+from qdtrack_ros.worker import PATIENCE, Worker
+
+
+class Processing:
+    """Takes images of cameras in turn or in batches from messages to published tracks; lives while the node is active.
+
+    Args:
+        network: that all cameras share.
+        cameras: whose images are to come.
+        capacity: images of each that may wait.
+        batch: images that go through the network together.
+        options: gives what shapes the outputs now.
+        log: takes what goes wrong in the node itself.
+
+    Attributes:
+        worker: takes the images.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        cameras: Sequence[CameraTracker],
+        capacity: int,
+        batch: int,
+        options: Callable[[], OutputOptions],
+        log: RcutilsLogger,
+    ) -> None:
+        self._network = network
+        self._options = options
+        self._log = log
+        self._complaints = Throttle(seconds=5.0)
+        self._decoders = ThreadPoolExecutor(batch, "qdtrack-decoder")  # they start with the first batch
+        self.worker: Worker[CameraTracker, Delivered] = Worker(
+            self._handle, cameras, capacity, batch, report=self._report
+        )
+
+    def trouble(self, timeout: float) -> str:
+        """What is said of an inference that has not answered for ``timeout`` seconds; "" where it does, or for 0."""
+        busy = self.worker.busy
+        if not timeout or busy <= timeout:
+            return ""
+        return f"inference has not answered for {busy:.0f} s, longer than inference_timeout ({timeout:g} s)"
+
+    def close(self, hung: bool) -> bool:
+        """Finish the images in hand and end the threads; False if they did not end, which is not waited for if hung."""
+        ended = self.worker.close(0.0 if hung else PATIENCE)
+        self._decoders.shutdown(wait=False)
+        return ended
+
+    def _handle(self, items: list[Delivered]) -> None:
+        """Images, each of another camera, from messages to published tracks."""
+        each = map if len(items) == 1 else self._decoders.map  # of one camera alone no thread is worth its while
+        images = each(_accepted, items)
+        accepted = [(one.camera, image) for one, image in zip(items, images, strict=True) if image is not None]
+        if not accepted:
+            return
+        try:
+            found = self._network.detect([one.image.pixels for _, one in accepted])
+        except Exception as error:  # images must not end the node
+            for camera, _ in accepted:
+                camera.fail(error)
+            return
+        for (camera, image), detections in zip(accepted, found, strict=True):
+            try:
+                camera.finish(image, detections, self._network.pipeline.timings, self._options())
+            except Exception as error:
+                camera.fail(error)
+
+    def _report(self, error: Exception) -> None:
+        if self._complaints.passes(type(error).__name__):
+            self._log.error(f"images were lost to an error in the node: {reason(error)}")
+
+
+def _accepted(one: Delivered) -> Accepted | None:
+    """The image of a message if it is to be tracked; an error is the camera's to count."""
+    try:
+        return one.camera.accept(one)
+    except Exception as error:
+        one.camera.fail(error)
+        return None

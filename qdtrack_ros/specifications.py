@@ -1,0 +1,295 @@
+"""The table of the node's parameters: what each is for, which values it takes, and when it can be set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, get_type_hints
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.parameter import Parameter
+
+from qdtrack_model.config import TRACKERS, ConfigError, from_mapping
+from qdtrack_model.runtimes import PRECISIONS, RUNTIMES
+
+TRACKER_PREFIX = "tracker."
+_KINDS: dict[type, Parameter.Type] = {
+    bool: Parameter.Type.BOOL,
+    int: Parameter.Type.INTEGER,
+    float: Parameter.Type.DOUBLE,
+    str: Parameter.Type.STRING,
+    list: Parameter.Type.STRING_ARRAY,
+}
+KIND_NAMES = {bool: "bool", int: "integer", float: "float", str: "string", list: "list of strings"}
+
+
+@dataclass(frozen=True)
+class Specification:
+    """One parameter: ``change`` says when it can be set after the start; a default of None means unset."""
+
+    name: str
+    kind: type
+    default: Any
+    description: str
+    change: Literal["never", "unconfigured", "always"]
+    lowest: float | None = None
+    highest: float | None = None
+    choices: tuple[str, ...] = ()
+    check: Callable[[Any], str | None] = lambda value: None  # what is wrong with a value of the right kind
+
+    def problem(self, value: Any) -> str | None:
+        """Why ``value`` cannot be taken, or None."""
+        if value is None and self.default is None:
+            return None
+        number = self.kind is float and isinstance(value, int) and not isinstance(value, bool)
+        if not (number or type(value) is self.kind):
+            return f"{self.name}: got {value!r}, expected {KIND_NAMES[self.kind]}"
+        if problem := self.check(value):
+            return f"{self.name}: {problem}"
+        if self.choices and value not in self.choices:
+            return f"{self.name}: got {value!r}, expected one of {', '.join(self.choices)}"
+        if self.lowest is not None and self.highest is not None and not self.lowest <= value <= self.highest:
+            return f"{self.name}: got {value}, expected {self.lowest:g} to {self.highest:g}"
+        if self.name.startswith(TRACKER_PREFIX):
+            return _tracker_problem(self.name.removeprefix(TRACKER_PREFIX), value)
+        return None
+
+    def descriptor(self) -> ParameterDescriptor:
+        """What ``ros2 param describe`` shows."""
+        descriptor = ParameterDescriptor(
+            name=self.name, type=_KINDS[self.kind].value, description=self.description, read_only=self.change == "never"
+        )
+        # `problem` checks types: it takes a whole number for a float, and names the parameter where rclpy does not.
+        descriptor.dynamic_typing = True
+        if self.choices:
+            descriptor.additional_constraints = f"one of {', '.join(self.choices)}"
+        if self.lowest is not None and self.highest is not None:
+            if self.kind is float:
+                bounds = FloatingPointRange(from_value=float(self.lowest), to_value=float(self.highest))
+                descriptor.floating_point_range = [bounds]
+            else:
+                descriptor.integer_range = [IntegerRange(from_value=int(self.lowest), to_value=int(self.highest))]
+        return descriptor
+
+
+def _tracker_problem(key: str, value: Any) -> str | None:
+    """Why no tracker can take a value; which one the weights ask for is not known yet."""
+    problems = []
+    for tracker in TRACKERS:
+        if key in _settings(tracker):
+            try:
+                from_mapping(tracker, {key: value}, "tracker")
+            except ConfigError as error:
+                problems.append(str(error))
+            else:
+                return None
+    return problems[0]
+
+
+def _camera_problem(names: list[Any]) -> str | None:
+    """What is wrong with names of cameras, which become parts of topic names."""
+    if list(names) in ([], [""]):
+        return None
+    for name in names:
+        if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name)):
+            return f"got {name!r}, expected names of letters, digits and underscores that begin with a letter"
+        if names.count(name) > 1:
+            return f"got {name!r} twice, expected every camera once"
+    return None
+
+
+_GENERAL = (
+    Specification(
+        "cameras", list, [""],
+        "Names of the cameras: with [front, left] the node takes front/image, left/image and so on, and publishes"
+        " ~/front/tracks, ~/left/tracks. [''] is one camera whose topics have no such part.",
+        "unconfigured",
+        check=_camera_problem,
+    ),
+    Specification(
+        "weights", str, "auto",
+        "What to load: weights by a name that `qdtrack weights` lists (public ones are fetched at the first start), or"
+        " the path of weights or of an exported graph; auto is street_qdtrack where the network runs on a GPU, street"
+        " elsewhere.",
+        "unconfigured",
+    ),
+    Specification(
+        "runtime", str, "auto",
+        "What runs the network; auto takes the best one that can run here and whose results hold.", "unconfigured",
+        choices=("auto", *RUNTIMES),
+    ),
+    Specification(
+        "precision", str, "auto", "What the network computes in; auto is what suits runtime and processor.",
+        "unconfigured",
+        choices=("auto", *PRECISIONS),
+    ),
+    Specification(
+        "fallback", bool, False, "Take another runtime where the chosen one cannot be loaded, instead of failing.",
+        "unconfigured",
+    ),
+    Specification("threads", int, 0, "Threads of the network; 0 lets the runtime choose.", "unconfigured", 0, 256),
+    Specification(
+        "batch", int, 1,
+        "Images of different cameras that go through the network together when they come within 5 ms; for GPUs.",
+        "unconfigured", 1, 16,
+    ),
+    Specification(
+        "build_engine", bool, False,
+        "Build the engine of a compiled runtime while configuring, where there is none yet: it may take many minutes."
+        " If not, configure fails there and names `qdtrack build-engine`. With autostart it is always built.",
+        "unconfigured",
+    ),
+    Specification("autostart", bool, True, "Configure and activate without being asked to.", "never"),
+    Specification(
+        "on_fault", str, "rebuild",
+        "What to do when inference fails fault_limit times in a row. rebuild: load the network anew, once, while the"
+        " node goes on; if it fails again as often without a success, the node goes through its error state and is"
+        " unconfigured. exit: end the process with status 3, also when inference hangs, so that launch starts it again;"
+        " best with a GPU, whose errors last as long as the process.",
+        "unconfigured",
+        choices=("rebuild", "exit"),
+    ),
+    Specification("fault_limit", int, 5, "Failures of inference in a row that are a fault.", "unconfigured", 1, 1000),
+    Specification(
+        "inference_timeout", float, 10.0,
+        "Say so, and ERROR in the diagnostics, when inference does not answer for this long [s]; 0 for never.",
+        "always", 0, 3600,
+    ),
+    Specification(
+        "queue_size", int, 1,
+        "Images of each camera that may wait for the network. One more drops the oldest, which is counted: with 1 the"
+        " newest image is always the next.",
+        "unconfigured", 1, 64,
+    ),
+    Specification(
+        "min_score", float, 0.0, "Tracks whose detection scores less are followed but not published.", "always", 0, 1
+    ),
+    Specification(
+        "publish_lost", bool, False,
+        "Publish remembered tracks that are not seen in the image, too (state LOST, with the box they were last seen"
+        " in).",
+        "always",
+    ),
+    Specification("publish_embeddings", bool, False, "Fill the embedding of every track in ~/tracks.", "always"),
+    Specification(
+        "trail", int, 40, "Length of the trails in ~/overlay, ~/markers and ~/annotations [images]; 0 for none.",
+        "always", 0, 1000,
+    ),
+    Specification(
+        "depth", bool, False,
+        "Take depth images that are aligned with the images from the topic depth, and publish ~/detections_3d by them"
+        " and camera_info.",
+        "unconfigured",
+    ),
+    Specification(
+        "depth_tolerance", float, 0.05,
+        "How far the stamps of an image and of the depth image that is taken for it may be apart [s].",
+        "always", 0, 10,
+    ),
+    Specification(
+        "rectified", bool, False,
+        "The images are rectified: what camera_info calls P describes them, not K and the distortion D.",
+        "always",
+    ),
+    Specification(
+        "handover_span", float, 0.0,
+        "How long after one camera lost an object its id may be taken over in another [s]; 0 for never, and then every"
+        " camera counts its ids for itself.",
+        "unconfigured", 0, 3600,
+    ),
+    Specification(
+        "handover_score", float, 0.6,
+        "Lowest cosine of two embeddings at which an id is taken over in another camera.",
+        "unconfigured", 0, 1,
+    ),
+    Specification(
+        "silence_warning", float, 5.0,
+        "Say so, and ERROR in the diagnostics, when no image came for this long [s]; 0 for never.", "always", 0, 3600,
+    ),
+    Specification(
+        "diagnostics.min_rate", float, 0.0,
+        "WARN in the diagnostics of a camera when fewer of its images are tracked [1/s]; 0 for never.",
+        "always", 0, 1000,
+    ),
+    Specification(
+        "diagnostics.max_age", float, 0.5,
+        "WARN when more than 5 % of the tracks are published later than this after the image's stamp [s]; 0 for never.",
+        "always", 0, 3600,
+    ),
+    Specification(
+        "diagnostics.max_drop_ratio", float, 0.1,
+        "WARN when a greater part of the images is dropped because newer ones came, or lost on the way to the node; 0"
+        " for never.",
+        "always", 0, 1,
+    ),
+    Specification(
+        "snapshot_frames", int, 100,
+        "Latest images of each camera kept in memory for ~/save_snapshot; 0 for none.", "always", 0, 10000,
+    ),
+    Specification(
+        "snapshot_memory", float, 64.0,
+        "Most memory that the kept images of all cameras take [MB]: ten raw ones of 1080p are 62 MB.",
+        "always", 0, 65536,
+    ),
+)  # fmt: skip
+
+_TRACKER_DESCRIPTIONS = {
+    "kind": "Which tracker; another one than that of the weights has its own defaults and their memory_span.",
+    "init_score": "Lowest score of a detection that starts a track.",
+    "object_score": "Lowest score of a detection that continues a track.",
+    "match_score": "Lowest similarity of appearance that continues a track.",
+    "memory_span": "How long an unseen track is remembered [s].",
+    "backdrop_span": "How long detections that are no track still take part in matching, against false matches [s].",
+    "momentum": "Weight of the new embedding in a track's remembered one; FairMOT's tracker: of the remembered one.",
+    "discard_score": "Weak detections more similar to a track than this are dropped.",
+    "backdrop_iou": "A weak detection that overlaps a stronger one by more is a duplicate.",
+    "class_iou": "Any other detection that overlaps a stronger one by more is a duplicate.",
+    "separate_classes": "A track never changes its class.",
+    "metric": "How the similarity of embeddings is measured.",
+    "motion": "Whether a match must lie near the place the track's motion predicts.",
+    "gate": "Largest distance of a match from the predicted box [box sizes].",
+    "gate_growth": "Fraction by which the gate widens for each second unseen [1/s].",
+    "gate_cosine": "Lowest cosine of two embeddings inside the gate.",
+    "prior": "How much similarity a match loses with its distance from the predicted place.",
+    "velocity_momentum": "Weight of the newest velocity in the smoothed one.",
+    "velocity_decay": "Time constant with which an unseen track's predicted motion comes to a halt [s].",
+    "recover_iou": "Leftover detections continue a track they overlap by this much; 0 for never.",
+    "recover_score": "Lowest score of a detection that continues a track by overlap.",
+    "recover_span": "Longest time unseen after which overlap may continue a track [s].",
+    "score_momentum": "TAO tracker: weight of the new score in that of the track.",
+    "duplicate_score": "TAO tracker: only detections that score less can be duplicates.",
+    "duplicate_iou": "TAO tracker: they are, where they overlap an earlier one of their class by more.",
+    "min_score": "FairMOT's tracker: weaker detections are left out.",
+    "embedding_limit": "FairMOT's tracker: largest cost of a match by appearance.",
+    "iou_limit": "FairMOT's tracker: largest 1 - IoU of a match by overlap.",
+    "tentative_limit": "FairMOT's tracker: the same for tracks seen once.",
+    "duplicate_limit": "FairMOT's tracker: a lost track and another with less 1 - IoU are one object.",
+    "first_frame_confirmed": "FairMOT's tracker: what the very first image shows is reported at once.",
+    "as_published": "FairMOT's tracker: as its public code, with ids from 1 and lost tracks two frames longer.",
+}
+
+
+def _settings(tracker: type[Any]) -> dict[str, Any]:
+    """The settings of a tracker, name and annotated kind; the frame rate comes with the weights."""
+    return {name: kind for name, kind in get_type_hints(tracker).items() if name != "frame_rate"}
+
+
+def _tracker() -> Iterable[Specification]:
+    kinds: dict[str, list[Any]] = {}
+    for tracker in TRACKERS:
+        for name, kind in _settings(tracker).items():
+            kinds.setdefault(name, []).append(kind)
+    for name in sorted(kinds, key="kind".__ne__):
+        choices = dict.fromkeys(str(choice) for kind in kinds[name] for choice in getattr(kind, "__args__", ()))
+        yield Specification(
+            TRACKER_PREFIX + name,
+            str if choices else kinds[name][0],
+            None,
+            _TRACKER_DESCRIPTIONS[name],
+            "unconfigured" if name == "kind" else "always",
+            choices=tuple(choices),
+        )
+
+
+SPECIFICATIONS: dict[str, Specification] = {s.name: s for s in (*_GENERAL, *_tracker())}
