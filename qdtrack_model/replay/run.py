@@ -138,6 +138,8 @@ class Run:
                 raise RunError(
                     f"{folder / RUN}: format {content['format']!r}, expected {FORMAT}: replay the bags again"
                 )
+            if content["way"] not in WAYS:
+                raise RunError(f"{folder / RUN}: way {content['way']!r}, expected one of {', '.join(WAYS)}")
             tracker = read_tracker(content["tracker"], "tracker")
             classes = {int(number): str(name) for number, name in content["classes"].items()}
             settings = Settings(content["way"], content["weights"], content["runtime"], tracker, classes)

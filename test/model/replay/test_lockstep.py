@@ -222,7 +222,10 @@ def test_a_place_that_is_no_run_is_refused(pipeline: Pipeline, tmp_path: Path) -
         RunWriter(tmp_path, settings_of(pipeline, "blobs"))
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"format": 7}', '{"format": 1}'])
+DREAMT = '{"format": 1, "way": "dreamt", "weights": "", "runtime": "", "tracker": {}, "classes": {}, "sequences": []}'
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"format": 7}', '{"format": 1}', DREAMT])
 def test_a_broken_run_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(RunError, match=r"run\.json"):
