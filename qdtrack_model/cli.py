@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": "score results against ground truth",
     "replay": "replay bags through the tracker, score them and write a report",
     "compare": "compare two runs of replay, and fail where the new one is worse",
+    "tune": "choose settings of the tracker on bags, cross-validated",
     "submit": "track the videos of a benchmark and write results in its form",
     "auto-label": "label a recording by offline tracking, to correct and to train on",
     "synthesize": "make a synthetic street scene with ground truth",

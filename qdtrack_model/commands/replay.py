@@ -80,7 +80,7 @@ def _again(args: argparse.Namespace) -> tuple[RunWriter, int]:
     return run, 0
 
 
-def _bags(args: argparse.Namespace) -> tuple[RunWriter, int]:
+def replay_bags(args: argparse.Namespace) -> tuple[RunWriter, int]:
     """Replay bags; those that cannot be are told and counted, the others done."""
     pipeline = load_pipeline(args)
     try:
@@ -175,6 +175,6 @@ def main(args: argparse.Namespace) -> int:
         raise ValueError(f"{runs[0]}: a run is tracked again by itself, got {len(args.inputs)} inputs")
     if args.live:
         return _live(args)
-    run, left_out = _again(args) if runs else _bags(args)
+    run, left_out = _again(args) if runs else replay_bags(args)
     finish(run, not args.no_pictures)
     return LEFT_OUT if left_out else 0
