@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 from rclpy.lifecycle import LifecycleNode
-from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
 from qdtrack_model.boxes import clip_boxes
@@ -22,6 +21,7 @@ from qdtrack_ros.input.camera import Camera
 from qdtrack_ros.input.silence import describe_silence
 from qdtrack_ros.input.source_image import ImageMessage, SourceImage
 from qdtrack_ros.input.stamps import stamp_nanoseconds, stamp_seconds
+from qdtrack_ros.input.video import VideoInput, header_of, is_video
 from qdtrack_ros.operation.diagnostics import read_camera
 from qdtrack_ros.operation.judgement import CameraReading
 from qdtrack_ros.operation.monitor import Monitor
@@ -98,6 +98,7 @@ class CameraTracker:
         self._logger = node.get_logger()
         self._network = pipeline.runtime.config
         self._order = StampOrder()
+        self._video = VideoInput()
         self._complaints = Throttle(seconds=5.0)
         self._silence_reported = False
         self._dropped_reported = 0
@@ -110,7 +111,10 @@ class CameraTracker:
 
         def deliver(message: ImageMessage) -> None:
             counts.received += 1
-            if not worker.offer(self, Delivered(self, message, time.time_ns())):
+            arrival = time.time_ns()
+            if is_video(message):
+                video.add(message, arrival)
+            if not worker.offer(self, Delivered(self, message, arrival)):
                 counts.dropped += 1
 
         def count_lost(number: int) -> None:
@@ -120,6 +124,7 @@ class CameraTracker:
         self._order = StampOrder()
         self.monitor = Monitor()
         counts = self.monitor.counts
+        video = self._video = VideoInput()
         self._silence_reported, self._dropped_reported = False, 0
         self.publishers.begin(stamp, threshold)
         self.camera = Camera(self._node, self.name, deliver, count_lost, self._depth)
@@ -148,23 +153,35 @@ class CameraTracker:
         """The image in a message if it is to be tracked; None, counted, when it is repeated, late or unusable."""
         message = delivered.message
         wait = (time.time_ns() - delivered.arrival) * 1e-9
-        kept = self._keep(delivered)
+        packets = self._video.take(message) if is_video(message) else []
+        kept = self._keep(delivered, packets)
         started = perf_counter()
         try:
-            image = SourceImage.read(message, self._network.input_size)
+            image = self._read(message, packets)
         except InvalidImage as error:
             self._count_unusable(error.problem, f"image not used: {error}")
             return None
-        moment = self._moment(message.header)
+        finally:
+            self.monitor.counts.interruptions = self._video.interruptions
+        header = header_of(message)
+        moment = self._moment(header)
         if moment is None:
             return None
-        return Accepted(message.header, image, moment, kept, {"wait": wait, "decode": perf_counter() - started})
+        return Accepted(header, image, moment, kept, {"wait": wait, "decode": perf_counter() - started})
 
-    def _keep(self, delivered: Delivered) -> list[Kept]:
-        """Keep an image, whatever becomes of it: one that cannot be tracked is what a bug report is about."""
+    def _read(self, message: ImageMessage, packets: list[tuple[ImageMessage, int]]) -> SourceImage:
+        if packets:
+            return SourceImage.decoded(message, self._video.picture(packets))
+        return SourceImage.read(message, self._network.input_size)
+
+    def _keep(self, delivered: Delivered, packets: list[tuple[ImageMessage, int]]) -> list[Kept]:
+        """Keep an image, whatever becomes of it: one that cannot be tracked is what a bug report is about.
+
+        Of a video the packets before it that were not tracked are kept, too.
+        """
         assert self.camera is not None
-        name = "image/compressed" if isinstance(delivered.message, CompressedImage) else "image"
-        kept = [Kept(self.camera.topics[name], delivered.arrival, delivered.message)]
+        topic = self.camera.topic_of(delivered.message)
+        kept = [Kept(topic, arrival, one) for one, arrival in packets or [(delivered.message, delivered.arrival)]]
         if self.camera.info is not None:
             kept.append(Kept(self.camera.info_topic, delivered.arrival, self.camera.info))
         if self.camera.depth is not None and self.camera.depth.latest is not None:

@@ -106,6 +106,8 @@ def input_topics(values: Values) -> dict[str, str]:
     return {
         "image": image,
         "image/compressed": given(values, "image_compressed") or f"{image}/compressed",
+        "image/ffmpeg": f"{image}/ffmpeg",
+        "image/foxglove": f"{image}/foxglove",
         "camera_info": given(values, "camera_info") or posixpath.join(posixpath.dirname(image), "camera_info"),
         **({"depth": depth} if depth else {}),
     }
@@ -137,7 +139,9 @@ def rviz_remappings(values: Values) -> list[tuple[str, str]]:
     """The topics of a layout, which are those of one camera without a namespace, and those of this node."""
     camera = given(values, "camera")
     topics = {name: given(values, name) for name in TOPICS}
-    image, compressed, calibration = dict(remappings(topics, [camera] if camera else [])).values()
+    found = dict(remappings(topics, [camera] if camera else []))
+    names = ("image", "image/compressed", "camera_info")
+    image, compressed, calibration = (found[posixpath.join(camera, name)] for name in names)
     return [
         ("/image", image),
         ("/image/compressed", compressed),

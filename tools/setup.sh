@@ -159,7 +159,7 @@ link_workspace() {
     for entry in CMakeLists.txt config launch msg package.xml qdtrack_model qdtrack_ros srv tools; do
         ln -s "$root/$entry" "build/workspace/qdtrack/$entry"
     done
-    for package in vision_msgs foxglove_msgs; do
+    for package in vision_msgs foxglove_msgs ffmpeg_image_transport_msgs; do
         installed "$package" || ln -s "$root/interfaces/$package" "build/workspace/$package"
     done
 }

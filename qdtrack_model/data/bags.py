@@ -11,7 +11,7 @@ Written bags hold, on every frame with the same header stamp:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -20,16 +20,26 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+from rosbags.interfaces import (
+    Connection,
+    MessageDefinitionFormat,
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from qdtrack_model.data import qdtrack_msgs, vision_msgs
+from qdtrack_model.data import qdtrack_msgs, video_msgs, vision_msgs
 from qdtrack_model.data.images import JPEG_QUALITY
 from qdtrack_model.data.readers.mot import IGNORED_CLASS, MotBoxes
 from qdtrack_model.sensors.encodings import compressed_image, raw_image
 from qdtrack_model.sensors.messages import InvalidImage
+from qdtrack_model.sensors.video import Packet, VideoStream
 from qdtrack_model.structures import Array
 
 IMAGE_TOPIC = "/camera/image/compressed"
@@ -40,9 +50,10 @@ START_NANOSECONDS = 1_717_200_000 * 10**9  # stamp of the first frame: 2024-06-0
 CLASS_NAMES = {1: "pedestrian", 3: "vehicle"}  # MOTChallenge class -> class_id
 IGNORE = "ignore"
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
-IMAGE_KINDS = (RAW, COMPRESSED)
+STILLS = (RAW, COMPRESSED)  # each image by itself
+VIDEO = (video_msgs.FOXGLOVE_VIDEO, video_msgs.FFMPEG_PACKET)  # each builds on those before it
+IMAGE_KINDS = (*STILLS, *VIDEO)
 ARRAY = "vision_msgs/msg/Detection2DArray"
-_IMAGE_NAMES = "sensor_msgs/Image or CompressedImage"
 
 
 class BagError(ValueError):
@@ -59,9 +70,9 @@ class BagFrame:
 
 @cache
 def typestore() -> Typestore:
-    """Message types of ROS 2 Kilted, of vision_msgs and our own."""
+    """Message types of ROS 2 Kilted, of vision_msgs, of video and our own."""
     store = get_typestore(Stores.ROS2_KILTED)
-    for name, text in {**vision_msgs.DEFINITIONS, **qdtrack_msgs.DEFINITIONS}.items():
+    for name, text in {**vision_msgs.DEFINITIONS, **video_msgs.DEFINITIONS, **qdtrack_msgs.DEFINITIONS}.items():
         store.register(get_types_from_msg(text, name))
     return store
 
@@ -232,27 +243,29 @@ def image_topics(path: str | Path) -> list[str]:
     with opened(path) as reader:
         topics = sorted({c.topic for c in reader.connections if c.msgtype in IMAGE_KINDS and c.msgcount})
         if not topics:
-            raise BagError(f"{path}: no images ({_IMAGE_NAMES}); topics: {listing(reader)}")
+            raise BagError(f"{path}: no images ({_names(IMAGE_KINDS)}); topics: {listing(reader)}")
     return topics
 
 
-def image_connections(reader: Reader, path: Path, topic: str | None) -> list[Connection]:
+def image_connections(
+    reader: Reader, path: Path, topic: str | None, kinds: Collection[str] = IMAGE_KINDS
+) -> list[Connection]:
     """Those of one topic: a bag merged from several recordings has one for each of them."""
-    images = [c for c in reader.connections if c.msgtype in IMAGE_KINDS]
+    images = [c for c in reader.connections if c.msgtype in kinds]
     if topic is not None:
         images = [c for c in images if c.topic == topic]
         if not images:
             raise BagError(f"{path}: no image topic {topic!r}; topics: {listing(reader)}")
     if not images:
-        raise BagError(f"{path}: no image topic ({_IMAGE_NAMES}); topics: {listing(reader)}")
+        raise BagError(f"{path}: no image topic ({_names(kinds)}); topics: {listing(reader)}")
     if len({c.topic for c in images}) > 1:
         names = ", ".join(sorted({c.topic for c in images}))
         raise BagError(f"{path}: several image topics: {names}; choose one with --topic")
     return images
 
 
-def _nanoseconds(header: Any) -> int:
-    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
+def _names(kinds: Collection[str]) -> str:
+    return ", ".join(kind.replace("/msg/", "/") for kind in kinds)
 
 
 def decode_image(message: Any, kind: str) -> Array:
@@ -268,6 +281,33 @@ def decode_image(message: Any, kind: str) -> Array:
     return np.ascontiguousarray(image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
 
 
+def image_decoder(kind: str) -> Callable[[Any], Array]:
+    """What makes (H, W, 3) BGR uint8 of the image messages of one topic, of type ``kind``, given one after the other.
+
+    It raises BagError for a message that shows no image; of a video later ones may show some.
+    """
+    if kind not in VIDEO:
+        return lambda message: decode_image(message, kind)
+    stream = VideoStream()
+
+    def decode(message: Any) -> Array:
+        try:
+            return stream.decode(Packet.of(message))()
+        except InvalidImage as error:
+            raise BagError(str(error)) from None
+
+    return decode
+
+
+def _types(connection: Connection) -> Typestore:
+    """The message types for one topic: its own definition is taken from the bag where that has one of video."""
+    if connection.msgtype not in VIDEO or connection.msgdef.format is not MessageDefinitionFormat.MSG:
+        return typestore()
+    store = get_typestore(Stores.ROS2_KILTED)
+    store.register(get_types_from_msg(connection.msgdef.data, connection.msgtype))
+    return store
+
+
 def read_images(
     path: str | Path, topic: str | None = None, damaged: Callable[[BagError], None] | None = None
 ) -> Iterator[tuple[str, float, Array]]:
@@ -280,20 +320,22 @@ def read_images(
     Raises:
         BagError: the bag is broken, has no image topic or several and none was chosen, or an image cannot be decoded.
     """
-    path, store = Path(path), typestore()
+    path = Path(path)
     with opened(path) as reader:
         connections = image_connections(reader, path, topic)
+        stores = {connection.id: _types(connection) for connection in connections}
+        decoders = {connection.msgtype: image_decoder(connection.msgtype) for connection in connections}
         for number, (connection, _, raw) in enumerate(reader.messages(connections), start=1):
-            message: Any = store.deserialize_cdr(raw, connection.msgtype)
+            message: Any = stores[connection.id].deserialize_cdr(raw, connection.msgtype)
             try:
-                image = decode_image(message, connection.msgtype)
+                image = decoders[connection.msgtype](message)
             except BagError as error:
                 named = BagError(f"{path}: {connection.topic}, image {number}: {error}")
                 if damaged is None:
                     raise named from None
                 damaged(named)
                 continue
-            yield connection.topic, _nanoseconds(message.header) / 1e9, image
+            yield connection.topic, stamp_of(raw) / 1e9, image
 
 
 def image_size(path: str | Path, topic: str) -> tuple[int, int] | None:
@@ -308,7 +350,7 @@ def image_size(path: str | Path, topic: str) -> tuple[int, int] | None:
 
 
 def stamp_of(raw: bytes | memoryview) -> int:
-    """The header stamp [ns] of a CDR message that begins with a header, without reading the rest."""
+    """The stamp [ns] of a CDR message that begins with a header or a stamp, without reading the rest."""
     order: Literal["little", "big"] = "little" if raw[1] & 1 else "big"
     seconds, nanoseconds = (int.from_bytes(raw[at : at + 4], order, signed=at == 4) for at in (4, 8))
     return seconds * 10**9 + nanoseconds

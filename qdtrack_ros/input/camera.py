@@ -1,4 +1,4 @@
-"""One camera: its two possible image topics and which of them is in use, calibration and depth."""
+"""One camera: its possible image topics and which of them is in use, calibration and depth."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from qdtrack_model.sensors.camera_model import CameraModel, InvalidCameraInfo
 from qdtrack_ros.input.depth import DepthImages
 from qdtrack_ros.input.source_image import ImageMessage
-from qdtrack_ros.input.subscription import MatchedSubscription
+from qdtrack_ros.input.subscription import DEPTH, MatchedSubscription
+from qdtrack_ros.input.video import VIDEO_TYPES
 
-IMAGE_TOPICS: dict[str, type[Any]] = {"image": Image, "image/compressed": CompressedImage}
+IMAGE_TOPICS: dict[str, type[Any]] = {"image": Image, "image/compressed": CompressedImage, **VIDEO_TYPES}
+_VIDEO_DEPTH = 60  # packets that may wait for the executor: none of them can be done without
 
 
 class Camera:
-    """Subscribes ``image`` and ``image/compressed`` and keeps the one that delivers first; ``camera_info``; ``depth``.
+    """Subscribes all of IMAGE_TOPICS and keeps the one that delivers first; ``camera_info``; ``depth``.
 
-    Both image topics are listened to until an image comes; then the other is let go, because receiving every picture
-    twice costs more than decoding it. After a silence both are listened to again.
+    All image topics are listened to until an image comes; then the others are let go, because receiving every picture
+    twice costs more than decoding it. After a silence all are listened to again.
 
     Args:
         node: owner of the subscriptions; its remappings apply.
@@ -56,12 +58,13 @@ class Camera:
         self._arrival = time.monotonic()
 
     def listen(self) -> None:
-        """Subscribe to whichever of the two image topics is not subscribed, as its publishers offer it."""
+        """Subscribe to whichever of the image topics is not subscribed, as its publishers offer it."""
         for name, kind in IMAGE_TOPICS.items():
             if name not in self._subscriptions:
                 deliver = partial(self._received, name)
+                depth = _VIDEO_DEPTH if name in VIDEO_TYPES else DEPTH
                 self._subscriptions[name] = MatchedSubscription(
-                    self._node, kind, self.prefix + name, deliver, self._count_lost
+                    self._node, kind, self.prefix + name, deliver, self._count_lost, depth
                 )
 
     def match_publishers(self) -> None:
@@ -77,6 +80,10 @@ class Camera:
         self._node.destroy_subscription(self._info)
         if self.depth is not None:
             self.depth.close()
+
+    def topic_of(self, message: ImageMessage) -> str:
+        """The topic that a message of its type comes on, resolved."""
+        return next(self.topics[name] for name, kind in IMAGE_TOPICS.items() if isinstance(message, kind))
 
     def model(self, rectified: bool, size: tuple[int, int]) -> CameraModel:
         """The calibration, for an image of this ``size`` (width, height) that was straightened or not.

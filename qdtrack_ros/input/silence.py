@@ -7,6 +7,7 @@ from typing import Any
 from rclpy.node import Node
 
 from qdtrack_ros.input.camera import IMAGE_TOPICS, Camera
+from qdtrack_ros.input.video import MISSING_VIDEO, VIDEO_TYPES
 
 
 def describe_silence(node: Node, camera: Camera) -> str:
@@ -15,7 +16,8 @@ def describe_silence(node: Node, camera: Camera) -> str:
     for name, topic in camera.topics.items():
         publishers = node.get_publishers_info_by_topic(topic)
         if not publishers:
-            findings.append(f"{topic} has no publisher")
+            if name not in VIDEO_TYPES:
+                findings.append(f"{topic} has no publisher")
             continue
         wrong = {p.topic_type for p in publishers} - {_type_name(IMAGE_TOPICS[name])}
         if wrong:
@@ -28,11 +30,11 @@ def describe_silence(node: Node, camera: Camera) -> str:
     others = _image_topics(node) - own - {subscription.topic_name for subscription in node.subscriptions}
     if others:
         findings.append(f"image topics seen: {', '.join(sorted(others))} (remap with -r {camera.prefix}image:=TOPIC)")
-    return "; ".join(findings)
+    return "; ".join([*findings, *MISSING_VIDEO])
 
 
 def _type_name(kind: type[Any]) -> str:
-    return f"sensor_msgs/msg/{kind.__name__}"
+    return f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}"
 
 
 def _image_topics(node: Node) -> set[str]:

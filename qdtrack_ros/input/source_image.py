@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -13,7 +13,7 @@ from qdtrack_model.pipeline import reduction_of
 from qdtrack_model.sensors.encodings import REDUCTIONS, compressed_image, jpeg_size, raw_image
 from qdtrack_model.structures import Array, Detections
 
-ImageMessage: TypeAlias = Image | CompressedImage
+ImageMessage: TypeAlias = Image | CompressedImage | Any  # or a packet of a video, whose type not every robot has
 
 
 def image_array(message: ImageMessage) -> Array:
@@ -52,7 +52,11 @@ class SourceImage:
         reduction = min(reduction_of(size, input_size), max(REDUCTIONS)) if size and all(size) else 1
         if size and reduction > 1:
             return cls(message, compressed_image(message, reduction), reduction, size)
-        pixels = image_array(message)
+        return cls.decoded(message, image_array(message))
+
+    @classmethod
+    def decoded(cls, message: ImageMessage, pixels: Array) -> SourceImage:
+        """The image in a message whose ``pixels`` are known, all of them."""
         return cls(message, pixels, 1, (pixels.shape[1], pixels.shape[0]))
 
     @cached_property

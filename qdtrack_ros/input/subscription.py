@@ -13,7 +13,7 @@ from rclpy.subscription import MessageInfo, Subscription
 
 from qdtrack_ros.input.losses import Losses
 
-_DEPTH = 5  # images that may wait for the executor, as in the QoS of sensor data
+DEPTH = 5  # images that may wait for the executor, as in the QoS of sensor data
 
 
 class MatchedSubscription:
@@ -29,6 +29,7 @@ class MatchedSubscription:
         name: of the topic.
         deliver: called in the executor's thread with every message.
         count_lost: told how many more messages were published and never came.
+        depth: messages that may wait for the executor; of a video more, since none can be done without.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class MatchedSubscription:
         name: str,
         deliver: Callable[[Any], None],
         count_lost: Callable[[int], None] = lambda count: None,
+        depth: int = DEPTH,
     ) -> None:
         self._node = node
         self._kind = kind
         self._name = name
         self._deliver = deliver
         self._count_lost = count_lost
+        self._depth = depth
         self.topic: str = node.resolve_topic_name(name)
         override = f"qos_overrides.{self.topic}.subscription.reliability"
         self._overridden = override in node._parameter_overrides  # rclpy has no public way to see the undeclared
@@ -108,7 +111,7 @@ class MatchedSubscription:
                 self._kind,
                 self._name,
                 received,
-                QoSProfile(depth=_DEPTH, reliability=reliability),
+                QoSProfile(depth=self._depth, reliability=reliability),
                 event_callbacks=events,
                 qos_overriding_options=QoSOverridingOptions(kinds),
             )

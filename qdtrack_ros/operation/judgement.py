@@ -15,6 +15,7 @@ from qdtrack_ros.operation.monitor import Counts, Recent
 
 # STALE is for an aggregator that hears no more: it makes an ERROR of it, which a node at rest is none.
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+_TRANSPORTS = {"image": "raw", "image/compressed": "compressed", "image/ffmpeg": "video", "image/foxglove": "video"}
 _ANOTHER_CLOCK = 3600.0  # seconds: no image is so old, its stamp is of another clock
 
 
@@ -61,7 +62,7 @@ class CameraReading:
 
     Attributes:
         listening: topics of images, and the QoS they are subscribed with.
-        delivering: ``image`` or ``image/compressed``, whichever brought the latest image; None before the first.
+        delivering: which of the camera's image topics brought the latest image; None before the first.
         publishers: on these topics.
         incompatible: publishers that cannot be connected to, and why.
         silence: seconds without an image.
@@ -181,7 +182,7 @@ def _problem_of_age(ages: tuple[float, float] | None, limits: Limits) -> Iterato
 def _camera_values(reading: CameraReading) -> dict[str, str]:
     values = {
         "topic": " or ".join(reading.listening),
-        "transport": {"image": "raw", "image/compressed": "compressed"}.get(reading.delivering or "", "none yet"),
+        "transport": _TRANSPORTS.get(reading.delivering or "", "none yet"),
         "QoS": " or ".join(dict.fromkeys(_qos_text(qos) for qos in reading.listening.values())),
         "publishers": str(reading.publishers),
         "incompatible QoS": "; ".join(reading.incompatible) or "none",

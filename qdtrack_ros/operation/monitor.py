@@ -48,13 +48,17 @@ class Counts:
     tracked: int = 0
     not_drawn: int = 0  # tracked, but newer ones came before their pictures were made
     without_depth: int = 0  # tracked, but not in space, which was asked for
+    interruptions: int = 0  # of a video: packets were missing or broken, and the next key frame was waited for
 
     def __str__(self) -> str:
         text = (
             f"{self.received} images received, {self.tracked} tracked, {self.dropped} dropped,"
             f" {self.late} late, {self.repeated} repeated, {self.unusable} unusable"
         )
-        rare = {"failed": self.failed, "lost on the way": self.lost, "without depth": self.without_depth}
+        rare = {
+            "failed": self.failed, "lost on the way": self.lost, "without depth": self.without_depth,
+            "interruptions of the video": self.interruptions,
+        }  # fmt: skip
         return ", ".join([text, *(f"{count} {name}" for name, count in rare.items() if count)])
 
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 VALUES = {"structures", "config", "boxes", "atomic"}
 INFERENCE = VALUES | {"cache", "checkpoints", "tracking", "runtimes", "pipeline"}
-SENSORS = {"sensors", *(f"sensors.{name}" for name in ("camera_model", "depth", "encodings", "messages"))}
+SENSORS = {"sensors", *(f"sensors.{name}" for name in ("camera_model", "depth", "encodings", "messages", "video"))}
 FRONT = INFERENCE | SENSORS | {"data", "drawing", "evaluation", "given_detections", "replay", "synthetic"}
 FRONT |= {"tracker_config"}
 
@@ -36,6 +36,8 @@ ALLOWED: dict[str, set[str]] = {
     "sensors.messages": set(),
     "sensors.image_headers": set(),
     "sensors.encodings": {"structures", "sensors.messages", "sensors.image_headers"},
+    "sensors.nal_units": set(),
+    "sensors.video": {"structures", "sensors.messages", "sensors.nal_units"},
     "sensors.camera_model": {"structures", "sensors.messages"},
     "sensors.depth": {"structures", "sensors.messages", "sensors.encodings", "sensors.camera_model"},
     "drawing": {"structures", "atomic"},
@@ -51,7 +53,7 @@ ALLOWED: dict[str, set[str]] = {
     "given_detections": INFERENCE | {"data"},
     "replay": INFERENCE | SENSORS | {"data", "drawing", "evaluation", "tracker_config"},
     "study": INFERENCE | {"data", "evaluation", "networks", "object_embeddings", "synthetic", "training"},
-    "data": VALUES | {"sensors.encodings", "sensors.image_headers", "sensors.messages"},
+    "data": VALUES | {"sensors.encodings", "sensors.image_headers", "sensors.messages", "sensors.video"},
     "synthetic": VALUES | {"data"},
     "evaluation": VALUES | {"data"},
     "training": VALUES | {"networks", "losses", "data", "evaluation", "checkpoints"},
@@ -106,7 +108,8 @@ for part in ("qdtrack_ros.replay", "qdtrack_ros.demo"):
     ALLOWED[part] |= {"commands"}  # `qdtrack replay` is one command, whose live half needs ROS
 NUMPY_ONLY = {"tracking", "structures", "boxes"}
 ROS_MODULES = {
-    "ament_index_python", "builtin_interfaces", "cv_bridge", "diagnostic_msgs", "foxglove_msgs", "geometry_msgs",
+    "ament_index_python", "builtin_interfaces", "cv_bridge", "diagnostic_msgs", "ffmpeg_image_transport_msgs",
+    "foxglove_msgs", "geometry_msgs",
     "launch", "launch_ros", "lifecycle_msgs", "qdtrack", "rcl_interfaces", "rclpy", "sensor_msgs", "std_msgs",
     "std_srvs", "vision_msgs", "visualization_msgs",
 }  # fmt: skip

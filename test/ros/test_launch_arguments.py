@@ -42,6 +42,8 @@ def test_the_topics_of_a_camera_follow_the_one_of_its_images(image: str) -> None
     assert dict(remappings({"image": image}, [])) == {
         "image": "/front/image_raw",
         "image/compressed": "/front/image_raw/compressed",
+        "image/ffmpeg": "/front/image_raw/ffmpeg",
+        "image/foxglove": "/front/image_raw/foxglove",
         "camera_info": "/front/camera_info",
     }
 
@@ -52,9 +54,13 @@ def test_every_camera_has_its_topics() -> None:
     assert dict(remappings(values, ["front", "left"])) == {
         "front/image": "/front/image_raw",
         "front/image/compressed": "/front/image_raw/compressed",
+        "front/image/ffmpeg": "/front/image_raw/ffmpeg",
+        "front/image/foxglove": "/front/image_raw/foxglove",
         "front/camera_info": "/info/front",
         "left/image": "/left/image_raw",
         "left/image/compressed": "/left/image_raw/compressed",
+        "left/image/ffmpeg": "/left/image_raw/ffmpeg",
+        "left/image/foxglove": "/left/image_raw/foxglove",
         "left/camera_info": "/info/left",
     }
     with pytest.raises(ValueError, match=r"'/image_raw' for 2 cameras, expected \{camera\} in it"):

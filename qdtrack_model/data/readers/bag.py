@@ -94,7 +94,7 @@ def read(folder: Path, reading: Reading) -> tuple[list[Recording], Odd]:
 
     odd = Odd()
     with bags.opened(folder) as reader:
-        connections = bags.image_connections(reader, folder, reading.images or None)
+        connections = bags.image_connections(reader, folder, reading.images or None, bags.STILLS)
         images = sorted(
             (bags.stamp_of(raw), connection.topic, time) for connection, time, raw in reader.messages(connections)
         )

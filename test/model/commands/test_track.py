@@ -256,7 +256,7 @@ def _bags(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{folder}/no_images"], "no_images: no image topic (sensor_msgs/Image or CompressedImage); topics: /said"),
+        (["{folder}/no_images"], "no_images: no image topic (sensor_msgs/Image, sensor_msgs/CompressedImage, "),
         (["{folder}/no_size"], "/said, image 1: impossible size: 0x0 pixels"),
         (["{folder}/squares", "--weights", "{folder}/overflow.safetensors"], "boxes: row 0 is not finite"),
         (["{folder}/squares", "--output", "/dev/full"], "/dev/full: is a device, expected a file to write"),

@@ -13,17 +13,19 @@ import pytest
 pytest.importorskip("rosbags")
 
 from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import get_types_from_msg
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from qdtrack_model.data import bags, qdtrack_msgs, vision_msgs
+from qdtrack_model.data import bags, qdtrack_msgs, video_msgs, vision_msgs
 from qdtrack_model.data.bags import BagError, BagFrame, read_ground_truth, read_images, read_raw, write_bag, write_raw
 from qdtrack_model.data.readers.mot import MotBoxes
 from qdtrack_model.structures import Array
 from qdtrack_model.synthetic import Scene, SceneConfig
 from qdtrack_model.synthetic.writer import write_scene_bag
 
+from ...encoded_video import drifting, encoded
+
 ROOT = Path(__file__).parents[3]
-DEFINITIONS = {**vision_msgs.DEFINITIONS, **qdtrack_msgs.DEFINITIONS}
+DEFINITIONS = {**vision_msgs.DEFINITIONS, **video_msgs.DEFINITIONS, **qdtrack_msgs.DEFINITIONS}
 
 
 def gradient(number: int) -> Array:
@@ -206,6 +208,37 @@ def test_existing_folder_and_wrong_images_are_refused(tmp_path: Path) -> None:
 
 def _fields(text: str, name: str) -> Any:
     return get_types_from_msg(text, name)
+
+
+@pytest.mark.parametrize("storage", ["MCAP", "SQLITE3"])
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [(video_msgs.FOXGLOVE_VIDEO, ""), (video_msgs.FOXGLOVE_VIDEO, "string uuid\n"), (video_msgs.FFMPEG_PACKET, "")],
+)
+def test_video(tmp_path: Path, kind: str, more: str, storage: str) -> None:
+    """Each picture has its packet's stamp; what has no key frame before it is left out; bags may define more fields."""
+    store = get_typestore(Stores.ROS2_KILTED)
+    store.register(get_types_from_msg(video_msgs.DEFINITIONS[kind] + more, kind))
+    pictures, ffmpeg = drifting(8), kind == video_msgs.FFMPEG_PACKET
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin[storage]) as writer:
+        connection = writer.add_connection("/video", kind, typestore=store)
+        for number, data in list(enumerate(encoded(pictures, between_keys=4)))[1:]:
+            header, content = bags._header(number * 10**8), np.frombuffer(data, np.uint8)
+            fields: dict[str, Any] = {"timestamp": header.stamp, "frame_id": "camera", "format": "h264"}
+            if ffmpeg:
+                fields = {"header": header, "width": 96, "height": 64, "encoding": "libx264", "pts": number, "flags": 0,
+                          "is_bigendian": False}  # fmt: skip
+            if more:
+                fields["uuid"] = "a"
+            writer.write(connection, number, store.serialize_cdr(store.types[kind](data=content, **fields), kind))
+    damage: list[str] = []
+    read = list(read_images(tmp_path / "bag", damaged=lambda error: damage.append(str(error))))
+    assert [stamp for _, stamp, _ in read] == [0.4, 0.5, 0.6, 0.7]
+    for (_, _, image), expected in zip(read, pictures[4:], strict=True):
+        assert np.abs(image.astype(int) - expected).mean() < 7
+    assert len(damage) == 3 and "/video, image 1: no key frame" in damage[0]
+    with pytest.raises(BagError, match="image 1: no key frame"):
+        list(read_images(tmp_path / "bag"))
 
 
 @pytest.mark.parametrize("name", sorted(DEFINITIONS))
