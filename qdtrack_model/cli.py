@@ -17,6 +17,7 @@ from qdtrack_model.commands import INTERRUPTED
 
 COMMANDS = {
     "track": "track objects in a video, a folder of images or a bag",
+    "view": "look at a recording and its tracks in Rerun, Foxglove or Lichtblick",
     "evaluate": "score results against ground truth",
     "replay": "replay bags through the tracker, score them and write a report",
     "compare": "compare two runs of replay, and fail where the new one is worse",

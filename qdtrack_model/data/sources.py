@@ -238,7 +238,8 @@ def _open_folder(folder: Path) -> Source:
     raise SourceError(f"{folder}: neither images (img1/ or here), nor a video, nor a bag (metadata.yaml)")
 
 
-def _is_bag(path: Path) -> bool:
+def is_bag(path: Path) -> bool:
+    """Whether it is a rosbag2 folder or one of its files."""
     if path.is_dir():
         return (path / "metadata.yaml").is_file() or bool(_files(path, BAG_SUFFIXES))
     return path.suffix.lower() in BAG_SUFFIXES
@@ -257,7 +258,7 @@ def open_source(path: str | Path, topic: str | None = None) -> Source:
     path = Path(path)
     if not path.exists():
         raise SourceError(f"{path}: no such file or folder")
-    if _is_bag(path):
+    if is_bag(path):
         return BagSource(path, topic)
     if topic is not None:
         raise SourceError(f"{path}: topic {topic!r} is for bags, and this is none")

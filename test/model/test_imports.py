@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 VALUES = {"structures", "config", "boxes", "atomic"}
 INFERENCE = VALUES | {"cache", "checkpoints", "tracking", "runtimes", "pipeline"}
 SENSORS = {"sensors", *(f"sensors.{name}" for name in ("camera_model", "depth", "encodings", "messages", "video"))}
-FRONT = INFERENCE | SENSORS | {"data", "drawing", "evaluation", "given_detections", "replay", "synthetic"}
+FRONT = INFERENCE | SENSORS | {"data", "drawing", "evaluation", "given_detections", "replay", "synthetic", "viewing"}
 FRONT |= {"tracker_config"}
 
 # Part of qdtrack_model -> the parts that it may import. A part is a module or a folder directly below the package, or a
@@ -51,6 +51,7 @@ ALLOWED: dict[str, set[str]] = {
     "validation": INFERENCE | {"data", "evaluation"},
     "object_embeddings": INFERENCE | {"data"},
     "given_detections": INFERENCE | {"data"},
+    "viewing": VALUES | {"data", "drawing", "replay"},
     "replay": INFERENCE | SENSORS | {"data", "drawing", "evaluation", "tracker_config"},
     "study": INFERENCE | {"data", "evaluation", "networks", "object_embeddings", "synthetic", "training"},
     "data": VALUES | {"sensors.encodings", "sensors.image_headers", "sensors.messages", "sensors.video"},
