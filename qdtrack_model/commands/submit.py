@@ -73,7 +73,8 @@ def main(args: argparse.Namespace) -> int:
     """
     if args.tracker and args.protocol == "lvis":
         raise ValueError("--tracker: lvis has stills, in which nothing is tracked")
-    pipeline = load_pipeline(args, args.time)
+    # Which no tracker counts where there are stills.
+    pipeline = load_pipeline(args, "seconds" if args.protocol == "lvis" else args.time)
     try:
         if args.protocol == "lvis":
             stills = LvisWriter(args.data, args.part, args.output, pipeline.classes)

@@ -65,6 +65,10 @@ def _check(args: argparse.Namespace, config: TrainConfig) -> None:
         raise ValueError("data.root: the recipe does not say where the data are; give data.root=FOLDER")
     if args.output.exists() and not args.output.is_file():
         raise ValueError(f"--output {args.output}: is a folder or a device, expected a file to write")
+    try:
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--output {args.output}: {args.output.parent}: {error.strerror}") from None
     if args.workers < 0:
         raise ValueError(f"--workers: got {args.workers}, expected 0 or more")
 
@@ -175,7 +179,6 @@ def main(args: argparse.Namespace) -> int:
         judges = find_sets(args.validate, config.data)
         held_out = load_held_out(judges, config.model, config.data, sets, args.frames)
         validation = Validation(args.validate_every, held_out.fingerprint(), partial(output.judge, held_out))
-    state_path.parent.mkdir(parents=True, exist_ok=True)
     board = tensorboard_folder(log_path)
     print(f"log: {log_path}" + (f", {board}/" if board else " (for TensorBoard, too: pip install tensorboard)"))
     try:

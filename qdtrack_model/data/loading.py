@@ -74,6 +74,8 @@ class SetConfig:
     def __post_init__(self) -> None:
         require(self.format in ("", *READERS), "format", self.format, f"one of {', '.join(READERS)}")
         require(not (self.frames and self.half), "frames", self.frames, "nothing beside half")
+        if self.frames is not None:
+            require(1 <= self.frames[0] <= self.frames[1], "frames", self.frames, "the first, from 1, and the last")
         require(self.weight > 0, "weight", self.weight, "a positive number")
         for key in ("mosaic", "mixup"):
             require(0 <= getattr(self, key) <= 1, key, getattr(self, key), "a number in [0, 1]")

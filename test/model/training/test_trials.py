@@ -22,6 +22,7 @@ RECIPES = {path.stem: path for path in (Path(__file__).parents[3] / "config" / "
 TRIED = ("bdd100k", "fairmot", "light", "lvis", "mot17_crowdhuman", "street_real", "tao", "waymo")
 TRIAL = ("max_steps=2", "batch=1", "model.input_size=[96,160]", "pairs.crop_size=null")
 NARROW = ("model.depth=18", "model.channels=32", "model.head_width=32", "model.proposals=60", "model.max_detections=60")
+FEW = ("anchor_samples=32", "box_samples=32", "region_samples=16")
 ALWAYS = {"fairmot": ["min_score=0.001"], "quasi_dense": ["init_score=0.001", "object_score=0.001"]}
 
 
@@ -54,7 +55,7 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_a_recipe_learns_is_scored(recipe: str, tmp_path: Path) -> None:
     roots, data = written(recipe, tmp_path)
     two_stage = isinstance(read_recipe(RECIPES[recipe]), QDTrackTraining)
-    trained(recipe, roots, (*TRIAL, *(NARROW if two_stage else ())))
+    trained(recipe, roots, (*TRIAL, *((*NARROW, *FEW) if two_stage else ())))
     tracker = checkpoints.load(Path("w.safetensors")).tracker
     given = ["--weights", "w.safetensors", "--runtime", "torch", "--threads", "1"]
     given += ["--time", "frames" if tracker.frame_rate else "seconds"]

@@ -246,3 +246,24 @@ def test_the_command_tracks_every_video(
     assert "2 videos" in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.txt", "b.txt"}
     assert len(read_mot(tmp_path / "out" / "a.txt")) > 0
+
+
+def test_the_command_detects_in_every_still(
+    checkpoint: checkpoints.Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images(tmp_path / "val2017", ["000000000004.jpg", "000000000007.jpg"])
+    (tmp_path / "val2017" / "000000000007.jpg").write_text("no image")
+    document = {"images": [{"id": i, "file_name": f"{i:012d}.jpg"} for i in (4, 7)], "annotations": [],
+                "categories": [{"id": 9, "name": checkpoint.config.classes[0]}]}  # fmt: skip
+    (tmp_path / "lvis_v0.5_val.json").write_text(json.dumps(document))
+    command = ["submit", "--protocol", "lvis", "--data", str(tmp_path), "--output", str(tmp_path / "boxes.json")]
+    command += ["--weights", str(checkpoint.path), "--runtime", "torch", "--threads", "1"]
+    assert main(command) == 0
+    told = capsys.readouterr()
+    assert "2 images" in told.out
+    assert "000000000007.jpg: not an image that can be decoded" in told.err
+    rows = json.loads((tmp_path / "boxes.json").read_text())
+    assert len(rows) > 0
+    assert {(row["image_id"], row["category_id"]) for row in rows} == {(4, 9)}
+    assert main([*command, "--tracker", "init_score=0.5"]) == 2
+    assert "--tracker: lvis has stills, in which nothing is tracked" in capsys.readouterr().err
