@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weights", default="street", metavar="NAME|PATH", help="`qdtrack weights` lists names; or a file [street]")
     add("--output", type=Path, required=True, metavar="FOLDER", help="must not exist or be empty; a set to train on")
     add("--format", default="mot", choices=tuple(FOLDERS), help="MOTChallenge sequence or CocoVID [mot]")
-    add("--least-score", type=float, default=0.5, metavar="S",
-        help="objects that score less in the mean are taken for mistakes [0.5]")  # fmt: skip
+    add("--least-score", type=float, default=0.4, metavar="S",
+        help="objects that score less in the mean are taken for mistakes [0.4]")  # fmt: skip
     add("--frames", type=frame_range, metavar="FIRST-LAST", help="label these frames alone; they keep their numbers")
     add("--topic", help="image topic, for bags with several")
     add_pipeline_arguments(parser)
@@ -51,7 +51,7 @@ def run(
     output: Path,
     form: Form = "mot",
     frames: tuple[int, int] | None = None,
-    least_score: float = 0.5,
+    least_score: float = 0.4,
 ) -> Summary:
     """Label a source; the folder appears whole or not at all.
 

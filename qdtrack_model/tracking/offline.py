@@ -7,7 +7,7 @@
    beginnings of least cost, over short gaps first, so that longer tracklets with better means decide on longer gaps.
 3. Short gaps are interpolated.
 
-The values below were chosen on three synthetic streets and one real clip; others confirm them (docs/training.md).
+What the values below were chosen on stands in docs/training.md.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from qdtrack_model.structures import Array, Detections, Tracks
 from qdtrack_model.tracking.assignment import assign
 from qdtrack_model.tracking.similarity import unit
 
-ROUNDS = (0.5, 1.5, 4.0)  # longest gaps [s] that are linked one after the other
+ROUNDS = (0.5, 1.5, 2.5)  # longest gaps [s] that are linked one after the other
 REACH, REACH_GROWTH = 0.5, 1.0  # box sizes from where it should be that an object may begin again; more each second
 COAST = 1.5  # [s] after which an object that nobody sees is taken to stand still
 FIT_SPAN = 0.6  # [s] at the end of a tracklet from which its velocity is taken
@@ -78,7 +78,7 @@ class _Recording:
 
 
 def track_offline(
-    detections: Sequence[Detections], times: Sequence[float], follow: Callable[[], Follow], least_score: float = 0.5
+    detections: Sequence[Detections], times: Sequence[float], follow: Callable[[], Follow], least_score: float = 0.4
 ) -> list[Trajectory]:
     """The objects of a recording.
 
