@@ -133,9 +133,10 @@ def check_settings(folder: Path, recipe: QDTrackTraining) -> None:
     """Keep in ``folder`` what its runs are trained by; raise ValueError where that was something else."""
     path, text = folder / "settings.json", json.dumps(to_mapping(replace(recipe, seed=0)), indent=1) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
-    if path.exists() and path.read_text() != text:
+    if not path.exists():
+        path.write_text(text)
+    elif path.read_text() != text:
         raise ValueError(f"--output {folder}: holds runs of another recipe ({path.name}); name another folder")
-    path.write_text(text)
 
 
 def run(args: argparse.Namespace) -> None:
