@@ -22,16 +22,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("study", choices=("one-shot",), help="which")
     add("--output", type=Path, required=True, metavar="FOLDER", help="of all results; what is there is not done again")
-    add("--plaza", type=Path, metavar="FOLDER", help="the clip plaza: learned from, and tracked after --photos")
+    add("--plaza", type=Path, metavar="FOLDER", help="the clip plaza, learned from and tracked")
     add("--photos", type=Path, metavar="FOLDER", help=f"still photographs in sets {', '.join(PHOTOS)}")
     add(
-        "--clips", type=Path, nargs="+", default=[], metavar="FOLDER", help="more clips that are tracked after --photos"
+        "--clips", type=Path, nargs="+", default=[], metavar="FOLDER", help="real clips that are tracked after --photos"
     )
     add("--seeds", type=int, nargs="+", default=[0, 1, 2])
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--reduced", action="store_true", help="a few steps of everything: does it run?")
     size.add_argument("--full", action="store_true", help="for a GPU")
-    add("--steps", type=positive_integer, help="of a training from scratch, instead of the size's")
+    add("--steps", type=positive_integer, help="of each way, instead of the size's")
     add("--seconds", type=positive_integer, help="begin nothing more after so long; the same command goes on")
     add_device_argument(parser)
 
@@ -43,14 +43,13 @@ def _data(args: argparse.Namespace, terms: Terms) -> Data:
     if args.plaza:
         learned["plaza"], tracked["plaza"] = [args.plaza], [args.plaza]
     if args.photos:
-        clips = [*([args.plaza] if args.plaza else []), *args.clips]
-        if not clips:
-            raise ValueError("--photos: what is learned from stills is tracked on clips: give --plaza or --clips")
+        if not args.clips:
+            raise ValueError("--photos: what is learned from stills is tracked on clips: give --clips")
         found = [args.photos / name for name in PHOTOS if (args.photos / name).is_dir()]
         if not found:
             raise ValueError(f"--photos {args.photos}: expected folders {', '.join(PHOTOS)} in it")
-        learned["photos"], tracked["photos"] = found, clips
-    learned["street"], tracked["street"] = street(args.output / "scenes", terms)
+        learned["photos"], tracked["photos"] = found, args.clips
+    learned["street"], tracked["street"] = street(terms)
     return Data(learned, tracked)
 
 

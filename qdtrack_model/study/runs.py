@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from qdtrack_model import checkpoints, tracking
 from qdtrack_model.atomic import atomic_write
+from qdtrack_model.cache import cache_folder
 from qdtrack_model.config import FairMotConfig, QuasiDenseConfig, TrackerConfig, to_mapping
 from qdtrack_model.data.held_out import HeldOut, HeldOutSequence, load_held_out
 from qdtrack_model.data.loading import find_sets, load_sets
@@ -26,16 +28,18 @@ from qdtrack_model.evaluation.scores import Scores, combine, evaluate
 from qdtrack_model.networks import build
 from qdtrack_model.object_embeddings import embed_sequence
 from qdtrack_model.pipeline import Pipeline
-from qdtrack_model.runtimes import Options
+from qdtrack_model.runtimes import Options, usable_cores
 from qdtrack_model.structures import Detections
-from qdtrack_model.study.ways import START, STILL_WAYS, WAYS, Terms, Way, data_config, recipe
+from qdtrack_model.study.ways import START, Terms, Way, data_config, recipe, ways_of
 from qdtrack_model.synthetic import SceneConfig
 from qdtrack_model.synthetic.scene import Scene
 from qdtrack_model.synthetic.writer import write_sequence
-from qdtrack_model.training.loop import train
-from qdtrack_model.training.start import start_from
+from qdtrack_model.training.config import OneShotTraining
+from qdtrack_model.training.loop import Network, train
 
 FIRST_SCENE, FIRST_HELD_OUT = 100, 900  # seeds of scenes
+START_SEED = 0  # of the one start of each kind of data
+FRESH = ("embedding",)  # parts of the network that each way begins by itself
 
 
 @dataclass(frozen=True)
@@ -60,22 +64,24 @@ class Job:
 
 
 def jobs(kinds: Sequence[str], seeds: Sequence[int]) -> list[Job]:
-    """All trainings, those of one seed after those of another: early on there is a row of each."""
-    return [
-        Job(way, kind, seed)
-        for seed in seeds
-        for kind in kinds
-        for way in (STILL_WAYS if kind == "photos" else (START, *WAYS))
-    ]
+    """All trainings, those of one seed after those of another: early on there is a row of each.
+
+    Each kind of data begins with its start.
+    """
+    found = [Job(way, kind, seed) for seed in seeds for kind in kinds for way in ways_of(kind)]
+    starts = [next(i for i, job in enumerate(found) if job.kind == kind) for kind in kinds]
+    for kind, place in reversed(list(zip(kinds, starts, strict=True))):
+        found.insert(place, Job(START, kind, START_SEED))
+    return found
 
 
-def street(folder: Path, terms: Terms) -> tuple[list[Path], list[Path]]:
-    """The synthetic scenes to train on and those held out, made where they are not there yet."""
+def street(terms: Terms) -> tuple[list[Path], list[Path]]:
+    """The synthetic scenes to train on and those held out, kept in the cache and made where they are not there yet."""
+    height, width = terms.model.input_size
 
     def made(seed: int) -> Path:
-        path = folder / f"street-{seed}"
+        path = cache_folder() / "scenes" / f"{width}x{height}x{terms.frames}" / f"street-{seed}"
         if not path.exists():
-            width, height = 2 * terms.model.input_size[1], 2 * terms.model.input_size[0]
             scene = Scene(SceneConfig(seed, terms.frames, 12.5, (width, height), pedestrians=14, vehicles=0))
             with atomic_write(path) as partial:
                 write_sequence(scene, partial, None)
@@ -123,18 +129,16 @@ class Study:
         """Do all jobs, or what can be begun in so many seconds; whether all are done."""
         end = None if seconds is None else time.monotonic() + seconds
         for number, job in enumerate(wanted, start=1):
-            if job.path(self._folder, "json").exists() or (
-                job.way is START and job.path(self._folder, "safetensors").exists()
-            ):
+            if job.path(self._folder, "json").exists():
                 continue
             if end is not None and time.monotonic() > end:
                 return False
             print(f"{number} of {len(wanted)}: {job.kind}, seed {job.seed}, {job.way.title}", flush=True)
             weights = self._trained(job)
+            scores = self._scored(job, weights)
+            with atomic_write(job.path(self._folder, "json")) as partial:
+                partial.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
             if job.way is not START:
-                scores = self._scored(job, weights)
-                with atomic_write(job.path(self._folder, "json")) as partial:
-                    partial.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
                 weights.unlink()
         return True
 
@@ -142,30 +146,39 @@ class Study:
         path = job.path(self._folder, "safetensors")
         if path.exists():
             return path
+        path.parent.mkdir(parents=True, exist_ok=True)
         config = recipe(job.way, self._terms, job.kind, job.seed)
         torch.manual_seed(job.seed)
-        network, state = build(config.model), job.path(self._folder, "state.pt")
-        state.parent.mkdir(parents=True, exist_ok=True)
-        if job.way.frozen != "none":
-            start_from(network, config.model, str(Job(START, job.kind, job.seed).path(self._folder, "safetensors")))
+        network = build(config.model)
+        if job.way is START and self._terms.start is not None:
+            take_detector(network, config.model.classes, self._terms.start)
+        else:
+            network = self._learned(job, network, config)
+        checkpoints.save(path, network, config.model, config.tracker, {"seed": job.seed})
+        job.path(self._folder, "state.pt").unlink(missing_ok=True)
+        return path
+
+    def _learned(self, job: Job, network: Network, config: OneShotTraining) -> Network:
+        if job.way is not START:
+            start = Job(START, job.kind, START_SEED).path(self._folder, "safetensors")
+            take_detector(network, config.model.classes, start)
         if job.kind not in self._sets:
             folders = find_sets(self._data.trained[job.kind], config.data)
             self._sets[job.kind] = load_sets(folders, config.model, config.data)
-        trained = train(config, self._sets[job.kind], network, state, self._device, resume=True)
-        checkpoints.save(path, trained, config.model, config.tracker, {"seed": job.seed})
-        state.unlink()
-        return path
+        state = job.path(self._folder, "state.pt")
+        workers = usable_cores() - 1 if self._device.type == "cuda" else 0  # a GPU would wait for one
+        return train(config, self._sets[job.kind], network, state, self._device, workers, resume=True)
 
     def _scored(self, job: Job, weights: Path) -> dict[str, Any]:
         pipeline = Pipeline.load(weights, Options("torch", threads=torch.get_num_threads()))
-        network = checkpoints.load(weights).network()
+        model = checkpoints.load(weights).network().to(self._device)
         found: dict[str, Any] = {"tracking": {}, "embeddings": {}}
         parts: dict[str, list[Scores]] = {}
         for name, sequence in self._sequences(job.kind).items():
             frames = list(self._detections(pipeline, sequence))
             for tracker, config in trackers(job.way).items():
                 parts.setdefault(tracker, []).append(_track(frames, sequence, config, pipeline, tracker == "control"))
-            objects = embed_sequence(network, sequence, name, last_frame(sequence, self._terms))
+            objects = embed_sequence(model, sequence, name, last_frame(sequence, self._terms))
             both = score_both(objects.frames, objects.ids, objects.sizes, objects.embeddings)
             found["embeddings"][name] = {which: dataclasses.asdict(scores) for which, scores in both.items()}
         pipeline.close()
@@ -197,7 +210,19 @@ class Study:
 def last_frame(sequence: HeldOutSequence, terms: Terms) -> int:
     """The number of the last frame of a sequence that is looked at."""
     first, last = sequence.stretches[0][0], sequence.stretches[-1][1]
-    return last if terms.last is None else min(last, first - 1 + terms.last)
+    return last if terms.tracked is None else min(last, first - 1 + terms.tracked)
+
+
+def take_detector(network: nn.Module, classes: Sequence[str], name_or_path: str | Path) -> None:
+    """Copy everything but the head of the embeddings of weights with the network's shapes, of their classes its own."""
+    given = checkpoints.load(name_or_path)
+    rows = [given.config.classes.index(name) for name in classes]
+    tensors = {
+        name: value[rows] if name.startswith("heat.") else value
+        for name, value in given.network().state_dict().items()
+        if not name.startswith(FRESH)
+    }
+    network.load_state_dict(tensors, strict=False)
 
 
 def trackers(way: Way) -> dict[str, TrackerConfig]:

@@ -10,6 +10,7 @@ from qdtrack_model.data.pairs import PairConfig
 from qdtrack_model.training.config import OF_VIEWS, Frozen, Objective, OneShotTraining
 
 TRAINED = (1, 128)  # frames of plaza; what follows is held out
+PLAZA_WIDTH = 1280  # pixels of its images
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Way:
         name: in files.
         title: in tables.
         embeddings: the loss.
-        frozen: what stays as it was after a start with identities; the rest begins anew. none: from scratch.
+        frozen: what stays as the start left it.
         identities: it needs to know who is who from frame to frame.
         published: its row, where there is one.
     """
@@ -43,7 +44,8 @@ class Way:
     published: Published | None = None
 
 
-START = Way("start", "start of the frozen ways", "identity")
+# Where all ways of one kind of data begin, as all published ones began with one file of COCO's or ImageNet's weights.
+START = Way("start", "the start (embeddings untrained)", "cosine", identities=False)
 WAYS = (
     Way("baseline", "baseline (identity classes)", "identity", published=Published(39.5, 245, 29.5, 82.84)),
     Way("class_fr", "class. fr.", "identity", "backbone", published=Published(37.6, 372, 28.5, 69.62)),
@@ -58,7 +60,7 @@ WAYS = (
     Way("each_box", "each box a class", "each_box", identities=False),
     Way("quasi_dense", "QDTrack's loss", "quasi_dense"),
 )
-# Of stills, which know no identities: nothing that begins with them, QDTrack's loss on two views of one still.
+# Of stills, which know no identities; QDTrack's loss compares two views of one still.
 STILL_WAYS = (
     *(way for way in WAYS if not way.identities),
     Way("euclidean", "Euclidean (m 10)", "euclidean", identities=False),
@@ -67,35 +69,46 @@ STILL_WAYS = (
 )
 
 
+def ways_of(kind: str) -> tuple[Way, ...]:
+    """What is compared on data of a kind (street, plaza, photos)."""
+    return STILL_WAYS if kind == "photos" else WAYS
+
+
 @dataclass(frozen=True)
 class Terms:
     """What all ways have in common: network, data and budget.
 
     Args:
         model: the network.
-        steps: of a training from scratch; a start, and what follows it, have half of them each.
+        start: weights whose detector all ways begin with; None: one is learned for each kind of data.
+        start_steps: of learning one, detection alone.
+        steps: of each way, from the start on.
         batch: pairs of images a step.
+        places: of an image at which boxes are learned.
         crop_size: height and width of the images that are learned.
         scenes: synthetic scenes to train on, and as many again, up to two, that are held out.
         frames: of a scene.
-        last: frames of a clip that are looked at, from the first that is held out; None: all.
+        tracked: frames of a clip that are tracked and scored at most; None: all.
     """
 
     model: OneShotConfig = field(
         default_factory=lambda: OneShotConfig(
-            classes=("pedestrian",), input_size=(160, 288), width=0.1875, head_width=64, max_detections=60,
-            score_floor=0.2,
+            classes=("pedestrian",), input_size=(320, 576), width=0.375, max_detections=100, score_floor=0.2
         )
     )  # fmt: skip
-    steps: int = 600
-    batch: int = 4
+    start: str | None = "street"
+    start_steps: int = 600
+    steps: int = 30
+    batch: int = 2
+    places: int = 64
     crop_size: tuple[int, int] = (128, 224)
     scenes: int = 4
     frames: int = 40
-    last: int | None = None
+    tracked: int | None = 25
 
     def __post_init__(self) -> None:
-        require(self.steps >= 2, "steps", self.steps, "2 or more")
+        require(self.start_steps > 0, "start_steps", self.start_steps, "1 or more")
+        require(self.steps > 0, "steps", self.steps, "1 or more")
         require(self.scenes > 0, "scenes", self.scenes, "1 or more")
 
 
@@ -104,11 +117,12 @@ REDUCED = Terms(
         classes=("pedestrian",), input_size=(64, 128), width=0.125, head_width=16, embedding_size=8, max_detections=20,
         score_floor=0.05,
     ),
-    steps=2, batch=1, crop_size=(64, 96), scenes=1, frames=8, last=6,
+    start=None, start_steps=2, steps=1, batch=1, crop_size=(64, 96), scenes=1, frames=8, tracked=6,
 )  # fmt: skip
 FULL = Terms(
-    OneShotConfig(classes=("pedestrian",), input_size=(352, 640), score_floor=0.2),
-    steps=3000, batch=12, crop_size=(256, 448), scenes=12, frames=150,
+    OneShotConfig(classes=("pedestrian",), input_size=(352, 640), width=0.25, score_floor=0.2),
+    start=None, start_steps=2000, steps=150, batch=12, places=192, crop_size=(256, 448), scenes=8, frames=60,
+    tracked=None,
 )  # fmt: skip
 
 
@@ -122,26 +136,39 @@ def data_config(kind: str) -> DataConfig:
     return DataConfig()
 
 
+def scale_range(terms: Terms, kind: str) -> tuple[float, float]:
+    """Of crops to learn from: about the scale at which the network sees whole images, rather less, so that there are
+    several people in a crop; of stills, whose people have all sizes, a wide range."""
+    if kind == "photos":
+        return 0.5, 1.2
+    scale = terms.model.input_size[1] / PLAZA_WIDTH if kind == "plaza" else 1.0
+    return 0.6 * scale, 1.1 * scale
+
+
 def recipe(way: Way, terms: Terms, kind: str, seed: int) -> OneShotTraining:
     """How a way is trained on data of a kind; the balance of losses as published with each."""
-    views = way.embeddings in OF_VIEWS
-    pairs = PairConfig(terms.crop_size, scale_range=(0.4, 1.0) if kind == "plaza" else (0.5, 1.2), reference_range=8)
+    views, start = way.embeddings in OF_VIEWS, way is START
+    scales = scale_range(terms, kind)
+    pairs = PairConfig(terms.crop_size, scale_range=scales, reference_range=8, rotation=5.0, shear=2.0)
     if views:
         pairs = replace(pairs, reference_range=0, identities="frame", mirrored=True)
-    whole = way.frozen == "none" and way is not START
+    plain = start or way.embeddings == "quasi_dense"
+    steps = terms.start_steps if start else terms.steps
     return OneShotTraining(
         model=terms.model,
         seed=seed,
-        steps=terms.steps if whole else terms.steps // 2,
+        steps=steps,
         batch=terms.batch,
+        places=terms.places,
         pairs=pairs,
         data=data_config(kind),
         embeddings=way.embeddings,
+        embedding_weight=0.0 if start else 1.0,
         off_centre=views,
-        balance="weights" if way.embeddings == "quasi_dense" else "fixed" if views else "learned",
+        balance="weights" if plain else "fixed" if views else "learned",
         frozen=way.frozen,
-        reinitialise=way.frozen != "none",
-        warm_up=min(50, terms.steps // 10),
+        learning_rate=2e-3 if start else 2e-4,
+        warm_up=min(50, steps // 10),
         weight_decay=0.0,
         ema_decay=0.99,
     )
