@@ -198,7 +198,17 @@ def load_sets(
                 for part, factors in zip(recordings, repeats, strict=True)
             ]
     tell(odd)
+    _tell_missing(sets, model.classes)
     return sets
+
+
+def _tell_missing(sets: Sequence[SampleSet], classes: Sequence[str]) -> None:
+    """Say on stderr of which classes there is no object at all, or the first of many such."""
+    shown = {label for part in sets for sample in part.samples for label in sample.objects.labels.tolist()}
+    missing = [name for label, name in enumerate(classes) if label not in shown]
+    if missing:
+        named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        print(f"qdtrack: warning: no object of class {named} in the data: none is learned", file=sys.stderr)
 
 
 def repeat_factors(recordings: Sequence[Recording], below: float) -> list[Array]:

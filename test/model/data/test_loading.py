@@ -49,6 +49,14 @@ def test_without_any_object_of_the_classes_their_columns_are_named(blob_folder: 
         load_sets([labelled(blob_folder, [1, 2])], OneShotConfig(classes=("dog", "cat")), DataConfig())
 
 
+def test_classes_without_any_object_are_told(blob_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = OneShotConfig(classes=CLASSES, input_size=(96, 160))
+    load_sets([labelled(blob_folder, [3, 1])], model, DataConfig())
+    assert "warning: no object of class cyclist in the data: none is learned" in capsys.readouterr().err
+    load_sets([labelled(blob_folder, [3, 1, 16])], model, DataConfig())
+    assert "no object" not in capsys.readouterr().err
+
+
 def test_colliding_classes_are_refused(blob_folder: Path) -> None:
     with pytest.raises(MotError, match="classes 'car' and 'vehicle' are both 3"):
         load_sets([blob_folder], OneShotConfig(classes=("car", "vehicle")), DataConfig())
