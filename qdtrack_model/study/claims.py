@@ -93,6 +93,7 @@ def verdicts(kind: str, results: Runs) -> dict[str, str]:
     found = {claim.text: claim.verdict(results) for claim in CLAIMS if {claim.first, claim.second} <= names}
     found["Embeddings help: IDF1 above that without them, in every seed"] = _helpful(results, ways_of(kind))
     found["... also those that nothing was trained for"] = _untrained(results)
+    found["Training tells people apart better than the start does (TPR@.1, all)"] = _beyond(results, ways_of(kind))
     found["The ten largest people order the ways as all people do (TPR@.1)"] = _orders(results, ways_of(kind))
     return found
 
@@ -111,6 +112,22 @@ def _helpful(results: Runs, ways: Sequence[Way]) -> str:
 def _untrained(results: Runs) -> str:
     gains = [gain(run) for run in results.get(START.name, [])]
     return f"{'yes' if gains[0] > 0 else 'no'}: {gains[0]:+.1f}" if gains else NOT_YET
+
+
+def _beyond(results: Runs, ways: Sequence[Way]) -> str:
+    """With how many ways, and which are the best and the worst."""
+    begun = [100 * run["tpr"]["all"] for run in results.get(START.name, [])]
+    reached = {
+        way.title: float(np.mean([100 * run["tpr"]["all"] for run in results[way.name]]))
+        for way in ways
+        if results.get(way.name)
+    }
+    if not begun or not reached:
+        return NOT_YET
+    order = sorted(reached, key=lambda title: reached[title])
+    better = sum(value > begun[0] for value in reached.values())
+    ends = "; ".join(f"{title} {reached[title]:.1f}" for title in (order[-1], order[0]))
+    return f"with {better} of {len(reached)} ways: {ends}; the start {begun[0]:.1f}"
 
 
 def _orders(results: Runs, ways: Sequence[Way]) -> str:

@@ -16,7 +16,7 @@ from qdtrack_model.study.ways import START, Terms, Way, ways_of
 
 KINDS = {
     "street": "Synthetic street: scenes that were not learned from",
-    "plaza": "plaza: frames 129 to 171 after learning from 1 to 128",
+    "plaza": "plaza: frames from 129 on, after learning from 1 to 128",
     "photos": "Learned from still photographs alone, without identities; tracked on real clips",
 }
 GOOD = 50.0  # MOTA from which on a detector is worth its name
@@ -138,8 +138,14 @@ def _terms(terms: Terms, seeds: Sequence[int]) -> list[str]:
         "**Cells:** mean (lowest..highest) over the seeds, in per cent but for switches and numbers of tracks; a dash: "
         "not run yet. *Without*: the same tracker on the same boxes without embeddings; *quasi-dense*: QDTrack's "
         "tracker with them; *TPR@.1*: pairs of one person accepted where a tenth of all other pairs are, of the ten "
-        "largest people of the first frame and of all.",
+        f"largest people of the first frame and of all. {_tracked(terms)}",
     ]
+
+
+def _tracked(terms: Terms) -> str:
+    if terms.tracked is None:
+        return "All held-out frames are tracked."
+    return f"Of each clip {terms.tracked} frames are tracked: differences of a few points or switches are noise."
 
 
 def write_page(folder: Path, terms: Terms, kinds: Sequence[str], seeds: Sequence[int], command: str) -> Path:
