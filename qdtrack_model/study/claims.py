@@ -64,7 +64,7 @@ class Claim:
         ahead = float(np.mean(ours)) - float(np.mean(theirs)) + self.slack
         apart = min(ours) + self.slack > max(theirs) or max(ours) + self.slack < min(theirs)
         if len(ours) < 2 or len(theirs) < 2:
-            return f"{'yes' if ahead > 0 else 'no'}, in one run: {shown}"
+            return f"{'more' if ahead > 0 else 'not more'} in the one run: {shown}"
         if not apart:
             return f"undecided, the seeds overlap: {shown}"
         return f"{'yes' if ahead > 0 else 'no'}: {shown}"

@@ -114,10 +114,11 @@ def _terms(terms: Terms, seeds: Sequence[int]) -> list[str]:
         )
     else:
         start = (
-            f"All begin with the detector of the weights `{terms.start}` and a new head of the embeddings. They have "
-            "never seen what is tracked here, but QDTrack's loss and the identities of synthetic scenes have been at "
-            "their features: what these are worth before any way begins is the row of the start, and what a way adds "
-            "is its distance from it."
+            f"All begin with the detector of the weights `{terms.start}` and a new head of the embeddings. These "
+            "learned by QDTrack's loss, with identities of other synthetic scenes and of frames 1 to 128 of `plaza`, "
+            "and from the photographs; `plaza` and TUD-Campus helped to choose when they were good. What their "
+            "features are worth by themselves is the row of the start, and what a way adds is its distance from it. "
+            "That no identity was ever used can be said of `--full` alone, which learns its own detectors."
         )
     return [
         f"**Equal for all:** the light network (width {model.width:g}, input {model.input_size[1]}x"

@@ -113,7 +113,7 @@ def test_verdicts_rest_on_the_seeds(tmp_path: Path) -> None:
     assert found["class. fr.det. beats the baseline"].startswith("no: 40.5")
     assert found["... and tells people apart better (TPR@.1, ten largest)"].startswith("yes: 60.0")
     assert found["CL-MOT's contrastive loss beats triplets, all"].startswith("yes: 50.0")
-    assert found["... and hard"] == "no, in one run: 50.0 (49.0..51.0) against 60.0"
+    assert found["... and hard"] == "not more in the one run: 50.0 (49.0..51.0) against 60.0"
     assert found["QDTrack's loss beats the baseline on the same network"] == "not run yet"
     helped = found["Embeddings help: IDF1 above that without them, in every seed"]
     assert helped == "with 4 of 6 ways: triplet, hard +30.0; CL-MOT (NT-Xent) -5.0"
