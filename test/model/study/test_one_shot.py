@@ -118,7 +118,7 @@ def test_verdicts_rest_on_the_seeds(tmp_path: Path) -> None:
     helped = found["Embeddings help: IDF1 above that without them, in every seed"]
     assert helped == "with 4 of 6 ways: triplet, hard +30.0; CL-MOT (NT-Xent) -5.0"
     assert found["... also those that nothing was trained for"] == "yes: +5.0"
-    beyond = found["Training tells people apart better than the start does (TPR@.1, all)"]
+    beyond = found["... and TPR@.1 of all people"]
     assert beyond == "with 0 of 6 ways: triplet, hard 50.0; class. fr.det. 40.0; the start 50.0"
     assert found["The ten largest people order the ways as all people do (TPR@.1)"].startswith("no: 5 of 15")
     lines = conclusions(results).splitlines()
