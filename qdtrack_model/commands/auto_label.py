@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,17 +16,26 @@ from qdtrack_model.atomic import atomic_write
 from qdtrack_model.commands.arguments import frame_range
 from qdtrack_model.commands.network import add_pipeline_arguments, load_pipeline
 from qdtrack_model.data.readers.mot import MotBoxes, class_columns, join
-from qdtrack_model.data.sources import DEFAULT_FRAME_RATE, Source, SourceError, open_source
+from qdtrack_model.data.sources import DEFAULT_FRAME_RATE, Frame, Source, SourceError, open_source
 from qdtrack_model.data.writers.labels import FOLDERS, Form, Recorded, write_image, write_labels
 from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.replay.measures import ALL, scored_classes
+from qdtrack_model.replay.moments import worst_moments
+from qdtrack_model.replay.run import Run
+from qdtrack_model.replay.sequence import ReplayedSequence
 from qdtrack_model.structures import Array, Detections
 from qdtrack_model.tracking.offline import Trajectory, track_offline
+
+_AROUND = 2.0  # seconds labelled before the last right frame and after the first wrong one
+_SUSPICIOUS = ("ID switch", "back after a gap")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``qdtrack auto-label``."""
     add = parser.add_argument
-    add("input", type=Path, metavar="VIDEO|FOLDER|BAG", help="video file, folder of images, MOT sequence or ROS 2 bag")
+    add("input", type=Path, metavar="VIDEO|FOLDER|BAG|RUN",
+        help="video file, folder of images, MOT sequence or bag; with --around a run of `qdtrack replay`")  # fmt: skip
+    add("--around", choices=("switches",), help="label of a run the seconds around its ID switches, a sequence each")
     add("--weights", default="street", metavar="NAME|PATH", help="`qdtrack weights` lists names; or a file [street]")
     add("--output", type=Path, required=True, metavar="FOLDER", help="must not exist or be empty; a set to train on")
     add("--format", default="mot", choices=tuple(FOLDERS), help="MOTChallenge sequence or CocoVID [mot]")
@@ -85,6 +96,58 @@ def run(
     return Summary(len(numbers), len(objects), len(boxes), int((boxes.visibilities == 0).sum()))
 
 
+class _Stretch(Source):
+    """Frames of a source from one to another, taken from an iterator that goes on where the last stretch ended."""
+
+    def __init__(self, name: str, source: Source, frames: Iterator[Frame], first: int, last: int) -> None:
+        self.name, self.frame_rate, self.length = name, source.frame_rate, last - first + 1
+        self._frames, self._first, self._last = frames, first, last
+
+    def __iter__(self) -> Iterator[Frame]:
+        for frame in self._frames:
+            if frame.index >= self._first:
+                yield frame
+            if frame.index >= self._last:
+                return
+
+
+def around_switches(
+    done: Run, pipeline: Pipeline, output: Path, form: Form = "mot", least_score: float = 0.5
+) -> list[Summary]:
+    """Label a run's seconds around each ID switch; without ground truth around tracks that came back after a gap.
+
+    Each stretch is a set of its own in ``output``, named by its camera and its first frame.
+
+    Raises:
+        SourceError: no switch in the run, or a recording cannot be read.
+    """
+    summaries = []
+    for told, sequence in done.sequences():
+        name = told["name"].replace("/", "_")
+        with open_source(told["bag"], told["topic"]) as source:
+            frames = iter(source)
+            for first, last in _stretches(sequence, done.settings.classes):
+                stretch = _Stretch(f"{name}-{first:06d}", source, frames, first, last)
+                summaries.append(run(stretch, pipeline, output / stretch.name, form, least_score=least_score))
+    if not summaries:
+        raise SourceError(f"{done.folder}: no ID switch, and no track that came back after a gap")
+    return summaries
+
+
+def _stretches(sequence: ReplayedSequence, classes: Mapping[int, str]) -> list[tuple[int, int]]:
+    """First and last frame of what is to be labelled, in order; what overlaps is one."""
+    margin = round(_AROUND * sequence.frame_rate) if math.isfinite(sequence.frame_rate) else 0
+    moments = worst_moments(sequence, scored_classes(sequence, classes).get(ALL))
+    found: list[tuple[int, int]] = []
+    for begin, end in sorted((one.before.frame, one.frame) for one in moments if one.kind in _SUSPICIOUS):
+        first, last = max(begin - margin, int(sequence.frames[0])), min(end + margin, int(sequence.frames[-1]))
+        if found and first <= found[-1][1]:
+            found[-1] = (found[-1][0], max(last, found[-1][1]))
+        else:
+            found.append((first, last))
+    return found
+
+
 def _rows(number: int, found: Trajectory, numbers: list[int], columns: Array) -> MotBoxes:
     """The boxes of an object in MOTChallenge's columns."""
     count = len(found.frames)
@@ -103,6 +166,8 @@ def main(args: argparse.Namespace) -> int:
     """Label, then print what was found."""
     if args.output.exists() and (not args.output.is_dir() or any(args.output.iterdir())):
         raise ValueError(f"--output {args.output}: is there already; choose another place or remove it")
+    if args.around:
+        return _main_around(args)
     with open_source(args.input, args.topic) as source:
         pipeline = load_pipeline(args)
         try:
@@ -111,5 +176,19 @@ def main(args: argparse.Namespace) -> int:
         finally:
             pipeline.close()
     print(f"{done.frames} frames, {done.objects} objects, {done.boxes} boxes, {done.interpolated} of them interpolated")
+    print(f"labels: {args.output}/; look at them before training, and correct them")
+    return 0
+
+
+def _main_around(args: argparse.Namespace) -> int:
+    if args.frames or args.topic:
+        raise ValueError("--around chooses frames and topics of a run: leave out --frames and --topic")
+    done, pipeline = Run.read(args.input), load_pipeline(args)
+    try:
+        pipeline.runtime.warm_up()
+        parts = around_switches(done, pipeline, args.output, args.format, args.least_score)
+    finally:
+        pipeline.close()
+    print(f"{len(parts)} stretches, {sum(one.frames for one in parts)} frames, {sum(one.boxes for one in parts)} boxes")
     print(f"labels: {args.output}/; look at them before training, and correct them")
     return 0

@@ -6,18 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 
 from qdtrack_model import checkpoints, tracking
 from qdtrack_model.cli import main
-from qdtrack_model.commands.auto_label import run
+from qdtrack_model.commands.auto_label import around_switches, run
 from qdtrack_model.config import OneShotConfig, QuasiDenseConfig
 from qdtrack_model.data.bags import BagFrame, write_bag
 from qdtrack_model.data.loading import DataConfig, find_sets, load_sets
-from qdtrack_model.data.readers.mot import read_mot, read_seqinfo
+from qdtrack_model.data.readers.mot import MotBoxes, join, read_mot, read_seqinfo
 from qdtrack_model.data.sources import SourceError, open_source
 from qdtrack_model.evaluation import evaluate
 from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.replay.run import Run, RunWriter, Settings
+from qdtrack_model.replay.sequence import SequenceWriter, write_truth
+from qdtrack_model.replay.truth import Truth
 
 MODEL = OneShotConfig(classes=("pedestrian",), input_size=(96, 160))
 
@@ -59,6 +63,40 @@ def test_a_missed_object_is_interpolated(blob_folder: Path, tmp_path: Path, pipe
     assert (done.objects, done.boxes, done.interpolated) == (3, 60, 3)
     labels = read_mot(tmp_path / "labels" / "gt" / "gt.txt")
     assert set(labels.visibilities[labels.frames == 10]) == {0}
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["ground truth", "none"])
+def test_the_seconds_around_switches_are_labelled(
+    tmp_path: Path, pipeline: Pipeline, blob_image: Any, known: bool
+) -> None:
+    """Of 80 frames at 10 a second: an object has another id from frame 30 on, or is away until then."""
+    write_bag(tmp_path / "drive", (BagFrame(blob_image(1 + index % 8)[0]) for index in range(80)), 10)
+    settings = Settings("lockstep", "blobs", "here", QuasiDenseConfig(), {1: "pedestrian"})
+    writer, name = RunWriter(tmp_path / "run", settings), "drive/camera"
+    with SequenceWriter(writer.folder / name, [], detections=False) as files:
+        for frame in range(1, 81):
+            seen = known or not 15 <= frame < 30
+            identity = 9 if known and frame >= 30 else 1
+            found = one_box(frame, identity) if seen else join([])
+            files.write(frame, 1e9 + frame / 10, found, {}, None)
+    if known:
+        boxes = join([one_box(frame, 1) for frame in range(1, 81)])
+        write_truth(writer.folder / name, Truth("truth.txt", boxes, np.arange(1, 81), {}))
+    writer.add(
+        name, {"bag": str(tmp_path / "drive"), "topic": "/camera/image/compressed", "size": (160, 96), "left_out": {}}
+    )
+    writer.write()
+    [done] = around_switches(Run.read(tmp_path / "run"), pipeline, tmp_path / "labels")
+    first = 9 if known else 1  # two seconds before frame 29, or before frame 14 the begin
+    assert done.frames == 50 - first + 1
+    [part] = load_sets(find_sets([tmp_path / "labels"], DataConfig()), MODEL, DataConfig())
+    assert len(part.samples) == done.frames
+    labels = read_mot(tmp_path / "labels" / f"drive_camera-{first:06d}" / "gt" / "gt.txt")
+    assert (labels.frames.min(), labels.frames.max()) == (first, 50)
+
+
+def one_box(frame: int, identity: int) -> MotBoxes:
+    return MotBoxes(*(np.array([one]) for one in (frame, identity, (10.0, 10, 30, 40), 1, 1, 1)))
 
 
 def test_a_bag_is_labelled(tmp_path: Path, pipeline: Pipeline, blob_image: Any) -> None:
