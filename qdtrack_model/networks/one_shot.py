@@ -26,14 +26,14 @@ def gather_patches(features: Tensor, index: Tensor) -> Tensor:
 
     A patch lists its nine cells row by row, each with all channels.
     """
-    batch, channels, _, width = features.shape
-    rows = F.pad(features, (1, 1, 1, 1)).permute(0, 2, 3, 1).reshape(batch, -1, channels)
+    batch, channels, height, width = features.shape
+    rows = F.pad(features, (1, 1, 1, 1)).permute(0, 2, 3, 1).reshape(-1, channels)
+    starts = torch.arange(batch, device=index.device) * ((height + 2) * (width + 2))  # of each map among the rows
     steps = torch.arange(3, device=index.device)
     window = (steps[:, None] * (width + 2) + steps).flatten()  # (9,) from the patch's top-left cell
-    top_left = index + index // width * 2  # a row of the padded map is two cells longer
-    cells = (top_left[:, :, None] + window).flatten(1)  # (B, 9 K)
-    patches = rows.gather(1, cells[:, :, None].expand(-1, -1, channels))
-    return patches.reshape(batch, index.shape[1], 9 * channels)
+    top_left = index + index // width * 2 + starts[:, None]  # a row of the padded map is two cells longer
+    cells = top_left[:, :, None] + window  # (B, K, 9)
+    return rows.index_select(0, cells.flatten()).reshape(batch, index.shape[1], 9 * channels)
 
 
 def find_peaks(heat: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -129,8 +129,9 @@ class OneShotNetwork(CentreNetwork):
 
     def features(self, images: Tensor) -> Tensor:
         """uint8 BGR images (B, H, W, 3) -> shared map (B, FEATURES, H/4, W/4)."""
-        x = (images.float().permute(0, 3, 1, 2) / 64.0 - 2.0).to(self.heat.weight.dtype)  # TensorRT: cast first
-        x = self.neck(self.backbone(x.contiguous(memory_format=torch.channels_last)))
+        x = (images.float() / 64.0 - 2.0).to(self.heat.weight.dtype)
+        # Permuted last: the values stay where they are, channels last.
+        x = self.neck(self.backbone(x.permute(0, 3, 1, 2)))
         return x
 
     def heatmap(self, features: Tensor) -> Tensor:

@@ -255,6 +255,8 @@ def test_half_of_the_images_are_scored_as_half(
 ) -> None:
     """What benchmarks/half_rate.py compares; memory and motion count seconds, so both track."""
     pipeline = Pipeline(blobs, QuasiDenseTracker(CONFIG))
-    full, half = benchmark("half_rate").scores_of(blob_folder, pipeline, 2)
+    full, half = benchmark("half_rate").scores_of(blob_folder, pipeline, (1, 2))
     assert (full.objects, half.objects) == (60, 30)
     assert (full.mota, full.idf1) == (half.mota, half.idf1) == (1.0, 1.0)
+    [start] = benchmark("half_rate").scores_of(blob_folder, pipeline, (1,), frames=3)
+    assert (start.objects, start.mota) == (9, 1.0)
