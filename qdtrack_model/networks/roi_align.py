@@ -68,6 +68,8 @@ def roi_align(pyramid: list[Tensor], boxes: Tensor, sampling: int = 0) -> Tensor
         return roi_align_kernel.roi_align(pyramid, boxes, level.int(), BINS, sampling)
     batch, channels = pyramid[0].shape[:2]
     count = boxes.shape[1]
+    if count == 0:
+        return pyramid[0].new_zeros((batch, 0, channels, BINS, BINS))
     shapes = [(int(x.shape[2]), int(x.shape[3])) for x in pyramid]
     cells = torch.cat([x.permute(0, 2, 3, 1).reshape(batch, -1, channels) for x in pyramid], dim=1)
     first_cell = torch.arange(batch, device=boxes.device)[:, None] * cells.shape[1]
@@ -81,21 +83,13 @@ def roi_align(pyramid: list[Tensor], boxes: Tensor, sampling: int = 0) -> Tensor
 
     first_cell, extent, regions = first_cell.reshape(-1), sizes[level].reshape(-1, 2), scaled.reshape(-1, 4)
     eager_cpu = boxes.is_cpu and not torch.compiler.is_compiling()
-    window = (2 * BINS * sampling) ** 2 if sampling else largest_window(shapes)
-    step = max(1, (CELLS_IN_CACHE if eager_cpu else CELLS_AT_ONCE) // window)
-    order = None
-    if eager_cpu and not sampling:  # most regions cover far fewer cells than the largest window: alike with alike
-        covered, order = _window(extent, regions)[1].prod(dim=1).sort()
-        first_cell, extent, regions = first_cell[order], extent[order], regions[order]
-    blocks = []
-    for at in range(0, batch * count, step):
-        part = first_cell[at : at + step], extent[at : at + step], regions[at : at + step]
-        if order is not None:
-            window = int(covered[at : at + step].max())
-        blocks.append(_fixed(cells, *part, sampling) if sampling else _adaptive(cells, *part, window, shapes[0]))
-    bins = torch.cat(blocks) if blocks else cells.new_zeros((0, BINS * BINS, channels))  # (B K, 49, C)
-    if order is not None:
-        bins = bins[order.argsort()]
+    at_once = CELLS_IN_CACHE if eager_cpu else CELLS_AT_ONCE
+    if sampling:
+        step = max(1, at_once // (2 * BINS * sampling) ** 2)
+        parts = zip(*(tensor.split(step) for tensor in (first_cell, extent, regions)), strict=True)
+        bins = torch.cat([_fixed(cells, *part, sampling) for part in parts])
+    else:
+        bins = _adaptive(cells, first_cell, extent, regions, shapes, at_once, alike=eager_cpu)
     return bins.transpose(1, 2).reshape(batch, count, channels, BINS, BINS)
 
 
@@ -126,10 +120,13 @@ def _axis_weights(start: Tensor, length: Tensor, size: Tensor, first: Tensor, co
     rows = first[:, None, None] + torch.arange(count, device=start.device, dtype=start.dtype)  # (N, 1, count)
     # With two samples or more they are at least half a cell apart: no more than six can touch a row (-1 .. +1).
     pace = torch.where(samples > 1, spacing, torch.ones_like(spacing))
-    index = ((rows - 1 - begin) / pace).floor()[..., None] + torch.arange(6, device=start.device)
-    taken = (index >= 0) & (index < samples[..., None])
-    pull = _pull(begin[..., None] + index * spacing[..., None], rows[..., None], size[:, None, None, None])
-    return (pull * taken).sum(dim=-1) / samples.clamp(min=1)
+    lowest = ((rows - 1 - begin) / pace).floor()
+    weights = torch.zeros_like(lowest)
+    for step in range(6):  # one after the other: together they would need six times the memory
+        index = lowest + step
+        pull = _pull(begin + index * spacing, rows, size[:, None, None])
+        weights = weights + pull * ((index >= 0) & (index < samples))
+    return weights / samples.clamp(min=1)
 
 
 def _window(extent: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
@@ -141,7 +138,13 @@ def _window(extent: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _adaptive(
-    cells: Tensor, first_cell: Tensor, extent: Tensor, regions: Tensor, window: int, longest: tuple[int, int]
+    cells: Tensor,
+    first_cell: Tensor,
+    extent: Tensor,
+    regions: Tensor,
+    shapes: list[tuple[int, int]],
+    at_once: int,
+    alike: bool,
 ) -> Tensor:
     """Bins (N, 49, C) of regions, ceil(length / 7) samples a bin on each axis.
 
@@ -150,12 +153,43 @@ def _adaptive(
         first_cell: (N,) where the map of each region begins in ``cells``.
         extent: (N, 2) height and width of that map.
         regions: (N, 4) in cells of that map, cell centres at whole numbers.
-        window: the most cells a region covers.
-        longest: height and width of the largest map.
+        shapes: height and width of the maps, finest first.
+        at_once: how many cells a block of regions gathers.
+        alike: have blocks of regions that cover alike many cells, as most cover far fewer than the largest window; a
+            static graph cannot.
     """
-    start, length = regions[:, :2], regions[:, 2:] - regions[:, :2]
-    size = extent.flip(1)  # width, height, in the order of x, y
+    start, length, size = regions[:, :2], regions[:, 2:] - regions[:, :2], extent.flip(1)  # each x, y
     first, spans = _window(extent, regions)
+    corner, edge = first.long(), size.to(start.dtype)
+    # Of all regions at once: a static graph repeats what is done for a block, and has more blocks for larger images.
+    x, y = (_axis_weights(*(t[:, i] for t in (start, length, edge, first)), shapes[0][1 - i]) for i in (0, 1))
+    described = [first_cell + corner[:, 1] * size[:, 0] + corner[:, 0], size, spans, y, x]
+    if alike:
+        order = spans.prod(dim=1).argsort()
+        described = [tensor[order] for tensor in described]
+    window = largest_window(shapes)
+    step = max(1, at_once // window)
+    blocks = []
+    for block in zip(*(tensor.split(step) for tensor in described), strict=True):
+        if alike:
+            window = int(block[2].prod(dim=1).max())
+        blocks.append(_windows(cells, *block, window))
+    bins = torch.cat(blocks)
+    return bins[order.argsort()] if alike else bins
+
+
+def _windows(
+    cells: Tensor, first_cell: Tensor, size: Tensor, spans: Tensor, y: Tensor, x: Tensor, window: int
+) -> Tensor:
+    """Bins (N, 49, C) of regions by the weights of the rows ``y`` and columns ``x`` (N, 7, ...) of their windows.
+
+    Args:
+        cells: (cells of all maps, C).
+        first_cell: (N,) of each window.
+        size: (N, 2) width and height of the map.
+        spans: (N, 2) columns and rows of the window.
+        window: the most cells of one.
+    """
     # Cell n of a window, row by row; those beyond its end get no weight.
     n = torch.arange(window, device=cells.device)
     # In floats, as is quicker; GPUs divide approximately, and without the half a whole quotient could come out below.
@@ -163,15 +197,10 @@ def _adaptive(
     used = row < spans[:, 1:]
     row = row * used
     column = (n - row * spans[:, :1]) * used
-    corner = first.long()
-    index = first_cell[:, None] + (corner[:, 1:] + row) * size[:, :1] + corner[:, :1] + column
-    edge = size.to(start.dtype)
-    y = _axis_weights(start[:, 1], length[:, 1], edge[:, 1], first[:, 1], longest[0])
-    x = _axis_weights(start[:, 0], length[:, 0], edge[:, 0], first[:, 0], longest[1])
     y = y.gather(2, row[:, None].expand(-1, BINS, -1)) * used[:, None]
     x = x.gather(2, column[:, None].expand(-1, BINS, -1))
     weights = (y[:, :, None] * x[:, None]).flatten(1, 2)  # (N, 49, window)
-    return _mix(cells, index, weights)
+    return _mix(cells, first_cell[:, None] + row * size[:, :1] + column, weights)
 
 
 def _fixed(cells: Tensor, first_cell: Tensor, extent: Tensor, regions: Tensor, sampling: int) -> Tensor:

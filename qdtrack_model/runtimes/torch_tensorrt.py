@@ -64,7 +64,13 @@ def _compile(checkpoint: Checkpoint, options: Options, path: Path) -> None:
             program = torch.export.export(deployed(checkpoint, options.precision).cuda(), (images,))
         # One engine or an error: pieces left to torch would be copied to and fro without a word.
         module = compiler.dynamo.compile(
-            program, inputs=[images], require_full_compilation=True, min_block_size=1, disable_tf32=True
+            program,
+            inputs=[images],
+            require_full_compilation=True,
+            min_block_size=1,
+            disable_tf32=True,
+            # By default these lie in a folder of /tmp, for whoever comes first.
+            timing_cache_path=str(path.parent / f"torch_tensorrt-{compiler.__version__}.timings"),
         )
         compiler.save(module, str(path), output_format="exported_program", inputs=[images])
 

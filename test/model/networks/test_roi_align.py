@@ -100,6 +100,18 @@ def test_images_of_a_batch_do_not_mix_and_blocks_do_not_matter(sampling: int, mo
     torch.testing.assert_close(roi_align(maps, boxes, sampling), together)
 
 
+def test_a_static_graph_repeats_little_for_each_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorRT takes minutes for thousands of operations; large images and batches have dozens of blocks."""
+    maps, boxes = pyramid(), torch.tensor(odd_boxes(), dtype=torch.float32)[None]
+    sizes = []
+    for blocks in (4, 10):
+        monkeypatch.setattr("qdtrack_model.networks.roi_align.CELLS_AT_ONCE", 40 // blocks * largest_window(SHAPES))
+        graph = torch.export.export(Aligner(0), (maps, boxes)).graph
+        assert sum(node.target is torch.ops.aten.bmm.default for node in graph.nodes) == blocks
+        sizes.append(len(graph.nodes))
+    assert (sizes[1] - sizes[0]) / 6 < 50
+
+
 def test_gradients_reach_the_maps() -> None:
     maps = [m.double().requires_grad_() for m in pyramid(channels=1)]
     boxes = torch.tensor([[[10.3, 20.1, 60.7, 90.2]]])

@@ -74,3 +74,19 @@ def test_rows_have_names_of_their_own(measuring: ModuleType) -> None:
     small = [measuring.on_cpu(row) for row in measuring.ROWS]
     assert {row.runtime for row in small} == {"torch", "aotinductor", "onnxruntime"}
     assert small[0] == replace(measuring.ROWS[0], model="light", precision="fp32", size=measuring.SMALL, goal=None)
+
+
+@pytest.mark.parametrize("name", ["r50-aot", "r50-aot-tuned"])
+def test_tuning_is_asked_of_torch_for_its_row_alone(
+    measuring: ModuleType, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    asked: dict[str, str] = {}
+
+    def ended(command: list[str], env: dict[str, str], **_: Any) -> subprocess.CompletedProcess[str]:
+        asked.update(env)
+        return subprocess.CompletedProcess(command, 0, "{}", "")
+
+    monkeypatch.setattr(measuring.subprocess, "run", ended)
+    [row] = [row for row in measuring.ROWS if row.name == name]
+    measuring.run(row, 1.0, "cuda")
+    assert (asked.get("TORCHINDUCTOR_MAX_AUTOTUNE") == "1") == (name == "r50-aot-tuned")
