@@ -87,7 +87,7 @@ def roi_align(pyramid: list[Tensor], boxes: Tensor, sampling: int = 0) -> Tensor
     if sampling:
         step = max(1, at_once // (2 * BINS * sampling) ** 2)
         parts = zip(*(tensor.split(step) for tensor in (first_cell, extent, regions)), strict=True)
-        bins = torch.cat([_fixed(cells, *part, sampling) for part in parts])
+        bins = torch.cat([_fixed(cells, sampling, *part) for part in parts])
     else:
         bins = _adaptive(cells, first_cell, extent, regions, shapes, at_once, alike=eager_cpu)
     return bins.transpose(1, 2).reshape(batch, count, channels, BINS, BINS)
@@ -162,7 +162,10 @@ def _adaptive(
     first, spans = _window(extent, regions)
     corner, edge = first.long(), size.to(start.dtype)
     # Of all regions at once: a static graph repeats what is done for a block, and has more blocks for larger images.
-    x, y = (_axis_weights(*(t[:, i] for t in (start, length, edge, first)), shapes[0][1 - i]) for i in (0, 1))
+    x, y = (
+        _axis_weights(start[:, axis], length[:, axis], edge[:, axis], first[:, axis], shapes[0][1 - axis])
+        for axis in (0, 1)
+    )
     described = [first_cell + corner[:, 1] * size[:, 0] + corner[:, 0], size, spans, y, x]
     if alike:
         order = spans.prod(dim=1).argsort()
@@ -173,22 +176,24 @@ def _adaptive(
     for block in zip(*(tensor.split(step) for tensor in described), strict=True):
         if alike:
             window = int(block[2].prod(dim=1).max())
-        blocks.append(_windows(cells, *block, window))
+        blocks.append(_windows(cells, window, *block))
     bins = torch.cat(blocks)
     return bins[order.argsort()] if alike else bins
 
 
 def _windows(
-    cells: Tensor, first_cell: Tensor, size: Tensor, spans: Tensor, y: Tensor, x: Tensor, window: int
+    cells: Tensor, window: int, first_cell: Tensor, size: Tensor, spans: Tensor, y: Tensor, x: Tensor
 ) -> Tensor:
     """Bins (N, 49, C) of regions by the weights of the rows ``y`` and columns ``x`` (N, 7, ...) of their windows.
 
     Args:
         cells: (cells of all maps, C).
+        window: the most cells of a window.
         first_cell: (N,) of each window.
         size: (N, 2) width and height of the map.
         spans: (N, 2) columns and rows of the window.
-        window: the most cells of one.
+        y: weights of the rows of each window, none elsewhere.
+        x: those of its columns.
     """
     # Cell n of a window, row by row; those beyond its end get no weight.
     n = torch.arange(window, device=cells.device)
@@ -203,7 +208,7 @@ def _windows(
     return _mix(cells, first_cell[:, None] + row * size[:, :1] + column, weights)
 
 
-def _fixed(cells: Tensor, first_cell: Tensor, extent: Tensor, regions: Tensor, sampling: int) -> Tensor:
+def _fixed(cells: Tensor, sampling: int, first_cell: Tensor, extent: Tensor, regions: Tensor) -> Tensor:
     """Bins (N, 49, C) of regions with ``sampling`` x ``sampling`` samples each; arguments as of :func:`_adaptive`."""
     rows, y = _fixed_axis(regions[:, 1], regions[:, 3], extent[:, 0], sampling)
     columns, x = _fixed_axis(regions[:, 0], regions[:, 2], extent[:, 1], sampling)
