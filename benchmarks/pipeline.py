@@ -31,7 +31,7 @@ def options_of(name: str, threads: int) -> runtimes.Options:
 
 
 def work(channel: Connection, weights: str, options: runtimes.Options) -> None:
-    """One runtime's process: says what it runs on, then tracks an image further for each number it is sent.
+    """One runtime's process: says what it runs on, then tracks an image further for each number it is sent, until None.
 
     It answers with seconds: the whole, its STAGES, and what all threads computed.
     """
@@ -83,6 +83,8 @@ def main() -> None:
             sleep(0.01)  # the threads of the last one still spin for a moment
             worker.send(step)
             samples[name].append(worker.recv())
+    for worker in workers.values():
+        worker.send(None)
 
     medians = {name: np.median([row[0] for row in rows]) for name, rows in samples.items()}
     versus = "torch" if "torch" in medians else args.runtimes[0]
