@@ -67,6 +67,7 @@ class CameraTracker:
         name: of one camera of several, in its topics and log lines; "" where there is one alone.
         pipeline: brings the settings of the tracker.
         source: of the classes.
+        transport: of its images, as of :class:`Camera`.
         depth: whether there are depth images beside the images.
         handover: what all cameras share where ids hold over all of them.
         snapshot: keeps the latest images.
@@ -79,6 +80,7 @@ class CameraTracker:
         name: str,
         pipeline: Pipeline,
         source: ClassSource,
+        transport: str,
         depth: bool,
         handover: Handover | None,
         snapshot: Snapshot,
@@ -90,6 +92,7 @@ class CameraTracker:
         self.tracker.reset(first_id)
         self.publishers = Publishers(node, f"~/{name}/" if name else "~/", source, depth)
         self.monitor = Monitor()
+        self._transport = transport
         self._depth = depth
         self._handover = handover
         self._tracking = threading.Lock()  # held while tracks change
@@ -127,7 +130,7 @@ class CameraTracker:
         video = self._video = VideoInput()
         self._silence_reported, self._dropped_reported = False, 0
         self.publishers.begin(stamp, threshold)
-        self.camera = Camera(self._node, self.name, deliver, count_lost, self._depth)
+        self.camera = Camera(self._node, self.name, self._transport, deliver, count_lost, self._depth)
         self._showing = Showing(self.camera, self.publishers, counts, self._complain)
         self.camera.listen()
         self._logger.info(self._named(f"active: waiting for images on {' or '.join(self.camera.topics.values())}"))

@@ -24,7 +24,7 @@ from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Header
 
-from qdtrack_model.config import ConfigError, architecture_of, retuned
+from qdtrack_model.config import ConfigError, TrackerConfig, architecture_of, retuned
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.runtimes import Options, default_weights
 from qdtrack_model.tracking.handover import Handover
@@ -92,6 +92,8 @@ class TrackerNode(ManagedNode):
             raise
         self._options = self._apply({})
         self.add_on_set_parameters_callback(self._on_set_parameters)
+        if hasattr(self, "add_post_set_parameters_callback"):
+            self.add_post_set_parameters_callback(self._obey)
         self._diagnostics = Diagnostics(self)
         self._requests = Services(
             self, lambda: self._cameras, self._snapshot, lambda: about(self, self._diagnostics.latest)
@@ -102,30 +104,37 @@ class TrackerNode(ManagedNode):
     # ---- parameters
 
     def _on_set_parameters(self, new: list[Parameter[Any]]) -> SetParametersResult:
+        """Whether these values can be taken; where rclpy calls nothing afterwards, they are also obeyed here."""
         refusal = parameters.refusal(new, configured=self.state not in ("unconfigured", "finalized"))
         if refusal:
             return SetParametersResult(successful=False, reason=refusal)
-        values = {parameter.name: parameter.value for parameter in new}
         try:
-            self._retune(parameters.tracker_settings(values))
+            self._retuned(new)
         except ConfigError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        options = self._apply(values)
+        if not hasattr(self, "add_post_set_parameters_callback"):
+            self._obey(new)
+        return SetParametersResult(successful=True)
+
+    def _obey(self, new: list[Parameter[Any]]) -> None:
+        """Go on with new values."""
+        config = self._retuned(new)
+        if config is not None:
+            for camera in self._cameras:
+                camera.configure(config)
+        options = self._apply({parameter.name: parameter.value for parameter in new})
         if options.min_score != self._options.min_score:
             for camera in self._cameras:
                 camera.publishers.publish_labels(self._stamped_now(), options.min_score)
         self._options = options
-        return SetParametersResult(successful=True)
 
-    def _retune(self, settings: Mapping[str, Any]) -> None:
-        """Let the trackers go on with other ``settings``; ConfigError where theirs is a kind that has none such."""
-        if settings and self._cameras:
-            config = retuned(self._cameras[0].tracker.config, settings)
-            for camera in self._cameras:
-                camera.configure(config)
+    def _retuned(self, new: list[Parameter[Any]]) -> TrackerConfig | None:
+        """The trackers' settings with new ones, None where these are none; ConfigError where they do not fit."""
+        settings = parameters.tracker_settings({parameter.name: parameter.value for parameter in new})
+        return retuned(self._cameras[0].tracker.config, settings) if settings and self._cameras else None
 
     def _apply(self, new: Mapping[str, Any]) -> OutputOptions:
-        """Obey the ``new`` values, which rclpy stores only after the callback, and give the options of the outputs."""
+        """Obey the ``new`` values, which rclpy may not have stored yet, and give the options of the outputs."""
 
         def current(name: str) -> Any:
             return new[name] if name in new else parameters.value(self, name)
@@ -165,11 +174,10 @@ class TrackerNode(ManagedNode):
         self._network = Network(pipeline, load, limit, rebuilds, self._on_fault, self.get_logger())
         self._source = self._source.followed_by(pipeline.classes, architecture_of(pipeline.runtime.config), weights)
         self._handover = self._make_handover()
-        names, depth = parameters.value(self, "cameras") or [""], parameters.value(self, "depth")
-        self._cameras = [
-            CameraTracker(self, name, pipeline, self._source, depth, self._handover, self._snapshot, self._first_id)
-            for name in names
-        ]
+        transport, depth = parameters.value(self, "image_transport"), parameters.value(self, "depth")
+        shared = (pipeline, self._source, transport, depth, self._handover, self._snapshot, self._first_id)
+        names = parameters.value(self, "cameras") or [""]
+        self._cameras = [CameraTracker(self, name, *shared) for name in names]
 
     def activate_(self) -> None:
         """Start the worker and subscribe to the cameras."""

@@ -108,6 +108,13 @@ _GENERAL = (
         check=_camera_problem,
     ),
     Specification(
+        "image_transport", str, "auto",
+        "Which of the topics image and image/compressed to take: raw, compressed, or auto for the one that delivers"
+        " first.",
+        "unconfigured",
+        choices=("auto", "raw", "compressed"),
+    ),
+    Specification(
         "weights", str, "auto",
         "What to load: weights by a name that `qdtrack weights` lists (public ones are fetched at the first start), or"
         " the path of weights or of an exported graph; auto is street_qdtrack where the network runs on a GPU, street"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import time
 from collections.abc import Callable
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from qdtrack_model.sensors.camera_model import CameraModel, InvalidCameraInfo
@@ -19,6 +21,7 @@ from qdtrack_ros.input.video import VIDEO_TYPES
 
 IMAGE_TOPICS: dict[str, type[Any]] = {"image": Image, "image/compressed": CompressedImage, **VIDEO_TYPES}
 _VIDEO_DEPTH = 60  # packets that may wait for the executor: none of them can be done without
+TRANSPORTS = {"raw": "image", "compressed": "image/compressed"}
 
 
 class Camera:
@@ -30,6 +33,7 @@ class Camera:
     Args:
         node: owner of the subscriptions; its remappings apply.
         name: of one camera of several, before each of its topics (``front/image``); "" where there is one alone.
+        transport: ``raw`` or ``compressed`` where only this topic is to be listened to, else ``auto``.
         deliver: called in the executor's thread with every image message once :meth:`listen` was called; must return
             at once.
         count_lost: told how many more images were published and never came.
@@ -40,6 +44,7 @@ class Camera:
         self,
         node: Node,
         name: str,
+        transport: str,
         deliver: Callable[[ImageMessage], None],
         count_lost: Callable[[int], None],
         depth: bool,
@@ -48,24 +53,45 @@ class Camera:
         self.prefix = f"{name}/" if name else ""
         self._deliver, self._count_lost = deliver, count_lost
         self._subscriptions: dict[str, MatchedSubscription] = {}
-        self.topics = {name: node.resolve_topic_name(self.prefix + name) for name in IMAGE_TOPICS}
+        wanted = [TRANSPORTS[transport]] if transport in TRANSPORTS else list(IMAGE_TOPICS)
+        self._names = {name: self._following(name) for name in wanted}
+        self.topics = {name: node.resolve_topic_name(topic) for name, topic in self._names.items()}
         self.delivering: str | None = None  # which of the topics brought the latest image
         self.info: CameraInfo | None = None
         self._info = node.create_subscription(
-            CameraInfo, f"{self.prefix}camera_info", self._calibrated, qos_profile_sensor_data
+            CameraInfo,
+            self._following("camera_info"),
+            self._calibrated,
+            qos_profile_sensor_data,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
         self.depth = DepthImages(node, f"{self.prefix}depth") if depth else None
         self._arrival = time.monotonic()
 
     def listen(self) -> None:
         """Subscribe to whichever of the image topics is not subscribed, as its publishers offer it."""
-        for name, kind in IMAGE_TOPICS.items():
+        for name, topic in self._names.items():
             if name not in self._subscriptions:
                 deliver = partial(self._received, name)
                 depth = _VIDEO_DEPTH if name in VIDEO_TYPES else DEPTH
                 self._subscriptions[name] = MatchedSubscription(
-                    self._node, kind, self.prefix + name, deliver, self._count_lost, depth
+                    self._node, IMAGE_TOPICS[name], topic, deliver, self._count_lost, depth
                 )
+
+    def _following(self, name: str) -> str:
+        """What to subscribe for a topic of the camera: where only ``image`` is remapped the others follow it.
+
+        So it is with image_transport: ``image:=/front/image_raw`` means ``/front/image_raw/compressed``, too, and
+        ``/front/camera_info``.
+        """
+        image, own = f"{self.prefix}image", f"{self.prefix}{name}"
+        moved = self._node.resolve_topic_name(image)
+        stays = moved == self._node.resolve_topic_name(image, only_expand=True)
+        remapped = self._node.resolve_topic_name(own) != self._node.resolve_topic_name(own, only_expand=True)
+        if stays or remapped:
+            return own
+        beside = posixpath.join(posixpath.dirname(moved), name)
+        return moved + name.removeprefix("image") if name.startswith("image/") else beside
 
     def match_publishers(self) -> None:
         """Follow publishers that came or changed since."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
+from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.runtimes import gpu, resident_memory
@@ -26,7 +27,9 @@ class Diagnostics:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 1)
+        self._publisher = node.create_publisher(
+            DiagnosticArray, "/diagnostics", 1, qos_overriding_options=QoSOverridingOptions.with_default_policies()
+        )
         self.latest: list[DiagnosticStatus] = []
 
     def publish(self, node: NodeReading, cameras: Mapping[str, CameraReading | None], limits: Limits) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo, VisionClass, VisionInfo
 
@@ -40,8 +41,13 @@ class LabelsPublisher:
         self._node = node
         self._source = source
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._labels = node.create_lifecycle_publisher(LabelInfo, f"{prefix}label_info", latched)
-        self._vision = node.create_lifecycle_publisher(VisionInfo, f"{prefix}vision_info", latched)
+        overridable = QoSOverridingOptions.with_default_policies()
+        self._labels = node.create_lifecycle_publisher(
+            LabelInfo, f"{prefix}label_info", latched, qos_overriding_options=overridable
+        )
+        self._vision = node.create_lifecycle_publisher(
+            VisionInfo, f"{prefix}vision_info", latched, qos_overriding_options=overridable
+        )
 
     def publish(self, stamp: Header, threshold: float) -> None:
         """Tell both anew; detections with a score below ``threshold`` are not published."""
