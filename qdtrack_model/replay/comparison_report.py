@@ -38,7 +38,7 @@ def write_comparison(path: Path, first: Run, second: Run, comparison: Comparison
          f"{each.low:+.2f} to {each.high:+.2f}" if np.isfinite(each.low) else "too short", each.verdict]
         for each in comparison.differences
     ]  # fmt: skip
-    page.add(table("Differences (scores in per cent)", ["", *names, "difference", "interval", "verdict"], rows))
+    page.add(table("Differences (scores in per cent)", ["figure", *names, "difference", "interval", "verdict"], rows))
     if comparison.only:
         page.add(f"<p>Only in one of the runs: {html.escape(', '.join(comparison.only))}.</p>")
     page.add(page.plot(_forest(comparison), "Differences with their intervals", "Differences of the scores with their "
