@@ -28,13 +28,18 @@ from qdtrack_model.replay.sequence import SequenceWriter, write_truth
 from qdtrack_model.replay.truth import Columns, read_truth
 from qdtrack_model.structures import Array, Tracks
 from qdtrack_model.tracker_config import retuned
+from qdtrack_ros.input.video import VIDEO_TYPES
 from qdtrack_ros.replay.player import Player
 from qdtrack_ros.replay.process import NodeProcess
 from qdtrack_ros.replay.recorder import Received, Recorder
 
 NAMESPACE = "/qdtrack_replay"  # keeps the replay apart from whatever else runs in the graph
 PROGRAM = ("-m", "qdtrack_ros.node")
-_INPUTS = {bags.RAW: "image", bags.COMPRESSED: "image/compressed"}
+_INPUTS = {
+    bags.RAW: "image",
+    bags.COMPRESSED: "image/compressed",
+    **{f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}": topic for topic, kind in VIDEO_TYPES.items()},
+}
 _LAST_ANSWERS = 3.0  # seconds without tracks, after the last image, until no more are waited for
 
 
