@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import time
 from collections.abc import Callable
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -62,7 +63,7 @@ class Camera:
             CameraInfo,
             self._following("camera_info"),
             self._calibrated,
-            qos_profile_sensor_data,
+            copy(qos_profile_sensor_data),  # overrides are written into it
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
         self.depth = DepthImages(node, f"{self.prefix}depth") if depth else None

@@ -10,6 +10,7 @@ pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces 
 
 from blobs import blob_pipeline
 from rclpy.parameter import Parameter
+from rclpy.qos import qos_profile_sensor_data
 
 from qdtrack_ros.input.camera import Camera
 from qdtrack_ros.node import TrackerNode
@@ -56,6 +57,7 @@ def test_the_qos_of_every_topic_can_be_overridden() -> None:
     _, node = opened(parameter_overrides=overrides)
     held = {one.topic_name: one.qos_profile.depth for one in (*node.publishers, *node.subscriptions)}
     assert {topic: held[topic] for topic in topics} == dict.fromkeys(topics, 7)
+    assert qos_profile_sensor_data.depth == 5, "another camera of the process keeps its own"
     node.close()
     node.destroy_node()
 

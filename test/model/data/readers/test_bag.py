@@ -103,7 +103,7 @@ def test_detections_and_tracks(other: Callable[..., Path], asked: Ask) -> None:
     ]
     path = other(
         detections=types[bags.ARRAY](header, [*found, nothing]),
-        tracks=types[bag.TRACKS](header, 64, 48, tracks),
+        tracks=types[bag.TRACKS](header, 5, 64, 48, tracks),
     )
     with pytest.raises(BagError, match=r"several of objects .* may name one as `annotations`; topics: .*/detections"):
         bag.read(path, asked())
