@@ -373,7 +373,7 @@ def test_the_command_writes_weights_of_half_the_size_that_can_be_loaded(tmp_path
 @pytest.mark.slow
 def test_it_learns_to_find_and_to_tell_apart(tmp_path: Path) -> None:
     config = dataclasses.replace(
-        CONFIG, steps=100, batch=2, warm_up=10, optimizer="adamw", learning_rate=1e-3, weight_decay=0.01,
+        CONFIG, steps=70, batch=2, warm_up=10, optimizer="adamw", learning_rate=1e-3, weight_decay=0.01,
         gradient_clip=10.0, ema_decay=0.8,
     )  # fmt: skip
     net = run(config, tmp_path / "state.pt")
