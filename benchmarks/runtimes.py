@@ -95,7 +95,7 @@ def seconds_of(call: Callable[[], object]) -> list[float]:
 
 def _load(job: dict[str, Any]) -> tuple[Callable[[], object], dict[str, Any]]:
     checkpoint = resized(checkpoints.load(job["path"]), tuple(job["size"]))
-    images = street_images(checkpoint, job["batch"])
+    images = np.load(job["images"])
     options = runtimes.Options(job["runtime"], job["precision"], job["threads"], job["batch"])
     start = time.perf_counter()
     runtime = runtimes.load(checkpoint, options)
@@ -210,15 +210,16 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     workers: list[Worker] = []
     work: dict[str, tuple[int, int]] = {}
     references: dict[str, list[Detections]] = {}
-    for model in args.models:
+    for number, model in enumerate(args.models):
         checkpoint = open_model(model, folder, args.size, args.sampling)
-        images = street_images(checkpoint, args.batch)
+        images, shown = street_images(checkpoint, args.batch), folder / f"images-{number}.npy"
+        np.save(shown, images)
         if checkpoint.graph is None:
             work[model] = work_of(checkpoint, images)
         if checkpoint.graph is None and args.numerics:
             references[model] = exact(checkpoint, images)
         job = {"path": str(checkpoint.path), "size": list(checkpoint.config.input_size)}
-        job |= {"batch": args.batch, "threads": args.threads}
+        job |= {"batch": args.batch, "threads": args.threads, "images": str(shown)}
         pairs = wanted(args.runtimes, checkpoint)
         jobs = [{**job, "model": model, "runtime": runtime, "precision": precision} for runtime, precision in pairs]
         known = any((w.job["runtime"], w.job["size"]) == ("torchvision", job["size"]) for w in workers)
