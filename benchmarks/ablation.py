@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from long_run import finish
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
@@ -29,7 +30,6 @@ from qdtrack_model import checkpoints
 from qdtrack_model.atomic import atomic_write
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.checkpoints.tensors import fill
-from qdtrack_model.commands import INTERRUPTED
 from qdtrack_model.commands.arguments import positive_integer
 from qdtrack_model.config import QDTrackConfig, QuasiDenseConfig, to_mapping
 from qdtrack_model.data.detections import SceneDetections
@@ -233,7 +233,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; what the user can mend is one line on stderr and status 2."""
+    """Run with these arguments, or those of the process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--weights", type=Path, required=True, help="a trained QDTrack (.safetensors)")
@@ -244,15 +244,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--steps", type=positive_integer, default=1000, help="of each head [1000]")
     add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="[0 1 2]")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cpu", "cuda"))
-    try:
-        run(parser.parse_args(arguments))
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on", file=sys.stderr)
-        return INTERRUPTED
-    except (ValueError, OSError) as error:
-        print(f"ablation: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return finish("ablation", parser, arguments, run)
 
 
 if __name__ == "__main__":

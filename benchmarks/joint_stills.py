@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from long_run import finish
 from tqdm import tqdm
 
 from qdtrack_model import checkpoints
 from qdtrack_model.atomic import atomic_write
-from qdtrack_model.commands import INTERRUPTED
 from qdtrack_model.commands.arguments import key_values, positive_integer
 from qdtrack_model.config import to_mapping
 from qdtrack_model.data.held_out import load_held_out
@@ -160,7 +160,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; what the user can mend is one line on stderr and status 2."""
+    """Run with these arguments, or those of the process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("changes", nargs="*", metavar="KEY=VALUE", help="of the scaled recipe, for another machine: batch=16")
@@ -168,15 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--steps", type=positive_integer, default=300, help="of each training [300]")
     add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="[0 1 2]")
     add("--scenes", type=positive_integer, help="so many sequences and streets of stills at most, for a trial")
-    try:
-        run(parser.parse_args(arguments))
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on", file=sys.stderr)
-        return INTERRUPTED
-    except (ValueError, OSError) as error:
-        print(f"joint_stills: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return finish("joint_stills", parser, arguments, run)
 
 
 if __name__ == "__main__":

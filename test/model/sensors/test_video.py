@@ -82,13 +82,18 @@ def test_a_broken_packet_costs_the_pictures_up_to_the_next_key_frame(codec: str,
 
 
 def test_any_byte_may_be_wrong() -> None:
-    """Whatever comes out, it is a picture or a refusal."""
+    """What comes before is shown; from then on, whatever comes out is a picture or a refusal that has a name."""
     given, random = packets("h264"), np.random.default_rng(3)
     for _ in range(60):
         index = int(random.integers(len(given)))
         data = np.frombuffer(given[index].data, np.uint8).copy()
         data[random.integers(len(data), size=random.integers(1, 8))] ^= np.uint8(1 << random.integers(8))
-        shown(VideoStream(), [*given[:index], packet(data.tobytes()), *given[index + 1 : index + 3]])
+        found = shown(VideoStream(), [*given[:index], packet(data.tobytes()), *given[index + 1 : index + 3]])
+        for one, expected in zip(found[:index], PICTURES[:index], strict=True):
+            assert_like(one, expected)
+        for one in found[index:]:
+            pixels = isinstance(one, np.ndarray) and one.dtype == np.uint8 and one.ndim == 3 and one.shape[2] == 3
+            assert pixels or one in ("cannot be decoded", "no key frame", "delayed video")
 
 
 def test_reordered_pictures_are_refused_rather_than_stamped_wrong() -> None:
