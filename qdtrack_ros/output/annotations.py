@@ -11,16 +11,16 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from qdtrack_model.drawing.overlay import TRAIL_OPACITIES, Colour, Trails, captions, colour_of, text_colour
 from qdtrack_model.structures import Array
 from qdtrack_ros.output.frame import TrackedFrame
+from qdtrack_ros.output.picture import Picture
 
 _LINE, _FONT = 1 / 400, 1 / 45  # thickness of lines and size of the font [image heights]
 _ADVANCE = 0.6  # from one letter to the next [sizes of the font]
 
 
-class AnnotationsPublisher:
+class AnnotationsPublisher(Picture):
     """``annotations``."""
 
     def __init__(self, node: LifecycleNode, prefix: str, classes: Sequence[str]) -> None:
-        self._node = node
         self._classes = classes
         self._publisher = node.create_lifecycle_publisher(
             ImageAnnotations,
@@ -28,19 +28,11 @@ class AnnotationsPublisher:
             10,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
-
-    @property
-    def wanted(self) -> bool:
-        """Whether somebody subscribes."""
-        return bool(self._publisher.get_subscription_count() > 0)
+        super().__init__(node, [self._publisher])
 
     def publish(self, frame: TrackedFrame, trails: Trails) -> None:
         """Publish the annotations of one frame."""
         self._publisher.publish(annotations_message(frame, trails, self._classes))
-
-    def close(self) -> None:
-        """Remove the publisher."""
-        self._node.destroy_lifecycle_publisher(self._publisher)
 
 
 def annotations_message(frame: TrackedFrame, trails: Trails, classes: Sequence[str]) -> ImageAnnotations:

@@ -18,6 +18,7 @@ from qdtrack_model.sensors.depth import Boxes3D
 from qdtrack_model.sensors.image_plane import ImagePlane
 from qdtrack_model.structures import Array
 from qdtrack_ros.output.frame import TrackedFrame
+from qdtrack_ros.output.picture import Picture
 from qdtrack_ros.throttle import Throttle
 
 _LIFETIME = Duration(sec=2)  # removes what a node that died has drawn
@@ -31,22 +32,17 @@ _CORNERS_3D = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for 
 _EDGES_3D = [corner for a in range(8) for bit in (1, 2, 4) if not a & bit for corner in (a, a | bit)]
 
 
-class MarkersPublisher:
+class MarkersPublisher(Picture):
     """``markers``; without a calibration there are none, and the log says so."""
 
     def __init__(self, node: LifecycleNode, prefix: str, classes: Sequence[str]) -> None:
-        self._node = node
         self._classes = classes
         self._publisher = node.create_lifecycle_publisher(
             MarkerArray, f"{prefix}markers", 10, qos_overriding_options=QoSOverridingOptions.with_default_policies()
         )
+        super().__init__(node, [self._publisher])
         self._complaints = Throttle(seconds=60.0)
         self._without_info = 0
-
-    @property
-    def wanted(self) -> bool:
-        """Whether somebody subscribes."""
-        return bool(self._publisher.get_subscription_count() > 0)
 
     def publish(self, frame: TrackedFrame, trails: Trails) -> None:
         """Publish the markers of one frame."""
@@ -65,10 +61,6 @@ class MarkersPublisher:
     def _complain(self, problem: str, why: str) -> None:
         if self._complaints.passes(problem):
             self._node.get_logger().warning(f"{self._publisher.topic_name} stays empty: {why}")
-
-    def close(self) -> None:
-        """Remove the publisher."""
-        self._node.destroy_lifecycle_publisher(self._publisher)
 
 
 def image_plane(info: CameraInfo, size: tuple[int, int]) -> ImagePlane:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from qdtrack.msg import TrackedDetectionArray
 from rclpy.lifecycle import LifecycleNode
@@ -19,6 +18,7 @@ from qdtrack_ros.output.frame import TrackedFrame
 from qdtrack_ros.output.labels import ClassSource, LabelsPublisher
 from qdtrack_ros.output.markers import MarkersPublisher
 from qdtrack_ros.output.overlay import OverlayPublisher
+from qdtrack_ros.output.picture import Picture
 
 
 @dataclass(frozen=True)
@@ -31,20 +31,6 @@ class OutputOptions:
     trail: int
     rectified: bool
     depth_tolerance: float
-
-
-class Picture(Protocol):
-    """Something drawn of every image for people to look at."""
-
-    @property
-    def wanted(self) -> bool:
-        """Whether somebody looks."""
-
-    def publish(self, frame: TrackedFrame, trails: Trails) -> None:
-        """Draw and publish; ``trails`` end in this frame."""
-
-    def close(self) -> None:
-        """Remove the publishers."""
 
 
 class Publishers:

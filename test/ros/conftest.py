@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,3 +41,12 @@ def context(domain: int) -> Iterator[None]:
         rclpy.init()
         yield
         rclpy.try_shutdown()
+
+
+@pytest.fixture
+def bench(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The ``Bench`` of the test's module, made with what the test is parametrised by, both of its nodes spun."""
+    from graph import running
+
+    with running(request.module.Bench(**getattr(request, "param", {}))) as made:
+        yield made

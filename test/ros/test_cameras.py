@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from threading import current_thread
 from typing import Any
 
@@ -12,7 +12,7 @@ pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces 
 
 from blobs import blob_pipeline, picture
 from builtin_interfaces.msg import Time
-from graph import running, wait_for_words, wait_until
+from graph import wait_for_words, wait_until
 from qdtrack.msg import TrackedDetectionArray
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
@@ -75,12 +75,6 @@ class Bench:
         self.images[camera].publish(image_message(image, head))
         wait_until(lambda: len(kept) > count, f"tracks of {camera}")
         return kept[-1]
-
-
-@pytest.fixture
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    with running(Bench(**getattr(request, "param", {}))) as made:
-        yield made
 
 
 def test_every_camera_has_topics_headers_and_ids_of_its_own(bench: Bench) -> None:

@@ -11,7 +11,7 @@ pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces 
 
 from blobs import blob_pipeline, picture
 from builtin_interfaces.msg import Time
-from graph import spinning, wait_until
+from graph import running, wait_until
 from qdtrack.msg import TrackedDetectionArray
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -63,11 +63,9 @@ class Bench:
 
 @pytest.fixture
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    made = Bench(**getattr(request, "param", {}))
-    with spinning(made.node, made.other):
+    with running(Bench(**getattr(request, "param", {}))) as made:
         made.start()
         yield made
-        made.node.close()
 
 
 def test_who_leaves_one_camera_and_enters_the_other_keeps_the_id(bench: Bench) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import array
 import itertools
 import threading
-from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -15,7 +14,7 @@ pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces 
 
 from blobs import blob_pipeline, picture
 from builtin_interfaces.msg import Time
-from graph import running, wait_for_words, wait_until
+from graph import wait_for_words, wait_until
 from qdtrack.msg import TrackedDetectionArray
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
@@ -80,12 +79,6 @@ class Bench:
         self.raw.publish(image_message(image, head))
         wait_until(lambda: len(self.tracks) > count, "tracks of an image")
         return self.tracks[-1]
-
-
-@pytest.fixture
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    with running(Bench(**getattr(request, "param", {}))) as made:
-        yield made
 
 
 def workers() -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces 
 
 from blobs import blob_pipeline, picture
 from builtin_interfaces.msg import Time
-from graph import running, wait_until
+from graph import wait_until
 from qdtrack.msg import TrackedDetectionArray
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -122,12 +122,6 @@ class Bench:
         self.send(number)
         wait_until(lambda: len(self.found) > count, "detections in space")
         return self.found[-1]
-
-
-@pytest.fixture
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    with running(Bench(**getattr(request, "param", {}))) as made:
-        yield made
 
 
 def check_places(message: Detection3DArray) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces 
 from blobs import PROGRAM, blob_pipeline, picture
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from graph import PATIENCE, running, spinning, wait_until
+from graph import PATIENCE, spinning, wait_until
 from qdtrack.msg import TrackedDetectionArray
 from qdtrack.srv import Reset, SaveSnapshot
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -105,12 +104,6 @@ class Bench:
 
     def snapshot(self, path: str | Path = "") -> SaveSnapshot.Response:
         return self.call(SaveSnapshot, "tracker/save_snapshot", path=str(path))
-
-
-@pytest.fixture
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    with running(Bench(**getattr(request, "param", {}))) as made:
-        yield made
 
 
 def values(status: DiagnosticStatus) -> dict[str, str]:

@@ -15,7 +15,7 @@ pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces 
 from blobs import BlobRuntime, picture
 from builtin_interfaces.msg import Time
 from foxglove_msgs.msg import ImageAnnotations
-from graph import spinning, wait_until
+from graph import running, wait_until
 from qdtrack.msg import TrackedDetectionArray
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -143,11 +143,9 @@ class Bench:
 
 @pytest.fixture
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    made = Bench(getattr(request, "param", subpixel_pipeline))
-    with spinning(made.node, made.other):
+    with running(Bench(getattr(request, "param", subpixel_pipeline))) as made:
         made.start()
         yield made
-        made.node.close()
 
 
 def wait_for(received: list[Any]) -> Any:
