@@ -19,7 +19,6 @@ import rclpy
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import NameValidationException, ParameterException
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Header
@@ -42,7 +41,7 @@ from qdtrack_ros.output.publishers import OutputOptions
 from qdtrack_ros.processing import Processing
 from qdtrack_ros.reason import reason
 from qdtrack_ros.throttle import Throttle
-from qdtrack_ros.transitions import SUCCESS, Abandoned, Fault, ManagedNode
+from qdtrack_ros.transitions import SUCCESS, Abandoned, Executor, Fault, ManagedNode
 from qdtrack_ros.tuning import tune_process
 from qdtrack_ros.worker import PATIENCE, left_behind
 
@@ -336,7 +335,7 @@ class TrackerNode(ManagedNode):
 
 def _spin(node: TrackerNode, stop: threading.Event) -> None:
     """Start the node where it starts itself, then serve it until ``stop`` is set or a fault is to end it."""
-    executor = SingleThreadedExecutor()  # the events executor's spin() delivers nothing in the Kilted wheels
+    executor = Executor()  # rclpy's events executor delivers nothing with spin() in the Kilted wheels
     executor.add_node(node)
     if parameters.value(node, "autostart"):
         node.begin("configure", "activate")

@@ -72,8 +72,8 @@ class Showing:
             frame = replace(frame, boxes3d=boxes)
             self._publishers.publish_space(frame)
         except (InvalidImage, InvalidCameraInfo) as error:
-            self._counts.without_depth += 1
             self._complain(f"no places in space: {type(error).__name__}", f"no places in space: {error}")
+            self._counts.without_depth += 1  # whoever sees the count finds the reason in the log
         self._show(frame, options)
 
     def _draw(self, items: list[_Item]) -> None:

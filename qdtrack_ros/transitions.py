@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from lifecycle_msgs.msg import State, Transition, TransitionDescription
 from lifecycle_msgs.srv import ChangeState, GetAvailableTransitions
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.executors import InvalidHandle, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.task import Future
 
@@ -214,6 +215,19 @@ class ManagedNode(LifecycleNode):
             return response
 
         return tell
+
+
+class Executor(SingleThreadedExecutor):
+    """rclpy's, for nodes whose subscriptions and publishers go in other threads, as those of a ManagedNode do.
+
+    rclpy's own ends with an InvalidHandle where one goes just when it is about to be waited for.
+    """
+
+    def wait_for_ready_callbacks(self, *args: Any, **kwargs: Any) -> Any:
+        """As rclpy's; waits anew, for what is still there, where something went."""
+        while True:
+            with suppress(InvalidHandle):
+                return super().wait_for_ready_callbacks(*args, **kwargs)
 
 
 def _names() -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ from qdtrack_model.replay.run import RunWriter
 from qdtrack_ros.demo.material import bag_of_scene, bag_of_video
 from qdtrack_ros.replay.live import Played, replay_live, settings_of
 from qdtrack_ros.replay.process import NodeError
+
+# What the demonstration left before its folder was a run.
+LEFT_BEFORE = {"bag", "node.log", "tracks.txt", "overlay.mp4", "report.html"}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,6 +55,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def _run(args: argparse.Namespace) -> int:
     settings = settings_of(args.weights, {})
+    make_room(args.output)
     run = RunWriter(args.output, settings)
     bag = args.output / "bag"
     if args.video is None:
@@ -67,6 +72,13 @@ def _run(args: argparse.Namespace) -> int:
         print(f"  {label:<24}{value:>12}")
     print(f"\n{played.advice()}")
     return 0
+
+
+def make_room(folder: Path) -> None:
+    """Remove a demonstration of before; a folder that holds anything else stays, to be refused."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if {"bag", "node.log"} <= names <= LEFT_BEFORE:
+        shutil.rmtree(folder)
 
 
 def table(played: Played) -> Iterator[tuple[str, str]]:

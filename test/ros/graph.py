@@ -9,10 +9,11 @@ from contextlib import contextmanager, suppress
 from typing import Protocol, TypeVar
 
 import pytest
-from rclpy.executors import ExternalShutdownException, ShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException, ShutdownException
 from rclpy.node import Node
 
 from qdtrack_ros.node import TrackerNode
+from qdtrack_ros.transitions import Executor
 
 # Seconds until a test gives up. Machines may be busy with much else, and a test that passes never waits them out.
 PATIENCE = 120.0
@@ -21,7 +22,7 @@ PATIENCE = 120.0
 @contextmanager
 def spinning(*nodes: Node) -> Iterator[None]:
     """The nodes spun in a thread of their own, and destroyed afterwards."""
-    executor = SingleThreadedExecutor()
+    executor = Executor()
     for node in nodes:
         executor.add_node(node)
 

@@ -16,7 +16,6 @@ from graph import spinning, wait_until
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from lifecycle_msgs.msg import State
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -28,6 +27,7 @@ from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.runtimes import Options
 from qdtrack_ros.node import TrackerNode
 from qdtrack_ros.output.conversions import image_message
+from qdtrack_ros.transitions import Executor
 
 SUCCESS, ERROR = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.ERROR
 UNCONFIGURED, INACTIVE = State.PRIMARY_STATE_UNCONFIGURED, State.PRIMARY_STATE_INACTIVE
@@ -47,7 +47,7 @@ class States(RuleBasedStateMachine):
         self.node = TrackerNode(self._pipeline, parameter_overrides=[Parameter("weights", value="blobs")])
         self.other = Node("bench")
         self.images = self.other.create_publisher(Image, "image", qos_profile_sensor_data)
-        self.executor = SingleThreadedExecutor()
+        self.executor = Executor()
         self.executor.add_node(self.node)
         self.state = UNCONFIGURED
         self.sent = 0

@@ -64,6 +64,16 @@ def test_a_missing_video_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err.strip() == f"demo: error: {tmp_path / 'no.mp4'}: no such file or folder"
 
 
+@pytest.mark.parametrize(("others", "stays"), [([], False), (["thesis.tex"], True), (["run.json"], True)])
+def test_only_what_a_demonstration_of_before_left_is_removed(tmp_path: Path, others: list[str], stays: bool) -> None:
+    for name in ["bag/bag_0.mcap", "node.log", "report.html", *others]:
+        (tmp_path / "demo" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "demo" / name).touch()
+    demo.make_room(tmp_path / "demo")
+    assert (tmp_path / "demo").exists() == stays
+    demo.make_room(tmp_path / "nowhere")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not SHIPPED.get("street", Path("-")).is_file(), reason="the weights 'street' are not there")
 def test_street_weights_track_a_synthetic_scene(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
