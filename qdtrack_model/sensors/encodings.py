@@ -1,9 +1,7 @@
 """Pixels of ``sensor_msgs/Image`` and ``CompressedImage``, in every encoding that is a camera image; no ROS needed.
 
-The node and the bag reader share these conversions, on NumPy and OpenCV alone. cv_bridge is not used even where it is
-installed: asked for ``bgr8`` its Python side copies images that are BGR already, it knows no nv12, nv21, nv24, uyvy and
-yuyv, refuses 8UC3 as BGR, and its compiled part needs the NumPy that it was built with. Where cv_bridge converts to
-``bgr8``, the pixels here are equal to its own, and a test holds them against it where it is installed.
+The node and the bag reader share these conversions, on NumPy and OpenCV alone. The node has cv_bridge do some of them
+where it is installed (``qdtrack_ros.input.bridge``): the pixels are equal, and a test holds them against each other.
 
 Sizes are checked before any byte is looked at, so a broken message raises :class:`InvalidImage` and is never read out
 of bounds. BGR and grey stay views of the message, with padded rows too.
@@ -134,6 +132,7 @@ def compressed_image(message: CompressedMessage, reduction: int = 1) -> Array:
         raise InvalidImage("refused format", f"{source} {reason}")
     image = _decoded(np.frombuffer(message.data, np.uint8), shown(message.format), _REDUCED[reduction])
     if source.startswith("bayer_") and source in _PACKED and image.ndim == 2:  # the mosaic was compressed as it is
+        _check_mosaic((image.shape[0], image.shape[1]), source)
         image = _mosaic_to_bgr(image, source)
     return _to_8_bits(image)
 
@@ -158,10 +157,23 @@ def _refusal(encoding: str) -> str:
 # ---- raw
 
 
-def _from_pixels(message: RawMessage, packed: _Packed) -> Array:
+def packed_pixels(message: RawMessage) -> Array:
+    """A read-only view (H, W, channels) of pixels that lie one after the other, in the message's byte order.
+
+    Raises:
+        InvalidImage: an impossible size or step, or fewer bytes than declared.
+        KeyError: in this encoding they lie otherwise, or it is unknown.
+    """
+    packed, size = _PACKED[message.encoding], (message.height, message.width)
     if packed.channels == 2 and message.width % 2:
         raise InvalidImage("impossible size", f"{_named(message)} pixels share their colour in pairs")
-    pixels = plane(message, 0, (message.height, message.width), packed.channels, message.step, f"u{packed.size}")
+    if message.encoding.startswith("bayer_"):
+        _check_mosaic(size, message.encoding)
+    return plane(message, 0, size, packed.channels, message.step, f"u{packed.size}")
+
+
+def _from_pixels(message: RawMessage, packed: _Packed) -> Array:
+    pixels = packed_pixels(message)
     if packed.size == 2:
         pixels = pixels.astype(np.uint16, copy=False)  # to this machine's byte order
     if packed.channels == 1:
@@ -224,10 +236,13 @@ def _named(message: RawMessage) -> str:
     return f"{message.width}x{message.height} {message.encoding}"
 
 
+def _check_mosaic(size: tuple[int, int], encoding: str) -> None:
+    if 0 < min(size) < _SMALLEST_BAYER:
+        named = f"{size[1]}x{size[0]} {encoding}"
+        raise InvalidImage("impossible size", f"{named}, a mosaic has {_SMALLEST_BAYER} rows and columns at least")
+
+
 def _mosaic_to_bgr(mosaic: Array, encoding: str) -> Array:
-    if min(mosaic.shape) < _SMALLEST_BAYER:
-        size = f"{mosaic.shape[1]}x{mosaic.shape[0]} {encoding}"
-        raise InvalidImage("impossible size", f"{size}, a mosaic has {_SMALLEST_BAYER} rows and columns at least")
     return np.asarray(cv2.cvtColor(mosaic, _BAYER[encoding[6:10]]))
 
 

@@ -10,8 +10,9 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from qdtrack_model.boxes import clip_boxes
 from qdtrack_model.pipeline import reduction_of
-from qdtrack_model.sensors.encodings import REDUCTIONS, compressed_image, jpeg_size, raw_image
+from qdtrack_model.sensors.encodings import REDUCTIONS, compressed_image, jpeg_size
 from qdtrack_model.structures import Array, Detections
+from qdtrack_ros.input.bridge import bridged_image
 
 ImageMessage: TypeAlias = Image | CompressedImage | Any  # or a packet of a video, whose type not every robot has
 
@@ -22,7 +23,7 @@ def image_array(message: ImageMessage) -> Array:
     Raises:
         InvalidImage: an encoding that is no camera image, or a broken message.
     """
-    return compressed_image(message) if isinstance(message, CompressedImage) else raw_image(message)
+    return compressed_image(message) if isinstance(message, CompressedImage) else bridged_image(message)
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,11 +35,15 @@ class ClassSource:
 
 
 class LabelsPublisher:
-    """``label_info``, by which standard tools name classes, and ``vision_info``; both latched."""
+    """``label_info``, by which standard tools name classes, and ``vision_info``; both latched.
+
+    Their header has the frame of the camera, which its images tell: with the first of another frame both are told anew.
+    """
 
     def __init__(self, node: LifecycleNode, prefix: str, source: ClassSource) -> None:
         self._node = node
         self._source = source
+        self._frame, self._threshold = "", 0.0
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         overridable = QoSOverridingOptions.with_default_policies()
         self._labels = node.create_lifecycle_publisher(
@@ -51,8 +55,16 @@ class LabelsPublisher:
 
     def publish(self, stamp: Header, threshold: float) -> None:
         """Tell both anew; detections with a score below ``threshold`` are not published."""
-        self._labels.publish(label_info_message(self._source.classes, stamp, threshold))
-        self._vision.publish(vision_info_message(self._source, stamp))
+        self._threshold = threshold
+        header = Header(stamp=stamp.stamp, frame_id=self._frame)
+        self._labels.publish(label_info_message(self._source.classes, header, threshold))
+        self._vision.publish(vision_info_message(self._source, header))
+
+    def follow(self, image: Header) -> None:
+        """Take the camera's frame from an image."""
+        if image.frame_id != self._frame:
+            self._frame = image.frame_id
+            self.publish(image, self._threshold)
 
     def close(self) -> None:
         """Remove the publishers."""

@@ -104,6 +104,7 @@ class Publishers:
 
     def publish(self, frame: TrackedFrame, options: OutputOptions) -> None:
         """Publish tracks and detections of one image, as far as somebody subscribes."""
+        self._labels.follow(frame.header)
         if self._tracks.get_subscription_count() > 0:
             self._tracks.publish(self.tracks_maker(frame, options)())
         if self._detections.get_subscription_count() > 0:

@@ -153,4 +153,4 @@ def test_a_bag_is_replayed_and_its_tracks_are_recorded(tmp_path: Path) -> None:
     with Reader(tmp_path / "tracks") as recorded:
         counts = {connection.topic: connection.msgcount for connection in recorded.connections}
     assert counts["/replay/tracker/tracks"] == counts["/replay/tracker/detections"] == 25
-    assert counts["/replay/tracker/label_info"] == 1
+    assert counts["/replay/tracker/label_info"] == 2  # without and with the frame of the images

@@ -127,6 +127,9 @@ def test_compressed_images_and_standard_detections(bench: Bench) -> None:
     assert [d.id for d in detections[0].detections] == [str(track.id) for track in bench.tracks[0].tracks]
     names = {str(entry.class_id): entry.class_name for entry in labels[0].class_map}
     assert names[detections[0].detections[0].results[0].hypothesis.class_id] == "pedestrian"
+    wait_until(lambda: len(labels) == 2, "label info with the camera's frame")
+    assert [one.header.frame_id for one in labels] == ["", header(0).frame_id]
+    assert labels[1].class_map == labels[0].class_map
 
 
 def test_only_the_topic_that_delivers_is_kept(bench: Bench) -> None:

@@ -160,25 +160,6 @@ def test_the_documented_encodings_are_those() -> None:
     assert names == set(ENCODINGS)
 
 
-CV_BRIDGE = [
-    "bgr8", "rgb8", "bgra8", "rgba8", "mono8", "bgr16", "rgb16", "bgra16", "rgba16", "mono16", "yuv422", "yuv422_yuy2",
-    *(name for name in ENCODINGS if name.startswith("bayer_")),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("encoding", CV_BRIDGE)
-def test_equal_to_cv_bridge(encoding: str) -> None:
-    pytest.importorskip("cv_bridge.boost.cv_bridge_boost", reason="cv_bridge is not installed", exc_type=ImportError)
-    bridge = __import__("cv_bridge").CvBridge()
-    wide = encoding.endswith("16")
-    channels = 1 if "mono" in encoding or "bayer" in encoding else 2 if "yuv" in encoding else 3 + ("a" in encoding)
-    kind = np.uint16 if wide else np.uint8
-    message = raw_of(encoding, RANDOM.integers(0, np.iinfo(kind).max + 1, (12, 18, channels), dtype=kind))
-    ours = raw_image(message)
-    theirs = bridge.imgmsg_to_cv2(message, "bgr8")
-    assert np.array_equal(ours if ours.ndim == 3 else np.dstack([ours] * 3), theirs)
-
-
 # ---- refused
 
 
