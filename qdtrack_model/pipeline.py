@@ -17,6 +17,7 @@ import numpy as np
 from qdtrack_model import tracking
 from qdtrack_model.boxes import box_area, clip_boxes
 from qdtrack_model.config import ModelConfig, retuned
+from qdtrack_model.sensors.registration import Registration
 from qdtrack_model.structures import Array, Detections, Tracks
 from qdtrack_model.tracking import Tracker
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 
 TimeUnit: TypeAlias = Literal["seconds", "frames"]
+EgoMotion: TypeAlias = Literal["none", "image"]  # how a camera's own motion is found
 
 
 def _check_image(image: Array) -> None:
@@ -137,14 +139,18 @@ class Pipeline:
     Args:
         runtime: runs the network.
         tracker: remembers the objects of one camera.
+        registration: finds the camera's motion between the images, by which the tracker's memory moves on; None where
+            the camera stands, or its motion is not asked for.
 
     Attributes:
-        timings: seconds that the last call took, by stage: ``preprocess``, ``network``, ``track``.
+        timings: seconds that the last call took, by stage: ``preprocess``, ``network``, ``track``, and where the
+            camera's motion is looked for ``register``.
     """
 
-    def __init__(self, runtime: Runtime, tracker: Tracker) -> None:
+    def __init__(self, runtime: Runtime, tracker: Tracker, registration: Registration | None = None) -> None:
         self.runtime = runtime
         self.tracker = tracker
+        self.registration = registration
         self.timings: dict[str, float] = {}
         self._preprocess = Preprocessor(runtime.config)
 
@@ -155,6 +161,7 @@ class Pipeline:
         options: Options | None = None,
         tracker: Mapping[str, Any] | None = None,
         time: TimeUnit = "seconds",
+        ego_motion: EgoMotion = "none",
     ) -> Pipeline:
         """Build a pipeline from weights or from an exported graph.
 
@@ -165,6 +172,7 @@ class Pipeline:
                 tracker that the weights ask for (``QuasiDenseConfig``, ``TaoConfig`` or ``FairMotConfig``); ``kind``
                 chooses another tracker, with its defaults and the weights' span of memory.
             time: what the tracker's times and those given to :meth:`process` are in; frames for benchmarks.
+            ego_motion: ``image`` for a camera that turns: :meth:`process` finds its motion by the images.
 
         Raises:
             CheckpointError: no such weights, or a file that cannot be used; FetchError, a kind of it: public ones
@@ -181,7 +189,8 @@ class Pipeline:
                 f"{weights}: a start for training (--init), no more: {', '.join(checkpoint.fresh)} has learned nothing"
             )
         tuned = checkpoint.tracker.in_frames() if time == "frames" else checkpoint.tracker
-        return cls(runtimes.load(checkpoint, options), tracking.build(retuned(tuned, tracker or {})))
+        registration = Registration() if ego_motion == "image" else None
+        return cls(runtimes.load(checkpoint, options), tracking.build(retuned(tuned, tracker or {})), registration)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -203,9 +212,18 @@ class Pipeline:
                 image before. The pipeline stays usable.
         """
         [detections] = self.detect([image])
+        return self.track(image, detections, time)
+
+    def track(self, image: Array, detections: Detections, time: float) -> Tracks:
+        """The second half of :meth:`process`: go on with what was detected in an image, by whomever."""
         detected = perf_counter()
-        tracks = self.tracker.update(detections, time)
-        self.timings["track"] = perf_counter() - detected
+        motion = None
+        if self.registration is not None:
+            motion = self.registration(image, (image.shape[1], image.shape[0]), detections.boxes)
+            self.timings["register"] = perf_counter() - detected
+        registered = perf_counter()
+        tracks = self.tracker.update(detections, time, motion)
+        self.timings["track"] = perf_counter() - registered
         return tracks
 
     def detect(self, images: Sequence[Array]) -> list[Detections]:
@@ -234,6 +252,8 @@ class Pipeline:
     def reset(self) -> None:
         """Forget all objects; the next image starts a new sequence."""
         self.tracker.reset()
+        if self.registration is not None:
+            self.registration.reset()
 
     def close(self) -> None:
         """Release the runtime."""

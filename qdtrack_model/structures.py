@@ -93,7 +93,8 @@ class Tracks:
         scores: (M,) float32 in 0..1, of the last detection.
         labels: (M,) int64 class indices.
         embeddings: (M, D) float32, as remembered.
-        velocities: (M, 2) float32, motion of the box centre in pixels per unit of time.
+        velocities: (M, 2) float32, motion of the box centre in pixels per unit of time, beside that of the
+            camera where it is known.
         ages: (M,) float64, time since the first detection.
         unseen: (M,) float64, time since the last detection; 0 when seen in this frame.
         states: (M,) uint8, values of :class:`TrackState`.

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from qdtrack_model.commands.arguments import key_values, positive_integer
-from qdtrack_model.pipeline import Pipeline, TimeUnit
+from qdtrack_model.pipeline import EgoMotion, Pipeline, TimeUnit
 from qdtrack_model.runtimes import PRECISIONS, RUNTIMES, Options
 
 if TYPE_CHECKING:
@@ -23,15 +23,20 @@ def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
         help="tracker values other than those tuned for the weights, such as memory_span=2")  # fmt: skip
 
 
-def load_pipeline(args: argparse.Namespace, time: TimeUnit = "seconds", runtime: str | None = None) -> Pipeline:
-    """The pipeline of ``args.weights``, by ``runtime`` where that is given.
+def load_pipeline(
+    args: argparse.Namespace,
+    time: TimeUnit = "seconds",
+    runtime: str | None = None,
+    ego_motion: EgoMotion = "none",
+) -> Pipeline:
+    """The pipeline of ``args.weights``, by ``runtime`` where that is given; more as of :meth:`Pipeline.load`.
 
     Raises:
         ConfigError: ``--tracker`` has an unknown key or a bad value.
         CheckpointError, RuntimeUnavailable, ValueError: as :meth:`Pipeline.load`.
     """
     options = Options(runtime or args.runtime, args.precision, args.threads)
-    return Pipeline.load(args.weights, options, key_values(args.tracker, "--tracker"), time)
+    return Pipeline.load(args.weights, options, key_values(args.tracker, "--tracker"), time, ego_motion)
 
 
 def add_device_argument(parser: argparse.ArgumentParser) -> None:

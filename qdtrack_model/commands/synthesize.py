@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from qdtrack_model.atomic import atomic_write
 from qdtrack_model.config import require
-from qdtrack_model.synthetic.config import SceneConfig
+from qdtrack_model.synthetic.config import CAMERAS, SceneConfig
 from qdtrack_model.synthetic.scene import Scene
 from qdtrack_model.synthetic.writer import write_scene_bag, write_sequence
 
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=_size, default=(1280, 720), metavar="WIDTHxHEIGHT")
     parser.add_argument("--pedestrians", type=int, default=16, help="how many appear [16]")
     parser.add_argument("--vehicles", type=int, default=5, help="how many appear [5]")
+    parser.add_argument("--camera", choices=CAMERAS, default="gentle", help="how it moves [gentle]")
     parser.add_argument("--format", choices=("folder", "bag"), default="folder", help="MOTChallenge folder or rosbag2")
     parser.add_argument(
         "--sequences", type=int, default=1,
@@ -66,7 +67,9 @@ def main(args: argparse.Namespace) -> int:
     jobs = []
     for number in range(args.sequences):
         seed = args.seed + number
-        config = SceneConfig(seed, args.frames, args.frame_rate, args.size, args.pedestrians, args.vehicles)
+        config = SceneConfig(
+            seed, args.frames, args.frame_rate, args.size, args.pedestrians, args.vehicles, args.camera
+        )
         jobs.append((config, args.output / f"street-{seed:04d}" if args.sequences > 1 else args.output))
     for path in [args.output] + [target for _, target in jobs]:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):

@@ -45,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("seconds", "frames"),
         help="what the tracker counts; frames for benchmarks, whose memory is so many frames at any rate [seconds]",
     )
+    add(
+        "--ego-motion",
+        default="none",
+        choices=("none", "image"),
+        help="for a camera that turns or shakes: find its motion by the images, and follow objects beside it [none]",
+    )
     add("--frames", type=frame_range, metavar="FIRST-LAST", help="track these frames alone; they keep their numbers")
     add("--topic", help="image topic, for bags with several")
     add("--detections", type=Path, metavar="FILE",
@@ -181,8 +187,8 @@ def run(
             if given is None:
                 tracks, timings = pipeline.process(frame.image, moment), pipeline.timings
             else:
-                tracks = pipeline.tracker.update(given(frame), moment)
-                timings = given.timings
+                tracks = pipeline.track(frame.image, given(frame), moment)
+                timings = {**pipeline.timings, **given.timings}
             _record(summary, timings, tracks.ids)
             write(tracks, frame.index)
             if drawing:
@@ -240,7 +246,7 @@ def main(args: argparse.Namespace) -> int:
     _check_outputs(args)
     with open_source(args.input, args.topic) as source:
         runtime = "torch" if args.detections and args.runtime == "auto" else args.runtime
-        pipeline = load_pipeline(args, args.time, runtime)
+        pipeline = load_pipeline(args, args.time, runtime, args.ego_motion)
         try:
             given = _given(args.detections, pipeline) if args.detections else None
             pipeline.runtime.warm_up()

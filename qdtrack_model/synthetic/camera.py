@@ -6,13 +6,16 @@ forward). Image coordinates are edges, not pixel indices: the image spans (0, 0)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from qdtrack_model.structures import Array
 
+TURN = np.radians(14.0)  # how far a turning camera turns to either side
+_TURN_RATE = np.radians(20.0)  # radians per second, in the middle
+_SHAKE = np.radians([0.25, 0.35, 0.15])  # standard deviations of yaw, pitch and roll, from frame to frame
 NEAR = 0.4  # metres in front of the camera where drawing starts
 
 
@@ -140,3 +143,11 @@ def draw_motion(rng: np.random.Generator, base: Camera, frames: int, frame_rate:
     smooth = (noise[:-2] + 2 * noise[1:-1] + noise[2:]) / 4
     jitter = smooth * np.array([7e-4, 6e-4, 3e-4]) * strength * rng.uniform(0.3, 1.0)
     return CameraMotion(base, drift, amplitudes, rates, rng.uniform(0, 2 * np.pi, (6, 2)), jitter, duration, frame_rate)
+
+
+def turning(motion: CameraMotion, rng: np.random.Generator) -> CameraMotion:
+    """The same motion of a camera that turns from side to side and shakes, as on a vehicle on a bad road."""
+    amplitudes, rates, phases = motion.amplitudes.copy(), motion.rates.copy(), motion.phases.copy()
+    amplitudes[3], rates[3], phases[3] = (TURN, 0.0), _TURN_RATE / TURN, rng.uniform(0, 2 * np.pi)
+    jitter = rng.normal(size=motion.jitter.shape) * _SHAKE
+    return replace(motion, amplitudes=amplitudes, rates=rates, phases=phases, jitter=jitter)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from qdtrack_model.config import require
 
+CAMERAS = ("gentle", "turning")
 CLASSES = ("pedestrian", "vehicle")
 MINIMUM_VISIBILITY = 0.25  # less is marked as ignored
 MINIMUM_HEIGHT = 16.0  # pixels of a 720 pixel high image; smaller is marked as ignored
@@ -22,6 +24,8 @@ class SceneConfig:
         size: width and height in pixels.
         pedestrians: how many appear during the clip.
         vehicles: how many appear during the clip, parked ones included; fewer where there is no room.
+        camera: ``gentle`` as somebody's who watches the street, or ``turning`` as on a vehicle: it looks from side to
+            side, at 20 degrees a second in the middle, and shakes. Everything else of a seed is the same.
     """
 
     seed: int = 9
@@ -30,6 +34,7 @@ class SceneConfig:
     size: tuple[int, int] = (1280, 720)
     pedestrians: int = 16
     vehicles: int = 5
+    camera: Literal["gentle", "turning"] = "gentle"
 
     def __post_init__(self) -> None:
         require(self.seed >= 0, "seed", self.seed, "a number of 0 or more")
@@ -41,6 +46,7 @@ class SceneConfig:
         )
         require(0 <= self.pedestrians <= 200, "pedestrians", self.pedestrians, "0..200")
         require(0 <= self.vehicles <= 40, "vehicles", self.vehicles, "0..40")
+        require(self.camera in CAMERAS, "camera", self.camera, f"one of {', '.join(CAMERAS)}")
 
     @property
     def duration(self) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qdtrack_model.structures import Array
-from qdtrack_model.synthetic.camera import Camera, CameraMotion, draw_motion
+from qdtrack_model.synthetic.camera import Camera, CameraMotion, draw_motion, turning
 from qdtrack_model.synthetic.config import SceneConfig
 
 
@@ -95,6 +95,10 @@ def draw_street(config: SceneConfig, rng: np.random.Generator) -> Street:
             start += float(rng.uniform(18, 30))
             gaps[side].append((start, start + float(rng.uniform(5, 8))))
     motion = draw_motion(rng, camera, config.frames, config.frame_rate)
-    margin = (round(config.size[0] * 0.16), round(config.size[1] * 0.16))
+    width, height = config.size
+    margin = (round(width * 0.16), round(height * 0.16))
+    if config.camera == "turning":
+        motion = turning(motion, np.random.default_rng([config.seed, 98]))  # of its own: the street stays the same
+        margin = (round(width * 0.4), round(height * 0.24))
     reference = Camera(camera.position, camera.yaw, camera.pitch, camera.roll, camera.focal, camera.size, margin)
     return Street(road, wall, float(rng.uniform(9, 20)), gaps, _draw_light(rng), motion, reference)

@@ -16,6 +16,7 @@ from qdtrack_model.config import FairMotConfig
 from qdtrack_model.structures import Array, Detections, Tracks, TrackState
 from qdtrack_model.tracking import kalman
 from qdtrack_model.tracking.assignment import assign
+from qdtrack_model.tracking.camera_motion import check_camera_motion
 from qdtrack_model.tracking.memory import CLOCK_RESOLUTION, check_frame
 from qdtrack_model.tracking.similarity import unit
 
@@ -95,22 +96,28 @@ class FairMotTracker:
         self._rate = 1.0  # steps of the motion in a unit of time
         self._next_id = max(first_id, 1 if self.config.as_published else 0)
 
-    def update(self, detections: Detections, time: float) -> Tracks:
+    def update(self, detections: Detections, time: float, camera_motion: Array | None = None) -> Tracks:
         """Continue with the detections of one frame; call it for empty frames too, so that the memory ages.
 
         Args:
             detections: of this frame, in any order; those without an area are left out.
             time: of this frame, header seconds or frame number; less than that of the frame before means that time was
                 turned back, and resets the memory.
+            camera_motion: as for :meth:`QuasiDenseTracker.update`.
 
         Returns:
             The confirmed tracks observed in this frame.
 
         Raises:
-            ValueError: ``time`` is not finite or is that of the frame before, or the embeddings are of another
-                dimension than those remembered. The tracker is then as before.
+            ValueError: ``time`` is not finite or is that of the frame before, the embeddings are of another dimension
+                than those remembered, or ``camera_motion`` is no homography. The tracker is then as before.
         """
+        if camera_motion is not None:
+            check_camera_motion(camera_motion)
         first = self._advance(time, detections)
+        known = self._known
+        if camera_motion is not None and len(known):
+            known.means, known.covariances = kalman.moved(known.means, known.covariances, camera_motion)
         strong = (detections.scores > self.config.min_score) & (detections.boxes[:, 2:] > detections.boxes[:, :2]).all(
             1
         )

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from qdtrack_model.structures import Array
+from qdtrack_model.tracking.camera_motion import magnification
+from qdtrack_model.tracking.camera_motion import moved as moved_places
 
 GATE = 9.4877  # squared Mahalanobis distance that 95 % of true measurements stay within: chi-squared, 4 degrees
 _POSITION, _VELOCITY = 1 / 20, 1 / 160  # standard deviations in heights
@@ -42,6 +44,17 @@ def predict(means: Array, covariances: Array, steps: float) -> tuple[Array, Arra
     noise = _deviations(means[:, 3], (_POSITION, 1e-2), (_VELOCITY, 1e-5))
     transition = np.eye(8) + steps * np.eye(8, k=4)
     return means @ transition.T, transition @ covariances @ transition.T + steps * _diagonal(noise**2)
+
+
+def moved(means: Array, covariances: Array, homography: Array) -> tuple[Array, Array]:
+    """States (N, 8) and covariances (N, 8, 8), moved on with a camera that turned."""
+    centres, steps = moved_places(means[:, :2], homography)
+    maps = np.tile(np.eye(8), (len(means), 1, 1))
+    maps[:, :2, :2] = maps[:, 4:6, 4:6] = steps
+    maps[:, 3, 3] = maps[:, 7, 7] = magnification(steps)
+    states = (maps @ means[:, :, None])[:, :, 0]
+    states[:, :2] = centres
+    return states, maps @ covariances @ maps.transpose(0, 2, 1)
 
 
 def squared_distances(means: Array, covariances: Array, measured: Array) -> Array:

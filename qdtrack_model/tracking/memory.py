@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from qdtrack_model.structures import Array, Tracks, TrackState
+from qdtrack_model.tracking.camera_motion import moved_boxes, moved_velocities
 
 # Header seconds since 1970 are exact to a quarter of a microsecond in float64; spans are compared no finer.
 CLOCK_RESOLUTION = 1e-6
@@ -148,6 +149,11 @@ class TrackMemory:
         gaps: Array = self.time - self.last_seen
         return gaps
 
+    def move(self, homography: Array) -> None:
+        """Move all places on with the camera, by where it maps the pixels of the frame before."""
+        self.boxes[:], steps = moved_boxes(self.boxes, homography)
+        self.velocities[:] = moved_velocities(self.velocities, steps)
+
     def born(self, boxes: Array, scores: Array, labels: Array, embeddings: Array) -> Array:
         """Start a track for each row of the given arrays; returns the rows of the new tracks."""
         count, new = self._count, len(boxes)
@@ -186,7 +192,7 @@ class TrackMemory:
         return self._tracks(rows, _STATES.take(self.hits[rows] > 1))
 
     def remembered(self) -> Tracks:
-        """The tracks not seen at this time, each with the box where it was last seen."""
+        """The tracks not seen at this time, each with the box where it was last seen, moved on with the camera."""
         rows = np.flatnonzero(self.last_seen != self.time) if len(self) else np.zeros(0, np.int64)
         return self._tracks(rows, np.full(len(rows), TrackState.LOST, np.uint8))
 

@@ -7,13 +7,14 @@ time, ages on empty frames too, and does not survive a jump back in time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from qdtrack_model.boxes import box_iou
 from qdtrack_model.config import QuasiDenseConfig
 from qdtrack_model.structures import Array, Detections, Tracks
+from qdtrack_model.tracking.camera_motion import check_camera_motion, moved_boxes
 from qdtrack_model.tracking.memory import CLOCK_RESOLUTION, TrackMemory
 from qdtrack_model.tracking.motion import predict_boxes, recover_by_overlap, squared_distances
 from qdtrack_model.tracking.similarity import bisoftmax, norms, row_softmax, suppressed, unit
@@ -60,6 +61,10 @@ class _Backdrops:
             return self
         rows = self.times >= time
         return _Backdrops(self.boxes[rows], self.labels[rows], self.embeddings[rows], self.times[rows])
+
+    def moved(self, homography: Array) -> _Backdrops:
+        """These, moved on with the camera."""
+        return replace(self, boxes=moved_boxes(self.boxes, homography)[0])
 
     def after(self, found: _Candidates, rows: Array, time: float) -> _Backdrops:
         """These, preceded by the given rows of the newest frame."""
@@ -109,25 +114,32 @@ class QuasiDenseTracker:
         self._memory.clear(first_id)
         self._backdrops = _Backdrops.none(0)
 
-    def update(self, detections: Detections, time: float) -> Tracks:
+    def update(self, detections: Detections, time: float, camera_motion: Array | None = None) -> Tracks:
         """Continue with the detections of one frame; call it for empty frames too, so that the memory ages.
 
         Args:
             detections: of this frame, in any order.
             time: of this frame, header seconds or frame number; the unit of the configured spans. Less than that of
                 the frame before means that time was turned back, and resets the memory.
+            camera_motion: homography (3, 3) from pixels of the frame before to pixels of this one, by which the memory
+                moves on with a camera that turns; None where it stands, or nothing is known.
 
         Returns:
             The tracks observed in this frame, each with the box of its detection, by falling score. Detections that
             belong to no track are not among them.
 
         Raises:
-            ValueError: ``time`` is not finite or is that of the frame before, or the embeddings are of another
-                dimension than those remembered. The tracker is then as before.
+            ValueError: ``time`` is not finite or is that of the frame before, the embeddings are of another dimension
+                than those remembered, or ``camera_motion`` is no homography. The tracker is then as before.
         """
+        if camera_motion is not None:
+            check_camera_motion(camera_motion)
         went_back = self._memory.advance(time, detections.embeddings)
         if went_back or self._backdrops.embeddings.shape[1] != self._memory.embeddings.shape[1]:
             self._backdrops = _Backdrops.none(self._memory.embeddings.shape[1])
+        if camera_motion is not None:
+            self._memory.move(camera_motion)
+            self._backdrops = self._backdrops.moved(camera_motion)
         self._backdrops = self._backdrops.since(time - self.config.backdrop_span - CLOCK_RESOLUTION)
         found = self._without_duplicates(detections)
         rows = np.full(len(found.boxes), _UNMATCHED)
@@ -147,7 +159,7 @@ class QuasiDenseTracker:
         return tracks
 
     def remembered(self) -> Tracks:
-        """The tracks not seen in the newest frame (state LOST), each with the box where it was last seen."""
+        """The tracks not seen in the newest frame (state LOST), where they were last seen, moved on with the camera."""
         return self._memory.remembered()
 
     def _without_duplicates(self, detections: Detections) -> _Candidates:

@@ -11,6 +11,7 @@ import numpy as np
 from qdtrack_model.boxes import box_iou
 from qdtrack_model.config import TaoConfig
 from qdtrack_model.structures import Array, Detections, Tracks
+from qdtrack_model.tracking.camera_motion import check_camera_motion
 from qdtrack_model.tracking.memory import TrackMemory
 from qdtrack_model.tracking.similarity import bisoftmax, cosine, suppressed
 
@@ -40,22 +41,27 @@ class TaoTracker:
         """Forget everything, as if newly made; the next id is ``first_id``."""
         self._memory.clear(first_id)
 
-    def update(self, detections: Detections, time: float) -> Tracks:
+    def update(self, detections: Detections, time: float, camera_motion: Array | None = None) -> Tracks:
         """Continue with the detections of one frame.
 
         Args:
             detections: of this frame; earlier rows choose first, as the detector ranks them.
             time: of this frame, mostly the number of the annotated frame; less than before resets the memory.
+            camera_motion: as for :meth:`QuasiDenseTracker.update`; only where lost tracks are shown depends on it.
 
         Returns:
             The tracks observed in this frame in the order of their detections, each with the box of its detection and
             the smoothed score.
 
         Raises:
-            ValueError: ``time`` is not finite or is that of the frame before, or the embeddings are of another
-                dimension than those remembered. The tracker is then as before.
+            ValueError: ``time`` is not finite or is that of the frame before, the embeddings are of another dimension
+                than those remembered, or ``camera_motion`` is no homography. The tracker is then as before.
         """
+        if camera_motion is not None:
+            check_camera_motion(camera_motion)
         self._memory.advance(time, detections.embeddings)
+        if camera_motion is not None:
+            self._memory.move(camera_motion)
         kept = np.flatnonzero(~self._duplicates(detections))
         boxes, labels = detections.boxes[kept], detections.labels[kept]
         scores, embeddings = detections.scores[kept], detections.embeddings[kept]
@@ -73,7 +79,7 @@ class TaoTracker:
         return tracks
 
     def remembered(self) -> Tracks:
-        """The tracks not seen in the newest frame (state LOST), each with the box where it was last seen."""
+        """The tracks not seen in the newest frame (state LOST), where they were last seen, moved on with the camera."""
         return self._memory.remembered()
 
     def _duplicates(self, detections: Detections) -> Array:

@@ -144,3 +144,14 @@ def test_homography_moves_ground_points_as_the_camera_does() -> None:
 def test_impossible_scene_is_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SceneConfig(**values)  # type: ignore[arg-type]
+
+
+def test_a_turning_camera_sees_the_same_street() -> None:
+    gentle, turning = (
+        Scene(SceneConfig(frames=40, size=(320, 180))),
+        Scene(SceneConfig(frames=40, size=(320, 180), camera="turning")),
+    )
+    yaws = np.degrees([turning.camera(number).yaw for number in range(40)])
+    assert np.ptp(yaws) > 10 > 2 > np.ptp(np.degrees([gentle.camera(number).yaw for number in range(40)]))
+    assert [person.walk.start for person in turning.people] == [person.walk.start for person in gentle.people]
+    assert turning.street.light.gain.tolist() == gentle.street.light.gain.tolist()
