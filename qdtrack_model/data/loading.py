@@ -70,6 +70,7 @@ class SetConfig:
     complete: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     fill_score: float = 0.5
+    ignore_score: float | None = None
 
     def __post_init__(self) -> None:
         require(self.format in ("", *READERS), "format", self.format, f"one of {', '.join(READERS)}")
@@ -81,6 +82,9 @@ class SetConfig:
             require(0 <= getattr(self, key) <= 1, key, getattr(self, key), "a number in [0, 1]")
         require(0 <= self.repeat_below < 1, "repeat_below", self.repeat_below, "a number in [0, 1)")
         require(0 < self.fill_score <= 1, "fill_score", self.fill_score, "a number in (0, 1]")
+        if self.ignore_score is not None:
+            require(0 < self.ignore_score < self.fill_score, "ignore_score", self.ignore_score, "0 < it < fill_score")
+            require(bool(self.absent), "ignore_score", self.ignore_score, "classes in absent, of which it tells")
         if self.scale_range is not None:
             require(0 < self.scale_range[0] <= self.scale_range[1], "scale_range", self.scale_range, "0 < low <= high")
 
@@ -125,7 +129,9 @@ class DataConfig:
         for name in (*self.categories, *how.partial, *how.complete, *how.absent):
             if name not in (*model.classes, "ignored") and not (name == ALL and name in how.complete):
                 raise ConfigError(f"data: {name!r} is none of the model's classes ({', '.join(model.classes)})")
-        labelling = Labelling(model.classes, self.categories, how.partial, how.complete, how.absent, how.fill_score)
+        labelling = Labelling(
+            model.classes, self.categories, how.partial, how.complete, how.absent, how.fill_score, how.ignore_score
+        )
         columns = tuple(class_columns(model).tolist())
         return Reading(labelling, columns, part=part, annotations=how.annotations, images=how.images)
 

@@ -39,6 +39,8 @@ class Labelling:
         absent: classes of which a picture shows nothing where the detector of ``detected.json`` saw nothing of them;
             without that file anything may be there.
         fill_score: detections from this score on count as objects of classes that are not complete.
+        ignore_score: of the classes in ``absent`` only places are unsure, those of detections from this score on, and
+            all else is background; None: a picture is unsure as a whole where anything was seen.
     """
 
     classes: tuple[str, ...]
@@ -47,6 +49,7 @@ class Labelling:
     complete: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     fill_score: float = 0.5
+    ignore_score: float | None = None
 
     @cached_property
     def _labels(self) -> dict[str, int]:

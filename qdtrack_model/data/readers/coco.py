@@ -37,7 +37,7 @@ class CocoError(ValueError):
 
 @dataclass(frozen=True)
 class Detection:
-    """What a detector saw: box (x1, y1, x2, y2) in pixels, class index, score."""
+    """What a detector saw: box (x1, y1, x2, y2) in pixels, class index or IGNORED, score."""
 
     box: tuple[float, ...]
     label: int
@@ -239,7 +239,7 @@ def _box(bbox: Any, where: str) -> tuple[float, ...] | None:
 
 
 def _detections(file: Path, labelling: Labelling) -> dict[int, list[Detection]] | None:
-    """Detections of the classes, by image; None where there is no file."""
+    """Detections of the classes, and of what is ignored, by image; None where there is no file."""
     if not file.is_file():
         return None
     found: dict[int, list[Detection]] = defaultdict(list)
@@ -247,7 +247,7 @@ def _detections(file: Path, labelling: Labelling) -> dict[int, list[Detection]] 
         for number, entry in enumerate(json.loads(file.read_text(encoding="utf-8"))):
             label = labelling.label(str(entry["category"]))
             box = _box(entry["bbox"], f"{file}[{number}]")
-            if label is not None and label >= 0 and box is not None:
+            if label is not None and box is not None:
                 found[entry["image_id"]].append(Detection(box, label, float(entry["score"])))
     except (OSError, KeyError, TypeError, OverflowError, json.JSONDecodeError) as error:
         raise CocoError(f"{file}: not a list of detections (image_id, category, bbox, score): {error!r}") from None
@@ -280,21 +280,36 @@ def _objects(
     size: tuple[int, int],
 ) -> Objects:
     """What is labelled, what was seen of classes that are not complete, and where more of those may be."""
-    boxes, labels, open_labels = [box for box, _ in annotations], [label for _, label in annotations], []
+    boxes, labels = [box for box, _ in annotations], [label for _, label in annotations]
+    open_boxes: list[tuple[float, ...]] = []
+    open_labels: list[int] = []
     for label in incomplete:
-        seen = [detection for detection in detections or () if detection.label == label]
-        if detections is not None and not seen and labelling.classes[label] in labelling.absent:
-            continue
-        open_labels.append(label)
         own = _rows([box for box, kind in zip(boxes, labels, strict=True) if kind == label])
-        for detection in seen:
-            known = box_iou(_rows([detection.box]), own).max(initial=0) > DUPLICATE_IOU
-            if detection.score >= labelling.fill_score and not known:
-                boxes.append(detection.box)
-                labels.append(label)
-    whole = _rows([(0, 0, *size)]).repeat(len(open_labels), axis=0)
-    numbers = np.arange(len(boxes))
-    return Objects(_rows(boxes), numbers, np.array(labels, np.int64), whole, np.array(open_labels, np.int64))
+        filled = [d.box for d in detections or () if d.label == label and d.score >= labelling.fill_score]
+        filled = [box for box in filled if box_iou(_rows([box]), own).max(initial=0) <= DUPLICATE_IOU]
+        boxes += filled
+        labels += [label] * len(filled)
+        unsure = _unsure(detections, label, labelling, size)
+        open_boxes += unsure
+        open_labels += [label] * len(unsure)
+    return Objects(
+        _rows(boxes), np.arange(len(boxes)), np.array(labels, np.int64),
+        _rows(open_boxes), np.array(open_labels, np.int64),
+    )  # fmt: skip
+
+
+def _unsure(
+    detections: Sequence[Detection] | None, label: int, labelling: Labelling, size: tuple[int, int]
+) -> list[tuple[float, ...]]:
+    """The regions in which objects of a class that is not complete may stand without a box."""
+    whole: list[tuple[float, ...]] = [(0, 0, *size)]
+    if detections is None or labelling.classes[label] not in labelling.absent:
+        return whole
+    least, most = labelling.ignore_score, labelling.fill_score
+    if least is None:
+        return whole if any(seen.label == label for seen in detections) else []
+    unsure = [seen for seen in detections if seen.label == IGNORED or (seen.label == label and seen.score < most)]
+    return [seen.box for seen in unsure if seen.score >= least]
 
 
 def _rows(boxes: Sequence[Sequence[float]]) -> Array:

@@ -106,3 +106,7 @@ def test_a_recipe_may_name_a_format_and_half_of_every_sequence(blob_folder: Path
         SetConfig(format="mot")
     with pytest.raises(ConfigError, match=r"frames: got \(1, 2\), expected nothing beside half"):
         SetConfig(frames=(1, 2), half=True)
+    with pytest.raises(ConfigError, match=r"ignore_score: got 0.3, expected classes in absent"):
+        SetConfig(ignore_score=0.3)
+    with pytest.raises(ConfigError, match=r"ignore_score: got 0.6, expected 0 < it < fill_score"):
+        SetConfig(ignore_score=0.6, absent=("vehicle",), fill_score=0.5)

@@ -14,6 +14,7 @@ from qdtrack_model.data.readers import coco
 from qdtrack_model.data.readers.coco import CocoError
 from qdtrack_model.data.reading import Labelling, Odd, Part, Reading
 from qdtrack_model.data.samples import IGNORED, SampleError, StoredImage
+from qdtrack_model.training.targets import centre_targets
 
 CLASSES = ("pedestrian", "vehicle")
 NAMES = {"pedestrian": ["person"], "vehicle": ["Car", "bus"], "ignored": ["bicycle"]}
@@ -112,6 +113,28 @@ def test_detections_fill_what_is_not_labelled(tmp_path: Path) -> None:
     first, second = read(folder, absent=("vehicle",))
     assert first.objects.open_labels.tolist() == [1]
     assert second.objects.open_labels.tolist() == [], "nothing was seen there"
+
+
+def test_where_a_detector_was_not_sure_nothing_is_learned_and_all_else_is_background(tmp_path: Path) -> None:
+    folder = write_set(tmp_path, info={"labelled": ["person"]})
+    seen = [
+        (1, "car", [5, 40, 20, 15], 0.7),
+        (1, "bus", [50, 0, 20, 15], 0.4),
+        (1, "car", [0, 0, 9, 9], 0.2),  # too weak to count
+        (1, "person", [60, 0, 9, 20], 0.4),  # people are complete
+        (2, "bicycle", [20, 0, 30, 15], 0.9),  # ignored, whatever its score
+    ]
+    rows = [{"image_id": i, "category": c, "bbox": box, "score": score} for i, c, box, score in seen]
+    (folder / "detected.json").write_text(json.dumps(rows))
+    first, second = read(folder, absent=("vehicle",), fill_score=0.6, ignore_score=0.3)
+    assert first.objects.labels.tolist() == [0, 1, IGNORED, 1]
+    assert first.objects.open_boxes.tolist() == [[50, 0, 70, 15]]
+    assert second.objects.open_boxes.tolist() == [[20, 0, 50, 15]]
+    assert {*first.objects.open_labels, *second.objects.open_labels} == {1}
+    targets = centre_targets(first.read(), 2, 16, 4, np.random.default_rng(0))
+    assert targets.ignored[1, 1, 14], "the bus that may be one"
+    assert not targets.ignored[1, 1, 8] and targets.heat[1, 1, 8] == 0, "background"
+    assert not targets.ignored[1, 12, 4], "what was filled is learned"
 
 
 def entries(*splits: str | None) -> list[dict[str, Any]]:
