@@ -77,19 +77,54 @@ def test_every_field_of_our_messages_is_explained() -> None:
             assert block.startswith("#"), f"{path.name}: no comment on {block!r}"
 
 
-def test_every_ros_module_in_use_is_a_dependency() -> None:
-    declared = dependencies(manifest(ROOT))
-    ours = {"qdtrack", "qdtrack_model", "qdtrack_ros"}
-    pip_only = {"numpy", "cv2"}
-    for path in [*ROOT.glob("qdtrack_ros/**/*.py"), *ROOT.glob("launch/*.py")]:
+# rosdep's keys of modules that go by other names, and what is used otherwise than by an import
+KEYS = {
+    "cv2": "python3-opencv",
+    "onnxruntime": "python3-onnxruntime-pip",
+    "rosbags": "python3-rosbags-pip",
+    "torch": "python3-pytorch-pip",
+    "yaml": "python3-yaml",
+}
+BUILT_WITH = {"ament_cmake", "ament_cmake_python", "rosidl_default_generators", "rosidl_default_runtime"}
+COMMANDS = {"ros2bag", "ros2launch"}  # `ros2 bag` in replay.launch.py, `ros2 launch`
+OPTIONAL = {"ffmpeg_image_transport_msgs"}  # the node goes without it, and distributions rarely have it
+PIP_ALONE = {  # no key of rosdep's; CONTRIBUTING and README name what a robot needs of them
+    "av", "cuda", "foxglove_schemas_protobuf", "google", "lightning_fabric", "mcap", "mcap_protobuf", "motmetrics", "onnx",
+    "onnx_ir", "onnxscript", "openvino", "optuna", "plotly", "pyarrow", "pycocotools", "rerun", "safetensors", "sklearn",
+    "triton",
+}  # fmt: skip
+
+
+def imported(*folders: str) -> set[str]:
+    """The packages that modules in these folders import, the standard library's and ours left out."""
+    found = set()
+    for path in [path for folder in folders for path in (ROOT / folder).rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom) and not node.level and node.module:
-                names = [node.module]
-            for name in {name.partition(".")[0] for name in names} - ours - pip_only - sys.stdlib_module_names:
-                assert {name, f"python3-{name}"} & declared, (
-                    f"{path.relative_to(ROOT)} imports {name}: package.xml does not name it"
-                )
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                found.add(node.module.partition(".")[0])
+    return found - sys.stdlib_module_names - {"qdtrack", "qdtrack_model", "qdtrack_ros"}
+
+
+def test_the_manifest_names_what_is_used_and_nothing_else() -> None:
+    package = manifest(ROOT)
+    modules = imported("qdtrack_model", "qdtrack_ros", "launch") - PIP_ALONE - OPTIONAL
+    known = dependencies(package)
+    used = {KEYS.get(module, f"python3-{module}" if f"python3-{module}" in known else module) for module in modules}
+    tests = {str(node.text) for node in package.findall("test_depend")}
+    assert used | BUILT_WITH | COMMANDS == known - tests
+    modules = imported("test")
+    assert tests - {"ament_cmake_pytest"} <= {f"python3-{module}" for module in modules} | modules
+
+
+def test_the_readme_installs_what_rosdep_does_not_know() -> None:
+    commands = (ROOT / "README.md").read_text(encoding="utf-8").split("## On a vehicle")[1].split("```")[1].splitlines()
+    [environment] = [number for number, line in enumerate(commands) if "PIP_BREAK_SYSTEM_PACKAGES=1" in line]
+    [pip] = [number for number, line in enumerate(commands) if line.startswith("pip install")]
+    assert environment < pip  # PEP 668
+    named = set(commands[pip].partition("#")[0].split()[3:])
+    assert named == {"onnx", "onnxscript", "openvino", "safetensors"} <= PIP_ALONE
 
 
 def test_pip_packages_hold_every_module_and_the_weights(project: dict) -> None:
@@ -116,10 +151,15 @@ def test_pip_packages_hold_every_module_and_the_weights(project: dict) -> None:
     assert project["scripts"] == {"qdtrack": "qdtrack_model.cli:main"}
 
 
-def test_the_installed_program_is_the_node() -> None:
-    program = ROOT / "tools" / "tracker_node"
-    assert program.stat().st_mode & 0o111, "tools/tracker_node is not executable"
-    assert "from qdtrack_ros.node import main" in program.read_text(encoding="utf-8")
-    assert (
-        "install(PROGRAMS tools/tracker_node DESTINATION lib/${PROJECT_NAME})" in (ROOT / "CMakeLists.txt").read_text()
-    )
+@pytest.mark.parametrize(
+    ("name", "place", "start"),
+    [
+        ("tracker_node", "lib/${PROJECT_NAME}", "from qdtrack_ros.node import main"),
+        ("qdtrack", "bin", "from qdtrack_model.cli import main"),
+    ],
+)
+def test_colcon_installs_the_programs(name: str, place: str, start: str) -> None:
+    program = ROOT / "tools" / name
+    assert program.stat().st_mode & 0o111, f"tools/{name} is not executable"
+    assert start in program.read_text(encoding="utf-8")
+    assert f"install(PROGRAMS tools/{name} DESTINATION {place})" in (ROOT / "CMakeLists.txt").read_text()
