@@ -3,17 +3,65 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from enum import Enum
+from typing import Any
 
+import numpy as np
 from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.node import Node
 
 from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.runtimes import Options
 from qdtrack_model.structures import Array, Detections
+from qdtrack_ros import parameters
 from qdtrack_ros.reason import reason
 from qdtrack_ros.transitions import Abandoned
+
+# weights, how to run them, tracker settings -> what turns images into tracks
+PipelineFactory = Callable[[str, Options, Mapping[str, Any]], Pipeline]
+_WARM_UP_IMAGE = (720, 1280, 3)  # a usual camera: the first real image then finds every buffer in place
+
+
+def loader(node: Node, weights: str, factory: PipelineFactory, goes_on: Callable[[], bool]) -> Callable[[], Pipeline]:
+    """What loads a pipeline and warms it up, as the parameters of the node say now.
+
+    Args:
+        node: has the parameters, and logs what was loaded.
+        weights: to load.
+        factory: builds the pipeline.
+        goes_on: whether it is still wanted.
+    """
+    options = Options(
+        runtime=parameters.value(node, "runtime"),
+        precision=parameters.value(node, "precision"),
+        threads=parameters.value(node, "threads") or None,
+        batch=parameters.value(node, "batch"),
+        fallback=parameters.value(node, "fallback"),
+        build=parameters.value(node, "build_engine") or parameters.value(node, "autostart"),
+        goes_on=goes_on,
+    )
+    settings = parameters.tracker_settings(parameters.values(node))
+
+    def load() -> Pipeline:
+        begin = time.perf_counter()
+        pipeline = factory(weights, options, settings)
+        loaded = time.perf_counter()
+        pipeline.runtime.warm_up()
+        pipeline.process(np.zeros(_WARM_UP_IMAGE, np.uint8), 0.0)
+        height, width = pipeline.runtime.config.input_size
+        names = ", ".join(pipeline.classes[:8]) + ", ..." * (len(pipeline.classes) > 8)
+        node.get_logger().info(
+            f"loaded {weights} into {pipeline.runtime.name} on {pipeline.runtime.device}, input {width}x{height},"
+            f" classes {names}; {1e3 * (loaded - begin):.0f} ms,"
+            f" warm-up {1e3 * (time.perf_counter() - loaded):.0f} ms"
+        )
+        return pipeline
+
+    return load
 
 
 class Loading:

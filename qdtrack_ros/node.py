@@ -9,12 +9,10 @@ import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
-import numpy as np
 import rclpy
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
@@ -25,12 +23,12 @@ from std_msgs.msg import Header
 
 from qdtrack_model.config import ConfigError, TrackerConfig, architecture_of, retuned
 from qdtrack_model.pipeline import Pipeline
-from qdtrack_model.runtimes import Options, default_weights
+from qdtrack_model.runtimes import default_weights
 from qdtrack_model.tracking.handover import Handover
 from qdtrack_ros import parameters
 from qdtrack_ros.camera_tracker import CameraTracker
 from qdtrack_ros.logs import Progress, forwarded
-from qdtrack_ros.network import Loading, Network
+from qdtrack_ros.network import Loading, Network, PipelineFactory, loader
 from qdtrack_ros.operation.about import about
 from qdtrack_ros.operation.diagnostics import Diagnostics, read_limits, read_node
 from qdtrack_ros.operation.judgement import CameraReading, Limits
@@ -45,10 +43,7 @@ from qdtrack_ros.transitions import SUCCESS, Abandoned, Executor, Fault, Managed
 from qdtrack_ros.tuning import tune_process
 from qdtrack_ros.worker import PATIENCE, left_behind
 
-# weights, how to run them, tracker settings -> what turns images into tracks
-PipelineFactory = Callable[[str, Options, Mapping[str, Any]], Pipeline]
 _SIGNAL_CHECK = 0.1  # seconds after which a signal is noticed at the latest
-_WARM_UP_IMAGE = (720, 1280, 3)  # a usual camera: the first real image then finds every buffer in place
 _LAST_WAIT = 1.0  # seconds that threads are given to end before the process does
 _FAULT_STATUS = 3  # of the process, where a fault is to end it
 
@@ -158,7 +153,7 @@ class TrackerNode(ManagedNode):
         """
         weights = parameters.value(self, "weights")
         weights = default_weights(parameters.value(self, "runtime")) if weights == "auto" else weights
-        load = self._loader(weights)
+        load = loader(self, weights, self._pipeline_factory, lambda: not self._ending)
         self._progress.begin()
         try:
             self._loading = loading = Loading(load)
@@ -230,36 +225,6 @@ class TrackerNode(ManagedNode):
         network, self._network, self._cameras, self._handover = self._network, None, [], None
         if network is not None and not self._in_use:
             network.close()
-
-    def _loader(self, weights: str) -> Callable[[], Pipeline]:
-        """What loads the pipeline as the parameters say now."""
-        options = Options(
-            runtime=parameters.value(self, "runtime"),
-            precision=parameters.value(self, "precision"),
-            threads=parameters.value(self, "threads") or None,
-            batch=parameters.value(self, "batch"),
-            fallback=parameters.value(self, "fallback"),
-            build=parameters.value(self, "build_engine") or parameters.value(self, "autostart"),
-            goes_on=lambda: not self._ending,
-        )
-        settings = parameters.tracker_settings(parameters.values(self))
-
-        def load() -> Pipeline:
-            begin = time.perf_counter()
-            pipeline = self._pipeline_factory(weights, options, settings)
-            loaded = time.perf_counter()
-            pipeline.runtime.warm_up()
-            pipeline.process(np.zeros(_WARM_UP_IMAGE, np.uint8), 0.0)
-            height, width = pipeline.runtime.config.input_size
-            names = ", ".join(pipeline.classes[:8]) + ", ..." * (len(pipeline.classes) > 8)
-            self.get_logger().info(
-                f"loaded {weights} into {pipeline.runtime.name} on {pipeline.runtime.device}, input {width}x{height},"
-                f" classes {names}; {1e3 * (loaded - begin):.0f} ms,"
-                f" warm-up {1e3 * (time.perf_counter() - loaded):.0f} ms"
-            )
-            return pipeline
-
-        return load
 
     def _make_handover(self) -> Handover | None:
         span = parameters.value(self, "handover_span")

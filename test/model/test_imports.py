@@ -81,7 +81,7 @@ ROS_ALLOWED: dict[str, set[str]] = {
     "output": {"input", "throttle"},
     "operation": {"input", "parameters", "reason"},
     "transitions": {"reason"},
-    "network": {"reason", "transitions"},
+    "network": {"parameters", "reason", "transitions"},
     "processing": {"camera_tracker", "network", "output", "reason", "throttle", "worker"},
     "showing": {"input", "output", "operation", "reason", "worker"},
     "camera_tracker": {"input", "output", "operation", "reason", "showing", "throttle", "worker"},
