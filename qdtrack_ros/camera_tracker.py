@@ -15,7 +15,7 @@ from qdtrack_model.config import TrackerConfig
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.sensors.messages import InvalidImage
 from qdtrack_model.sensors.stamps import Order, StampOrder
-from qdtrack_model.structures import Detections, Tracks
+from qdtrack_model.structures import Array, Detections, Tracks
 from qdtrack_model.tracking.handover import Handover
 from qdtrack_ros.input.camera import Camera
 from qdtrack_ros.input.silence import describe_silence
@@ -33,6 +33,8 @@ from qdtrack_ros.reason import reason
 from qdtrack_ros.showing import Showing
 from qdtrack_ros.throttle import Throttle
 from qdtrack_ros.worker import Worker
+from qdtrack_ros.world.ego_motion import EgoMotion, UnknownMotion
+from qdtrack_ros.world.world import World
 
 _LISTEN_AGAIN = 5.0  # seconds of silence after which both of the camera's topics are listened to again
 
@@ -71,6 +73,7 @@ class CameraTracker:
         depth: whether there are depth images beside the images.
         handover: what all cameras share where ids hold over all of them.
         snapshot: keeps the latest images.
+        world: what is known of the robot around the cameras.
         first_id: the first that was not given before in this run of the node.
     """
 
@@ -84,6 +87,7 @@ class CameraTracker:
         depth: bool,
         handover: Handover | None,
         snapshot: Snapshot,
+        world: World,
         first_id: int,
     ) -> None:
         self.name = name
@@ -98,6 +102,7 @@ class CameraTracker:
         self._tracking = threading.Lock()  # held while tracks change
         self._node = node
         self._snapshot = snapshot
+        self._world = world
         self._logger = node.get_logger()
         self._network = pipeline.runtime.config
         self._order = StampOrder()
@@ -106,6 +111,7 @@ class CameraTracker:
         self._silence_reported = False
         self._dropped_reported = 0
         self._showing: Showing | None = None
+        self._ego_motion: EgoMotion | None = None
 
     # ---- activation, in the executor's thread
 
@@ -125,6 +131,7 @@ class CameraTracker:
 
         self._forget()
         self._order = StampOrder()
+        self._ego_motion = self._world.ego_motion()
         self.monitor = Monitor()
         counts = self.monitor.counts
         video = self._video = VideoInput()
@@ -229,7 +236,8 @@ class CameraTracker:
         assert self.camera is not None
         started = perf_counter()
         detections = accepted.image.to_source(detections, self._network.clip_boxes)
-        tracks, lost = self._track(detections, accepted.moment, options.lost)
+        motion = self._motion(accepted, detections, options.rectified)
+        tracks, lost = self._track(detections, accepted.moment, motion, options.lost)
         tracked = perf_counter()
         frame = TrackedFrame(
             header=accepted.header,
@@ -252,9 +260,23 @@ class CameraTracker:
         stamp = stamp_nanoseconds(header)
         return (self._node.get_clock().now().nanoseconds - stamp) * 1e-9 if stamp else None
 
-    def _track(self, detections: Detections, moment: float, lost: bool) -> tuple[Tracks, Tracks]:
+    def _motion(self, accepted: Accepted, detections: Detections, rectified: bool) -> Array | None:
+        """The camera's own motion since the image before, where that is asked for and known."""
+        camera, image = self.camera, accepted.image
+        if self._ego_motion is None or camera is None:
+            return None
+        try:
+            return self._ego_motion(
+                accepted.header, image, detections.boxes, lambda: camera.model(rectified, image.size)
+            )
+        except UnknownMotion as error:
+            self.monitor.counts.without_motion += 1
+            self._complain("ego_motion", f"how the camera turned is not known: {error}")
+            return None
+
+    def _track(self, detections: Detections, moment: float, motion: Array | None, lost: bool) -> tuple[Tracks, Tracks]:
         """The tracks that are seen and, if ``lost`` are wanted, those that are remembered."""
-        tracks = self.tracker.update(detections, moment)
+        tracks = self.tracker.update(detections, moment, motion)
         if self._handover is None:
             return tracks, self.tracker.remembered() if lost else Tracks.empty()
         tracks, remembered = self._handover.update(self.name, tracks, self.tracker.remembered(), moment)

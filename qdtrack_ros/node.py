@@ -42,6 +42,7 @@ from qdtrack_ros.throttle import Throttle
 from qdtrack_ros.transitions import SUCCESS, Abandoned, Executor, Fault, ManagedNode
 from qdtrack_ros.tuning import tune_process
 from qdtrack_ros.worker import PATIENCE, left_behind
+from qdtrack_ros.world.world import World
 
 _SIGNAL_CHECK = 0.1  # seconds after which a signal is noticed at the latest
 _LAST_WAIT = 1.0  # seconds that threads are given to end before the process does
@@ -73,17 +74,18 @@ class TrackerNode(ManagedNode):
         self._source = ClassSource()
         self._cameras: list[CameraTracker] = []
         self._handover: Handover | None = None
+        self._world: World | None = None
         self._first_id = 0  # of all ids the first that was not given yet in this run
         self._processing: Processing | None = None
         self._fault = ""  # why the node is on its way to the error state
         self._hung = ""  # what is said of an inference that does not answer
         self._in_use = False  # whether a thread that was left behind may still use the network
+        self._snapshot = Snapshot()
         try:
             parameters.declare(self)
         except Exception:
             self.destroy_node()  # else it would stay in the graph, half made
             raise
-        self._snapshot = Snapshot(folder=parameters.value(self, "snapshot_folder"))
         self._options = self._apply({})
         self.add_on_set_parameters_callback(self._on_set_parameters)
         if hasattr(self, "add_post_set_parameters_callback"):
@@ -150,7 +152,9 @@ class TrackerNode(ManagedNode):
 
         Raises:
             Abandoned: the node is to end; what was loading is left behind.
+            ConfigError: parameters that do not fit together.
         """
+        self._world = World(self)
         weights = parameters.value(self, "weights")
         weights = default_weights(parameters.value(self, "runtime")) if weights == "auto" else weights
         load = loader(self, weights, self._pipeline_factory, lambda: not self._ending)
@@ -167,9 +171,10 @@ class TrackerNode(ManagedNode):
         limit, rebuilds = parameters.value(self, "fault_limit"), parameters.value(self, "on_fault") == "rebuild"
         self._network = Network(pipeline, load, limit, rebuilds, self._on_fault, self.get_logger())
         self._source = self._source.followed_by(pipeline.classes, architecture_of(pipeline.runtime.config), weights)
-        self._handover = self._make_handover()
+        span, score = parameters.value(self, "handover_span"), parameters.value(self, "handover_score")
+        self._handover = Handover(span, score, self._first_id) if span else None
         transport, depth = parameters.value(self, "image_transport"), parameters.value(self, "depth")
-        shared = (pipeline, self._source, transport, depth, self._handover, self._snapshot, self._first_id)
+        shared = (pipeline, self._source, transport, depth, self._handover, self._snapshot, self._world, self._first_id)
         names = parameters.value(self, "cameras") or [""]
         self._cameras = [CameraTracker(self, name, *shared) for name in names]
 
@@ -223,12 +228,11 @@ class TrackerNode(ManagedNode):
         counted = [one.next_id for one in (*counters, self._handover) if one is not None]
         self._first_id = max([self._first_id, *counted])
         network, self._network, self._cameras, self._handover = self._network, None, [], None
+        world, self._world = self._world, None
+        if world is not None:
+            world.close()
         if network is not None and not self._in_use:
             network.close()
-
-    def _make_handover(self) -> Handover | None:
-        span = parameters.value(self, "handover_span")
-        return Handover(span, parameters.value(self, "handover_score"), self._first_id) if span else None
 
     def _stop(self) -> str:
         """Stop listening and end the threads; which of them were left behind, if any."""

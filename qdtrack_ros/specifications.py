@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Literal, get_type_hints
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -85,6 +86,14 @@ def _tracker_problem(key: str, value: Any) -> str | None:
             else:
                 return None
     return problems[0]
+
+
+def _tf_problem(frame: str) -> str | None:
+    """Why no frame can be named here."""
+    if frame and find_spec("tf2_ros") is None:
+        text = "needs tf2_ros, which comes with a ROS distribution (ros-DISTRO-tf2-ros-py) and is not installed here"
+        return f"got {frame!r}, which {text}"
+    return None
 
 
 def _camera_problem(names: list[Any]) -> str | None:
@@ -200,6 +209,20 @@ _GENERAL = (
         "always",
     ),
     Specification(
+        "fixed_frame", str, "",
+        "A tf frame in which the ground stands still, such as odom. Needs tf2_ros.",
+        "unconfigured",
+        check=_tf_problem,
+    ),
+    Specification(
+        "ego_motion", str, "none",
+        "What tells how a camera turns from one image to the next, so that tracks are followed beside that: image (what"
+        " stands still in the images), imu (the topic imu, sensor_msgs/Imu, with camera_info) or tf (the camera's turn"
+        " in fixed_frame, with camera_info). For cameras on a vehicle.",
+        "unconfigured",
+        choices=("none", "image", "imu", "tf"),
+    ),
+    Specification(
         "handover_span", float, 0.0,
         "How long after one camera lost an object its id may be taken over in another [s]; 0 for never, and then every"
         " camera counts its ids for itself.",
@@ -238,11 +261,6 @@ _GENERAL = (
         "snapshot_memory", float, 64.0,
         "Most memory that the kept images of all cameras take [MB]: ten raw ones of 1080p are 62 MB.",
         "always", 0, 65536,
-    ),
-    Specification(
-        "snapshot_folder", str, "",
-        "Where ~/save_snapshot writes, and nowhere but below it; empty for $ROS_HOME/qdtrack (~/.ros/qdtrack).",
-        "never",
     ),
 )  # fmt: skip
 

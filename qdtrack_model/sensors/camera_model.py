@@ -120,6 +120,18 @@ class CameraModel:
         rays[missed] = np.nan
         return np.asarray(rays)
 
+    def homography(self, turn: Array) -> Array:
+        """Where places in the image are after the camera has turned: (3, 3), counted as in :meth:`rays`.
+
+        As of a pinhole: what the lens bends is left out, which matters little for the small turn between two images.
+
+        Args:
+            turn: (3, 3) from directions in the optical frame before to the same ones after.
+        """
+        shift = np.append(0.5 - np.array(self.offset, np.float64), 0.0)[:, None] * [[0, 0, 1.0]]
+        matrix = np.diag([*(1 / np.array(self.binning)), 1.0]) @ (self._matrix() + shift)
+        return np.asarray(matrix @ turn @ np.linalg.inv(matrix))
+
     def _distorted(self, rays: Array) -> Array:
         """Where rays (N, 2) meet the sensor (N, 2) [px]."""
         points = np.insert(rays, 2, 1.0, axis=1)[:, None]

@@ -48,6 +48,7 @@ class Counts:
     tracked: int = 0
     not_drawn: int = 0  # tracked, but newer ones came before their pictures were made
     without_depth: int = 0  # tracked, but not in space, which was asked for
+    without_motion: int = 0  # tracked, but how the camera turned was asked for and not known
     interruptions: int = 0  # of a video: packets were missing or broken, and the next key frame was waited for
 
     def __str__(self) -> str:
@@ -57,7 +58,7 @@ class Counts:
         )
         rare = {
             "failed": self.failed, "lost on the way": self.lost, "without depth": self.without_depth,
-            "interruptions of the video": self.interruptions,
+            "without motion": self.without_motion, "interruptions of the video": self.interruptions,
         }  # fmt: skip
         return ", ".join([text, *(f"{count} {name}" for name, count in rare.items() if count)])
 

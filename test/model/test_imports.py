@@ -16,7 +16,13 @@ ROOT = Path(__file__).parents[2]
 
 VALUES = {"structures", "config", "boxes", "atomic"}
 INFERENCE = VALUES | {"cache", "checkpoints", "tracking", "runtimes", "pipeline"}
-SENSORS = {"sensors", *(f"sensors.{name}" for name in ("camera_model", "depth", "encodings", "messages", "video"))}
+SENSORS = {
+    "sensors",
+    *(
+        f"sensors.{name}"
+        for name in ("camera_model", "depth", "encodings", "messages", "poses", "registration", "video")
+    ),
+}
 FRONT = INFERENCE | SENSORS | {"data", "drawing", "evaluation", "given_detections", "replay", "synthetic", "viewing"}
 FRONT |= {"tracker_config"}
 
@@ -33,6 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "boxes": {"structures"},
     "atomic": set(),
     "sensors": {"structures"},
+    "sensors.poses": {"structures"},
     "sensors.registration": {"structures"},
     "sensors.messages": set(),
     "sensors.image_headers": set(),
@@ -83,8 +90,9 @@ ROS_ALLOWED: dict[str, set[str]] = {
     "transitions": {"reason"},
     "network": {"parameters", "reason", "transitions"},
     "processing": {"camera_tracker", "network", "output", "reason", "throttle", "worker"},
+    "world": {"input", "parameters"},
     "showing": {"input", "output", "operation", "reason", "worker"},
-    "camera_tracker": {"input", "output", "operation", "reason", "showing", "throttle", "worker"},
+    "camera_tracker": {"input", "output", "operation", "reason", "showing", "throttle", "worker", "world"},
     "node": {
         "camera_tracker",
         "output",
@@ -98,6 +106,7 @@ ROS_ALLOWED: dict[str, set[str]] = {
         "transitions",
         "tuning",
         "worker",
+        "world",
     },
     "replay": {"input", "output"},
     "demo": {"replay"},
@@ -113,7 +122,7 @@ ROS_MODULES = {
     "ament_index_python", "builtin_interfaces", "cv_bridge", "diagnostic_msgs", "ffmpeg_image_transport_msgs",
     "foxglove_msgs", "geometry_msgs",
     "launch", "launch_ros", "lifecycle_msgs", "qdtrack", "rcl_interfaces", "rclpy", "sensor_msgs", "std_msgs",
-    "std_srvs", "vision_msgs", "visualization_msgs",
+    "std_srvs", "tf2_ros", "vision_msgs", "visualization_msgs",
 }  # fmt: skip
 
 

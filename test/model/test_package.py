@@ -82,6 +82,7 @@ KEYS = {
     "cv2": "python3-opencv",
     "onnxruntime": "python3-onnxruntime-pip",
     "rosbags": "python3-rosbags-pip",
+    "tf2_ros": "tf2_ros_py",
     "torch": "python3-pytorch-pip",
     "yaml": "python3-yaml",
 }

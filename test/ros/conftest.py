@@ -5,6 +5,8 @@ Each test module begins with ``pytest.importorskip("qdtrack.msg", ...)``: it ski
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import itertools
 import os
 import sys
@@ -50,3 +52,13 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Any]:
 
     with running(request.module.Bench(**getattr(request, "param", {}))) as made:
         yield made
+
+
+@pytest.fixture
+def tf(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    """tf2_ros: the real one where it is installed, elsewhere one that stands in for it."""
+    if importlib.util.find_spec("tf2_ros") is None:
+        monkeypatch.syspath_prepend(str(Path(__file__).parent / "standins"))
+    yield importlib.import_module("tf2_ros")
+    if "standins" in str(sys.modules["tf2_ros"].__file__):
+        del sys.modules["tf2_ros"]

@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from qdtrack_model.sensors.camera_model import CameraModel, InvalidCameraInfo
 from qdtrack_model.structures import Array
@@ -106,3 +107,14 @@ def test_camera_infos_of_no_use_are_refused(values: dict[str, Any], rectified: b
     with pytest.raises(InvalidCameraInfo) as caught:
         CameraModel.from_info(info(**values), rectified, SIZE)
     assert str(caught.value).startswith(text)
+
+
+def test_where_places_are_after_the_camera_has_turned() -> None:
+    region = SimpleNamespace(x_offset=200, y_offset=100, width=640, height=480)
+    camera = CameraModel.from_info(info(roi=region, binning_x=2, binning_y=4), True, (320, 120))
+    turn = Rotation.from_euler("yxz", [4, -2, 3], degrees=True).as_matrix()
+    places = np.array([[0.0, 0], [100, 60], [320, 120]])
+    moved = np.insert(places, 2, 1.0, axis=1) @ camera.homography(turn).T
+    moved = moved[:, :2] / moved[:, 2:]
+    directions = np.insert(camera.rays(places), 2, 1.0, axis=1) @ turn.T
+    assert camera.rays(moved) == pytest.approx(directions[:, :2] / directions[:, 2:])

@@ -64,7 +64,7 @@ def test_a_camera_that_fares_well() -> None:
         "topic": "/front/image", "transport": "raw", "QoS": "best effort, volatile, keep last 5", "publishers": "1",
         "incompatible QoS": "none", "silence [s]": "0.0", "rate in [1/s]": "25.0", "rate out [1/s]": "24.6",
         "received": "125", "lost": "0", "dropped": "2", "repeated": "0", "late": "0", "unusable": "0", "failed": "0",
-        "tracked": "123", "not drawn": "0", "without depth": "0", "interruptions": "0",
+        "tracked": "123", "not drawn": "0", "without depth": "0", "without motion": "0", "interruptions": "0",
         "queue": "1", "tracks": "3", "remembered tracks": "2",
         "age at publish p50 [ms]": "31.4", "age at publish p95 [ms]": "50.1",
         "wait p50 [ms]": "0.0", "wait p95 [ms]": "0.0", "decode p50 [ms]": "1.0", "decode p95 [ms]": "2.0",
