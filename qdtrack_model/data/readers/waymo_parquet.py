@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -63,7 +64,7 @@ class TableImage:
         try:
             data = np.frombuffer(_images(self.path, self.group)[self.row].as_py(), np.uint8)
         except (OSError, ValueError, LookupError, TypeError) as error:  # the last of a row without an image
-            raise SampleError(f"{where}: cannot be read: {error}") from None
+            raise SampleError(f"{where}: cannot be read: {_first_line(error)}") from None
         labelled = decoded(data, self.objects, where)
         return labelled.fitted(self.largest) if self.largest else labelled
 
@@ -160,20 +161,42 @@ def _read_segment(boxes: Path, images: Path, reading: Reading, odd: Odd) -> list
 
 def _open(path: Path, columns: list[str]) -> Any:
     """A table that has these columns."""
-    try:
-        table = _library().ParquetFile(path)
-    except (OSError, ValueError) as error:  # pyarrow's own errors are kinds of these
-        raise DataError(f"{path}: cannot be read: {error}") from None
+    library = _library()
+    with _told(path):
+        table = library.ParquetFile(path)
     missing = [name for name in columns if name not in table.schema_arrow.names]
     if missing:
         raise DataError(f"{path}: has no column {missing[0]}: not a table of the data set's version 2")
     return table
 
 
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Errors of pyarrow, which are kinds of these two and have several lines, as one that names the file."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def _rows(path: Path, columns: list[str]) -> list[tuple[Any, ...]]:
     """The rows of a table."""
-    table = _open(path, columns).read(columns=columns)
-    return list(zip(*(table[name].to_pylist() for name in columns), strict=True))
+    table = _open(path, columns)
+    with _told(path):
+        rows = table.read(columns=columns)
+    return _values(rows, columns, path)
+
+
+def _values(rows: Any, columns: list[str], path: Path) -> list[tuple[Any, ...]]:
+    """The values in rows of a table; none may lack."""
+    values = list(zip(*(rows[name].to_pylist() for name in columns), strict=True))
+    if any(None in row for row in values):
+        raise DataError(f"{path}: a row has no value in one of {', '.join(columns)}")
+    return values
 
 
 def camera_images(path: Path) -> dict[int, list[tuple[int, int, int]]]:
@@ -185,8 +208,8 @@ def camera_images(path: Path) -> dict[int, list[tuple[int, int, int]]]:
     table, columns = _open(path, [TIME, CAMERA, IMAGE]), [TIME, CAMERA]
     found: defaultdict[int, list[tuple[int, int, int]]] = defaultdict(list)
     for group in range(table.num_row_groups):
-        rows = table.read_row_group(group, columns=columns)
-        keys = zip(*(rows[name].to_pylist() for name in columns), strict=True)
-        for row, (time, camera) in enumerate(keys):
+        with _told(path):
+            rows = table.read_row_group(group, columns=columns)
+        for row, (time, camera) in enumerate(_values(rows, columns, path)):
             found[camera].append((time, group, row))
     return {camera: sorted(found[camera]) for camera in sorted(found)}

@@ -68,6 +68,14 @@ def test_each_camera_is_a_sequence(folder: Path, asked: Ask) -> None:
     assert len(waymo.read(folder / "training", asked())[0]) == 2
 
 
+def test_a_table_with_damaged_pages_is_one_line(folder: Path, asked: Ask) -> None:
+    path = folder / "training" / "camera_box" / NAME
+    path.write_bytes(b"PAR1" + bytes(60) + path.read_bytes()[64:])  # what is told of the pages stands at the end
+    with pytest.raises(DataError, match="cannot be read") as caught:
+        waymo.read(folder, asked())
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
 def test_what_lacks_or_is_broken_is_named(folder: Path, asked: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match=r"no segment with camera_box/ and camera_image/ in .*validation"):
         waymo.read(folder, asked(part="val"))
@@ -85,6 +93,10 @@ def test_what_lacks_or_is_broken_is_named(folder: Path, asked: Ask, monkeypatch:
         waymo.read(folder, asked())
     (folder / "training" / "camera_box" / NAME).write_text("no table")
     with pytest.raises(DataError, match="cannot be read"):
+        waymo.read(folder, asked())
+    boxes = {waymo.TIME: [10, None], **dict.fromkeys((waymo.CAMERA, waymo.TYPE, *waymo.BOX), [1, 1])}
+    write(folder / "training" / "camera_box" / NAME, boxes | {waymo.IDENTITY: ["a", "b"]})
+    with pytest.raises(DataError, match="a row has no value in one of key"):
         waymo.read(folder, asked())
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(DataError, match=r"needs pyarrow: pip install 'qdtrack\[waymo\]'"):
