@@ -10,9 +10,10 @@ from pathlib import Path
 
 from qdtrack_model.commands.arguments import positive_integer
 from qdtrack_model.commands.network import add_device_argument, chosen_device
+from qdtrack_model.data.loading import find_sets
 from qdtrack_model.study.report import KINDS, write_page
 from qdtrack_model.study.runs import Data, Study, check_settings, jobs, street
-from qdtrack_model.study.ways import FULL, REDUCED, Terms
+from qdtrack_model.study.ways import FULL, REDUCED, Terms, data_config
 
 PHOTOS = ("coco", "coco_person", "manaus")  # sets in which every person has a box
 
@@ -49,6 +50,8 @@ def _data(args: argparse.Namespace, terms: Terms) -> Data:
         if not found:
             raise ValueError(f"--photos {args.photos}: expected folders {', '.join(PHOTOS)} in it")
         learned["photos"], tracked["photos"] = found, args.clips
+    for kind, folders in (*learned.items(), *tracked.items()):
+        find_sets(folders, data_config(kind))  # what is not there is told before the street is drawn
     learned["street"], tracked["street"] = street(terms)
     return Data(learned, tracked)
 

@@ -181,7 +181,7 @@ def load_sets(
         frames: of sequences, where ``config`` does not say.
 
     Raises:
-        ValueError: a folder is no data set, or is broken.
+        ValueError: a folder is no data set, or is broken, or there is no object in any.
     """
     sets: list[SampleSet] = []
     odd: Counter[str] = Counter()
@@ -209,11 +209,17 @@ def load_sets(
 
 
 def _tell_missing(sets: Sequence[SampleSet], classes: Sequence[str]) -> None:
-    """Say on stderr of which classes there is no object at all, or the first of many such."""
+    """Say on stderr of which classes there is no object at all, or the first of many such.
+
+    Raises:
+        ValueError: of none there is any.
+    """
     shown = {label for part in sets for sample in part.samples for label in sample.objects.labels.tolist()}
     missing = [name for label, name in enumerate(classes) if label not in shown]
     if missing:
         named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        if len(missing) == len(classes):
+            raise ValueError(f"no object of class {named} in the data: there is nothing to learn")
         print(f"qdtrack: warning: no object of class {named} in the data: none is learned", file=sys.stderr)
 
 

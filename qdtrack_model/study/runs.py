@@ -95,12 +95,14 @@ def street(terms: Terms) -> tuple[list[Path], list[Path]]:
 def check_settings(folder: Path, terms: Terms, data: Data) -> None:
     """Keep what a study is made of; raise ValueError where its folder holds another one."""
     paths = {kind: [path.name for path in found] for kind, found in {**data.trained}.items()}
-    settings = json.loads(json.dumps({"terms": to_mapping(terms), "data": paths}))
+    start = terms.start and checkpoints.load(terms.start).digest
+    settings = json.loads(json.dumps({"terms": to_mapping(terms), "data": paths, "start": start}))
     path = folder / "settings.json"
     if path.exists():
         known = json.loads(path.read_text(encoding="utf-8"))
         differ = [key for key in settings["terms"] if known["terms"].get(key) != settings["terms"][key]]
         differ += [kind for kind in paths if kind in known["data"] and known["data"][kind] != paths[kind]]
+        differ += ["start"] if known.get("start", start) != start else []  # other weights of that name
         if differ:
             raise ValueError(
                 f"{folder}: holds a study with other settings ({', '.join(differ)}); choose another --output"

@@ -58,8 +58,9 @@ def step_for(config: TrainConfig, sets: Sequence[SampleSet]) -> Step:
     """The step of the architecture that ``config`` is a recipe of, for data.
 
     Raises:
-        ConfigError: identities are classes, and nothing in the data has one.
+        ConfigError: identities are classes, or tell objects of two frames apart, and nothing in the data has one.
     """
+    _check_identities(config, sets)
     if isinstance(config, OneShotTraining):
         classes = 0
         if config.classifies:
@@ -86,3 +87,16 @@ def step_for(config: TrainConfig, sets: Sequence[SampleSet]) -> Step:
             partial(qdtrack.losses, config=config),
         )
     raise TypeError(f"config: got {type(config).__name__}, expected OneShotTraining or QDTrackTraining")
+
+
+def _check_identities(config: TrainConfig, sets: Sequence[SampleSet]) -> None:
+    """Raise ConfigError where frames are compared by the identities of their objects, and there are none."""
+    pairs, compared = config.pairs, any(config.weights.get(term) for term in ("contrastive", "auxiliary"))
+    if not compared or pairs.identities != "labelled" or pairs.reference_range == 0:
+        return
+    by_views = any(part.still or len(part.samples) == 1 for part in sets)  # pairs of one image, whose objects it knows
+    if not by_views and not any((sample.objects.ids >= 0).any() for part in sets for sample in part.samples):
+        raise ConfigError(
+            f"pairs.reference_range: got {pairs.reference_range}, so that frames are compared by identities, but no "
+            "object of the data has one (all are -1); 0 compares two views of each frame"
+        )

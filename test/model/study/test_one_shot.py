@@ -17,7 +17,7 @@ from qdtrack_model.data.sources import open_source
 from qdtrack_model.networks import build
 from qdtrack_model.study.claims import CLAIMS, cell, verdicts
 from qdtrack_model.study.report import conclusions, read_results, table
-from qdtrack_model.study.runs import Job, jobs, last_frame, take_detector
+from qdtrack_model.study.runs import Data, Job, check_settings, jobs, last_frame, take_detector
 from qdtrack_model.study.ways import FULL, REDUCED, START, STILL_WAYS, WAYS, Terms, recipe, scale_range
 
 
@@ -150,6 +150,15 @@ def test_the_state_of_a_full_study_is_small() -> None:
     assert len(["street", "plaza", "photos"]) * weights + weights + training < 60e6
 
 
+def test_a_study_keeps_to_the_weights_that_it_began_with(tmp_path: Path) -> None:
+    check_settings(tmp_path, Terms(), Data({}, {}))
+    check_settings(tmp_path, Terms(), Data({}, {}))
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "start": "other weights of that name"}))
+    with pytest.raises(ValueError, match=r"holds a study with other settings \(start\); choose another --output"):
+        check_settings(tmp_path, Terms(), Data({}, {}))
+
+
 def test_cells() -> None:
     assert (cell([]), cell([2.0]), cell([1.0, 2.0])) == ("-", "2.0", "1.5 (1.0..2.0)")
 
@@ -159,6 +168,7 @@ def test_cells() -> None:
     [
         (["--photos", "nowhere"], "--photos: what is learned from stills is tracked on clips"),
         (["--photos", "nowhere", "--clips", "somewhere"], "expected folders coco, coco_person, manaus in it"),
+        (["--plaza", "nowhere"], "qdtrack: error: nowhere: no such folder or file"),
         (["--seeds", "1", "1"], "--seeds: got [1, 1], expected different numbers of 0 or more"),
     ],
 )

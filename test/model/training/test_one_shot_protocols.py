@@ -175,6 +175,15 @@ def test_data_without_identities_are_told_where_they_are_the_classes(tmp_path: P
         run(config_for("identity"), tmp_path, [SampleSet(moving_blocks((-1, -1, -1)))])
 
 
+def test_frames_are_not_compared_where_no_identity_is_known(tmp_path: Path) -> None:
+    unknown = [SampleSet(moving_blocks((-1, -1, -1)))]
+    with pytest.raises(ConfigError, match=r"pairs.reference_range: got 2, .* \(all are -1\); 0 compares two views"):
+        run(CONFIG, tmp_path, unknown)
+    views = dataclasses.replace(CONFIG, pairs=PairConfig((64, 64), reference_range=0))
+    after = run(views, tmp_path, unknown)
+    assert not torch.equal(after["embedding.weight"], start(views)["embedding.weight"])
+
+
 def test_places_of_objects() -> None:
     boxes = np.array([[8.0, 8, 28, 48], [40, 8, 60, 48], [0, 0, 9, 9]])
     objects = Objects(boxes, np.array([5, -1, 8]), np.array([0, 0, IGNORED]))

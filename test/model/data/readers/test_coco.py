@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+from qdtrack_model.config import OneShotConfig
+from qdtrack_model.data.loading import DataConfig, load_sets
 from qdtrack_model.data.readers import coco
 from qdtrack_model.data.readers.coco import CocoError
 from qdtrack_model.data.reading import Labelling, Odd, Part, Reading
@@ -206,6 +208,12 @@ def test_odd_entries_are_counted(tmp_path: Path) -> None:
         "images of another size than the file says: left out": 1,
         "image files missing: left out": 1,
     }
+
+
+def test_data_without_any_object_are_refused(tmp_path: Path) -> None:
+    write_set(tmp_path, annotations=[])
+    with pytest.raises(ValueError, match="no object of class person, dog in the data: there is nothing to learn"):
+        load_sets([tmp_path], OneShotConfig(classes=("person", "dog")), DataConfig())
 
 
 def test_boxes_end_at_the_border_of_their_image(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_what_lacks_or_is_broken_is_named(folder: Path, asked: Ask, monkeypatch:
     (folder / "training" / "camera_box" / NAME).write_text("no table")
     with pytest.raises(DataError, match="cannot be read"):
         waymo.read(folder, asked())
-    boxes = {waymo.TIME: [10, None], **dict.fromkeys((waymo.CAMERA, waymo.TYPE, *waymo.BOX), [1, 1])}
+    boxes = {waymo.TIME: [10, None], **{key: [1, 1] for key in (waymo.CAMERA, waymo.TYPE, *waymo.BOX)}}
     write(folder / "training" / "camera_box" / NAME, boxes | {waymo.IDENTITY: ["a", "b"]})
     with pytest.raises(DataError, match="a row has no value in one of key"):
         waymo.read(folder, asked())
