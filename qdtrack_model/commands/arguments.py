@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import yaml
 
 from qdtrack_model.config import ConfigError
+from qdtrack_model.fleet.workers import Workers
 
 
 def frame_range(text: str) -> tuple[int, int]:
@@ -39,6 +41,19 @@ def key_values(pairs: Sequence[str], what: str) -> dict[str, Any]:
         except yaml.YAMLError:
             raise ConfigError(f"{what}: {key}: got {text!r}, expected a number, a word, true or false") from None
     return values
+
+
+def add_workers_arguments(parser: argparse.ArgumentParser) -> None:
+    """How many workers share the bags, and where they are."""
+    add = parser.add_argument
+    add("--jobs", type=positive_integer, metavar="N", help="bags at once, in processes of their own [1]")
+    add("--ray", metavar="ADDRESS", help="workers on a Ray cluster: its address, or auto; their number is --jobs [all]")
+
+
+def chosen_workers(args: argparse.Namespace) -> Workers:
+    """What ``--jobs``, ``--ray`` and ``--threads`` stand for: without ``--threads`` workers share the cores."""
+    share = 1 if args.ray else max(1, (os.cpu_count() or 1) // (args.jobs or 1))
+    return Workers(args.jobs, args.ray, getattr(args, "threads", None) or share)
 
 
 def positive_integer(text: str) -> int:

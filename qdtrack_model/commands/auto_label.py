@@ -6,6 +6,7 @@ import argparse
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,14 @@ from tqdm import tqdm
 
 from qdtrack_model import tracking
 from qdtrack_model.atomic import atomic_write
-from qdtrack_model.commands.arguments import frame_range
-from qdtrack_model.commands.network import add_pipeline_arguments, load_pipeline
+from qdtrack_model.commands.arguments import add_workers_arguments, chosen_workers, frame_range
+from qdtrack_model.commands.network import add_pipeline_arguments, load_pipeline, pipeline_arguments
 from qdtrack_model.data.readers.mot import MotBoxes, class_columns, join
 from qdtrack_model.data.sources import DEFAULT_FRAME_RATE, Frame, Source, SourceError, open_source
 from qdtrack_model.data.writers.labels import FOLDERS, Form, Recorded, write_image, write_labels
+from qdtrack_model.fleet.listing import listed
+from qdtrack_model.fleet.places import is_remote, local_copy, written
+from qdtrack_model.fleet.workers import LostWorker, team
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.replay.measures import ALL, scored_classes
 from qdtrack_model.replay.moments import worst_moments
@@ -33,16 +37,19 @@ _SUSPICIOUS = ("ID switch", "back after a gap")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``qdtrack auto-label``."""
     add = parser.add_argument
-    add("input", type=Path, metavar="VIDEO|FOLDER|BAG|RUN",
-        help="video file, folder of images, MOT sequence or bag; with --around a run of `qdtrack replay`")  # fmt: skip
+    add("inputs", nargs="+", metavar="VIDEO|FOLDER|BAG|LIST|RUN",
+        help="video files, folders of images, MOT sequences or bags, also as s3://...; CSV files with a column `bag`; "
+        "with --around runs of `qdtrack replay`")  # fmt: skip
     add("--around", choices=("switches",), help="label of a run the seconds around its ID switches, a sequence each")
     add("--weights", default="street", metavar="NAME|PATH", help="`qdtrack weights` lists names; or a file [street]")
-    add("--output", type=Path, required=True, metavar="FOLDER", help="must not exist or be empty; a set to train on")
+    add("--output", required=True, metavar="FOLDER",
+        help="must not exist or be empty; a set to train on, of several inputs one for each")  # fmt: skip
     add("--format", default="mot", choices=tuple(FOLDERS), help="MOTChallenge sequence or CocoVID [mot]")
     add("--least-score", type=float, default=0.4, metavar="S",
         help="objects that score less in the mean are taken for mistakes [0.4]")  # fmt: skip
     add("--frames", type=frame_range, metavar="FIRST-LAST", help="label these frames alone; they keep their numbers")
     add("--topic", help="image topic, for bags with several")
+    add_workers_arguments(parser)
     add_pipeline_arguments(parser)
 
 
@@ -112,26 +119,59 @@ class _Stretch(Source):
 
 
 def around_switches(
-    done: Run, pipeline: Pipeline, output: Path, form: Form = "mot", least_score: float = 0.5
+    done: Run, name: str, pipeline: Pipeline, output: Path, form: Form = "mot", least_score: float = 0.5
 ) -> list[Summary]:
-    """Label a run's seconds around each ID switch; without ground truth around tracks that came back after a gap.
+    """Label a sequence's seconds around each ID switch; without ground truth around tracks that came back after a gap.
 
     Each stretch is a set of its own in ``output``, named by its camera and its first frame.
 
     Raises:
-        SourceError: no switch in the run, or a recording cannot be read.
+        SourceError, PlaceError: the recording cannot be read.
     """
-    summaries = []
-    for told, sequence in done.sequences():
-        name = told["name"].replace("/", "_")
-        with open_source(told["bag"], told["topic"]) as source:
-            frames = iter(source)
-            for first, last in _stretches(sequence, done.settings.classes):
-                stretch = _Stretch(f"{name}-{first:06d}", source, frames, first, last)
-                summaries.append(run(stretch, pipeline, output / stretch.name, form, least_score=least_score))
-    if not summaries:
-        raise SourceError(f"{done.folder}: no ID switch, and no track that came back after a gap")
+    [told] = [told for told in done.content["sequences"] if told["name"] == name]
+    with done.sequence(name) as sequence:
+        stretches = _stretches(sequence, done.settings.classes)
+    summaries: list[Summary] = []
+    if not stretches:
+        return summaries
+    with local_copy(told["bag"]) as bag, open_source(bag, told["topic"]) as source:
+        frames = iter(source)
+        for first, last in stretches:
+            stretch = _Stretch(f"{name.replace('/', '_')}-{first:06d}", source, frames, first, last)
+            summaries.append(run(stretch, pipeline, output / stretch.name, form, least_score=least_score))
     return summaries
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is to be labelled: a recording, or a sequence of a run; and the name of its set, empty for the only one."""
+
+    place: str
+    name: str
+    sequence: str | None = None
+
+
+class _Labeller:
+    """Labels one recording after the other with one pipeline.
+
+    Args:
+        args: of the command.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+        self._pipeline = load_pipeline(args)
+        self._pipeline.runtime.warm_up()
+
+    def __call__(self, task: _Task) -> list[Summary]:
+        args = self._args
+        with written(args.output) as folder:
+            if task.sequence is not None:
+                done = Run.read(task.place)
+                return around_switches(done, task.sequence, self._pipeline, folder, args.format, args.least_score)
+            with local_copy(task.place) as place, open_source(place, args.topic) as source:
+                where = folder / task.name
+                return [run(source, self._pipeline, where, args.format, args.frames, args.least_score)]
 
 
 def _stretches(sequence: ReplayedSequence, classes: Mapping[int, str]) -> list[tuple[int, int]]:
@@ -164,31 +204,32 @@ def _rate(times: list[float]) -> float:
 
 def main(args: argparse.Namespace) -> int:
     """Label, then print what was found."""
-    if args.output.exists() and (not args.output.is_dir() or any(args.output.iterdir())):
+    output = Path(args.output)
+    if not is_remote(args.output) and output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ValueError(f"--output {args.output}: is there already; choose another place or remove it")
-    if args.around:
-        return _main_around(args)
-    with open_source(args.input, args.topic) as source:
-        pipeline = load_pipeline(args)
-        try:
-            pipeline.runtime.warm_up()
-            done = run(source, pipeline, args.output, args.format, args.frames, args.least_score)
-        finally:
-            pipeline.close()
-    print(f"{done.frames} frames, {done.objects} objects, {done.boxes} boxes, {done.interpolated} of them interpolated")
-    print(f"labels: {args.output}/; look at them before training, and correct them")
-    return 0
-
-
-def _main_around(args: argparse.Namespace) -> int:
-    if args.frames or args.topic:
+    if args.around and (args.frames or args.topic):
         raise ValueError("--around chooses frames and topics of a run: leave out --frames and --topic")
-    done, pipeline = Run.read(args.input), load_pipeline(args)
-    try:
-        pipeline.runtime.warm_up()
-        parts = around_switches(done, pipeline, args.output, args.format, args.least_score)
-    finally:
-        pipeline.close()
-    print(f"{len(parts)} stretches, {sum(one.frames for one in parts)} frames, {sum(one.boxes for one in parts)} boxes")
-    print(f"labels: {args.output}/; look at them before training, and correct them")
+    tasks, workers = _tasks(args), chosen_workers(args)
+    given = {name: getattr(args, name) for name in ("output", "format", "frames", "least_score", "topic")}
+    network = pipeline_arguments(args, args.threads if workers.here else workers.cores)
+    parts: list[Summary] = []
+    with team(partial(_Labeller, argparse.Namespace(**vars(network), **given)), workers) as apply:
+        for place, found in tqdm(apply(tasks), total=len(tasks), unit="recording", disable=None if tasks[1:] else True):
+            if isinstance(found, LostWorker):
+                raise ValueError(f"{tasks[place].place}: {found}")
+            parts += found
+    if not parts:
+        raise SourceError(f"{' '.join(args.inputs)}: no ID switch, and no track that came back after a gap")
+    frames, objects, boxes = (sum(getattr(one, name) for one in parts) for name in ("frames", "objects", "boxes"))
+    what = f"{len(parts)} {'stretches' if args.around else 'recordings'}, " if args.around or len(parts) > 1 else ""
+    interpolated = sum(one.interpolated for one in parts)
+    print(f"{what}{frames} frames, {objects} objects, {boxes} boxes, {interpolated} of them interpolated")
+    print(f"labels: {args.output.rstrip('/')}/; look at them before training, and correct them")
     return 0
+
+
+def _tasks(args: argparse.Namespace) -> list[_Task]:
+    if args.around:
+        return [_Task(place, "", name) for place in args.inputs for name in Run.read(place).names]
+    inputs = listed(args.inputs)
+    return [_Task(one.place, one.name if len(inputs) > 1 else "") for one in inputs]

@@ -39,6 +39,12 @@ def load_pipeline(
     return Pipeline.load(args.weights, options, key_values(args.tracker, "--tracker"), time, ego_motion)
 
 
+def pipeline_arguments(args: argparse.Namespace, threads: int | None) -> argparse.Namespace:
+    """What :func:`load_pipeline` needs of the arguments, to be sent to a worker with so many threads."""
+    named = {name: getattr(args, name) for name in ("weights", "runtime", "precision", "tracker")}
+    return argparse.Namespace(**named, threads=threads)
+
+
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
     """Where torch computes: on a GPU where it sees one."""
     import torch

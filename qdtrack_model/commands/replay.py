@@ -6,41 +6,49 @@ import argparse
 import importlib.util
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from qdtrack_model.commands.arguments import key_values
+from qdtrack_model.commands.arguments import add_workers_arguments, chosen_workers, key_values
 from qdtrack_model.commands.evaluate import format_table
-from qdtrack_model.commands.network import add_pipeline_arguments, load_pipeline
+from qdtrack_model.commands.network import add_pipeline_arguments, load_pipeline, pipeline_arguments
 from qdtrack_model.config import retuned
-from qdtrack_model.data.bags import BagError
-from qdtrack_model.data.readers.mot import MotError
-from qdtrack_model.replay.lockstep import Progress, replay_bag, settings_of, track_again
+from qdtrack_model.fleet.listing import Listed, listed
+from qdtrack_model.fleet.places import below, is_remote, read_text, written
+from qdtrack_model.fleet.workers import LostWorker, team
+from qdtrack_model.replay.lockstep import Progress, settings_of, track_again
 from qdtrack_model.replay.measures import ALL, COUNTS, SCORES
-from qdtrack_model.replay.page import ReportError
+from qdtrack_model.replay.pages.page import ReportError
+from qdtrack_model.replay.pages.report import write_report
 from qdtrack_model.replay.pictures import write_pictures
-from qdtrack_model.replay.report import write_report
+from qdtrack_model.replay.results import write_results
 from qdtrack_model.replay.run import RUN, Run, RunWriter, Settings
-from qdtrack_model.replay.truth import AUTOMATIC, TruthError
+from qdtrack_model.replay.truth import AUTOMATIC
+from qdtrack_model.replay.worker import BagWorker, Replayed, gathered
 
 LEFT_OUT = 1  # exit status where bags were left out
+MOST_ROWS = 40  # sequences printed
+ON_ONE_PAGE = 8  # bags; of more each has a page of its own
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``qdtrack replay``."""
     add = parser.add_argument
-    add("inputs", type=Path, nargs="+", metavar="BAG|RUN",
-        help="rosbag2 folders, .mcap or .db3 files; or one run, whose cached detections are tracked again")  # fmt: skip
-    add("--output", type=Path, required=True, metavar="RUN", help="folder to write; an older run there is replaced")
+    add("inputs", nargs="+", metavar="BAG|LIST|RUN",
+        help="rosbag2 folders, .mcap or .db3 files, also as s3://...; CSV files with a column `bag` and tags; or one "
+        "run, whose cached detections are tracked again")  # fmt: skip
+    add("--output", required=True, metavar="RUN", help="folder or URL to write; an older run there is replaced")
     add("--topic", nargs="+", action="extend", metavar="TOPIC", help="topics of images [all]")
     add("--ground-truth", default=AUTOMATIC, metavar="WHERE",
         help="topic, file or folder of MOTChallenge columns, or none [topic ground_truth beside images]")  # fmt: skip
     add("--live", action="store_true", help="play the bags over ROS 2 into the node in another process, at their pace")
     add("--rate", type=_rate, default=1.0, help="with --live: 2 for twice as fast as it was recorded [1]")
+    add_workers_arguments(parser)
     add("--no-pictures", action="store_true", help="write no overlay video and no crops: the bags are read once only")
     add("--weights", default="street", metavar="NAME|PATH", help="`qdtrack weights` lists names; or a file [street]")
     add_pipeline_arguments(parser)
@@ -64,46 +72,95 @@ def leave_out(run: RunWriter, bag: Path, error: Exception) -> None:
     print(f"qdtrack: warning: left out: {error}", file=sys.stderr)
 
 
-def _again(args: argparse.Namespace) -> tuple[RunWriter, int]:
+def _again(args: argparse.Namespace, folder: Path) -> RunWriter:
     """Track the cached detections of a run."""
-    [folder] = args.inputs
-    source = Run.read(folder)
-    if args.output.resolve() == folder.resolve():
+    [place] = args.inputs
+    source = Run.read(place)
+    if not is_remote(args.output) and Path(args.output).resolve() == source.folder.resolve():
         raise ValueError(f"--output {args.output}: is the run that is read")
     old = source.settings
     tracker = retuned(old.tracker, key_values(args.tracker, "--tracker"))
-    settings = Settings("cached", old.weights, old.runtime, tracker, old.classes)
-    run = RunWriter(args.output, settings)
+    run = RunWriter(folder, Settings("cached", old.weights, old.runtime, tracker, old.classes))
     with _bar() as progress:
-        track_again(source, settings.tracker, run, progress)
+        track_again(source, tracker, run, progress)
     run.write()
-    return run, 0
+    return run
 
 
-def replay_bags(args: argparse.Namespace) -> tuple[RunWriter, int]:
-    """Replay bags; those that cannot be are told and counted, the others done."""
+def replay_bags(args: argparse.Namespace, folder: Path, bags: Sequence[Listed], apart: bool = False) -> int:
+    """Replay bags into a run; those that cannot be are told and counted, the others done.
+
+    Args:
+        args: of the command.
+        folder: for what this process writes of the run.
+        bags: to replay.
+        apart: whether each bag has a page of its own.
+
+    Returns:
+        How many bags were left out.
+    """
+    workers = chosen_workers(args)
     pipeline = load_pipeline(args)
+    done: dict[int, Replayed | LostWorker] = {}
     try:
         pipeline.runtime.warm_up()
-        run = RunWriter(args.output, settings_of(pipeline, str(args.weights)))
-        left_out = 0
-        with _bar() as progress:
-            for bag in args.inputs:
-                try:
-                    replay_bag(bag, args.topic, args.ground_truth, pipeline, run, progress)
-                except (BagError, TruthError, MotError) as error:
-                    left_out += 1
-                    leave_out(run, bag, error)
-                run.write()
+        run = RunWriter(folder, settings_of(pipeline, str(args.weights)))
+        options = {
+            "weights": str(args.weights), "output": args.output, "topics": args.topic, "truth": args.ground_truth,
+            "pictures": not args.no_pictures, "page": apart,
+        }  # fmt: skip
+        with _bar("frame" if workers.here else "bag") as progress:
+            if workers.here:
+                make = partial(BagWorker, pipeline, **options, progress=progress)
+            else:
+                make = partial(_bag_worker, pipeline_arguments(args, workers.cores), options)
+            with team(make, workers) as apply:
+                for place, one in apply(bags):
+                    done[place] = one
+                    gathered([(bags[at], done[at]) for at in sorted(done)], run)
+                    run.write()
+                    if not workers.here:
+                        progress(bags[place].name)
     finally:
         pipeline.close()
-    return run, left_out
+    print(_cost(bags, done, run.content()))
+    return _left_out(bags, done, run.content())
+
+
+def _bag_worker(pipeline: argparse.Namespace, options: dict[str, Any]) -> BagWorker:
+    """In a worker's process."""
+    return BagWorker(load_pipeline(pipeline), **options)
+
+
+def _left_out(bags: Sequence[Listed], done: Mapping[int, Replayed | LostWorker], content: Mapping[str, Any]) -> int:
+    """Tell of bags of which nothing could be replayed, and count them."""
+    replayed = {told["bag"] for told in content["sequences"]}
+    missing = [told for told in content["left_out"] if told["bag"] not in replayed]
+    for told in missing:
+        print(f"qdtrack: warning: left out: {told['reason']}", file=sys.stderr)
+    return len(missing)
+
+
+def _cost(bags: Sequence[Listed], done: Mapping[int, Replayed | LostWorker], content: Mapping[str, Any]) -> str:
+    """What an hour of bag costs, in a line."""
+    lasting: dict[str, float] = {}
+    for told in content["sequences"]:
+        lasting[told["bag"]] = max(lasting.get(told["bag"], 0.0), told["seconds"])
+    hours = sum(lasting.values()) / 3600
+    whole = [one for one in done.values() if isinstance(one, Replayed)]
+    of_workers, of_cores = (
+        sum(getattr(one, name) for one in whole) / 3600 for name in ("seconds", "processor_seconds")
+    )
+    return (
+        f"cost of an hour of bag: {of_workers / max(hours, 1e-9):.2f} hours of one worker, "
+        f"{of_cores / max(hours, 1e-9):.2f} hours of one core ({hours:.2f} h of bag)"
+    )
 
 
 @contextmanager
-def _bar() -> Iterator[Progress]:
+def _bar(unit: str = "frame") -> Iterator[Progress]:
     """A progress bar whose calls name the sequence."""
-    with tqdm(unit="frame", disable=None) as bar:
+    with tqdm(unit=unit, disable=None) as bar:
 
         def progress(name: str) -> None:
             bar.set_description(name, refresh=False)
@@ -114,9 +171,11 @@ def _bar() -> Iterator[Progress]:
 
 def table(content: dict[str, Any]) -> str:
     """Scores of a run in lines, or what its tracks tell where there is no ground truth."""
-    scored = [(told["name"], kind, scores) for told in content["sequences"] for kind, scores in told["scores"].items()]
+    sequences = content["sequences"][: MOST_ROWS + 1]
+    scored = [(told["name"], kind, scores) for told in sequences for kind, scores in told["scores"].items()]
     if scored:
-        scored += [("total", kind, scores) for kind, scores in content["total"].items()] if len(scored) > 1 else []
+        scored = scored if len(sequences) <= MOST_ROWS else []
+        scored += [("total", kind, scores) for kind, scores in content["total"].items()] if len(scored) != 1 else []
         rows = [["sequence", "class", *SCORES, *COUNTS]]
         rows += [
             [
@@ -130,36 +189,47 @@ def table(content: dict[str, Any]) -> str:
     else:
         keys = ("tracks", "boxes", "median_seconds", "fragments", "reidentifications", "flickers")
         rows = [["sequence", "frames", *(key.replace("_", " ") for key in keys)]]
-        for told in content["sequences"]:
+        for told in sequences[:MOST_ROWS]:
             rows.append([told["name"], str(told["frames"]), *(f"{told['tracks'][ALL][key]:g}" for key in keys)])
     return format_table(rows)
 
 
-def finish(writer: RunWriter, pictures: bool) -> None:
-    """Print the scores of a run, write its pictures and its report, and tell where they are.
+def finish(folder: Path, pictures: bool, place: str | None = None, apart: bool = False) -> None:
+    """Print the scores of a run, write its pictures, its report and its results, and tell where they are.
+
+    Args:
+        folder: of the run here.
+        pictures: whether those of all bags are still to be written.
+        place: that the run will be at, if not in the folder.
+        apart: whether each bag has a page of its own.
 
     Raises:
         ValueError: nothing was replayed.
     """
-    run = Run.read(writer.folder)
+    run, place = Run.read(folder), place or str(folder)
     if not run.content["sequences"]:
-        raise ValueError(f"{run.folder}: not one bag could be replayed")
+        raise ValueError(f"{place}: not one bag could be replayed")
     print(table(dict(run.content)))
     if pictures:
         with _bar() as progress:
             write_pictures(run, progress)
     try:
-        print(f"report: {write_report(run)}")
+        print(f"report: {below(place, write_report(run, apart=apart).name)}")
     except ReportError as error:
         print(f"qdtrack: warning: no report: {error}", file=sys.stderr)
-    print(f"run: {run.folder}/")
+    if len({told["bag"] for told in run.content["sequences"]}) > 1:
+        try:
+            print(f"results: {below(place, write_results(folder, run.content).name)}")
+        except ModuleNotFoundError:
+            print("qdtrack: warning: no results.parquet: pip install 'qdtrack[fleet]'", file=sys.stderr)
+    print(f"run: {place.rstrip('/')}/")
 
 
 def _live(args: argparse.Namespace) -> int:
     """Replay in a process of ROS, which this package knows nothing of."""
     if importlib.util.find_spec("rclpy") is None or importlib.util.find_spec("qdtrack_ros") is None:
         raise ValueError("--live needs ROS 2 and the built package: source its environment (docs/replay.md)")
-    arguments = [*map(str, args.inputs), "--output", str(args.output), "--ground-truth", args.ground_truth]
+    arguments = [*args.inputs, "--output", args.output, "--ground-truth", args.ground_truth]
     arguments += ["--weights", str(args.weights), "--runtime", args.runtime, "--precision", args.precision]
     arguments += ["--rate", str(args.rate), *(["--threads", str(args.threads)] if args.threads else [])]
     for name, values in (("--topic", args.topic), ("--tracker", args.tracker)):
@@ -168,13 +238,33 @@ def _live(args: argparse.Namespace) -> int:
     return subprocess.run([sys.executable, "-m", "qdtrack_ros.replay", *arguments]).returncode
 
 
+def is_run(place: str) -> bool:
+    """Whether a run lies there: its ``run.json`` tells."""
+    if not is_remote(place):
+        return (Path(place) / RUN).is_file()
+    if place.endswith((".mcap", ".db3", ".csv")) or "*" in place:
+        return False
+    try:
+        read_text(below(place, RUN))
+    except OSError:
+        return False
+    return True
+
+
 def main(args: argparse.Namespace) -> int:
     """Replay, score, and print the scores."""
-    runs = [path for path in args.inputs if (path / RUN).is_file()]
+    runs = [place for place in args.inputs if is_run(place)]
     if runs and len(args.inputs) > 1:
         raise ValueError(f"{runs[0]}: a run is tracked again by itself, got {len(args.inputs)} inputs")
     if args.live:
         return _live(args)
-    run, left_out = _again(args) if runs else replay_bags(args)
-    finish(run, not args.no_pictures)
+    with written(args.output) as folder:
+        if runs:
+            _again(args, folder)
+            finish(folder, not args.no_pictures, args.output)
+            return 0
+        bags = listed(args.inputs)
+        apart = len(bags) > ON_ONE_PAGE or is_remote(args.output)
+        left_out = replay_bags(args, folder, bags, apart)
+        finish(folder, False, args.output, apart)
     return LEFT_OUT if left_out else 0

@@ -11,10 +11,11 @@ from tqdm import tqdm
 
 from qdtrack_model.atomic import atomic_write
 from qdtrack_model.commands import replay
-from qdtrack_model.commands.arguments import positive_integer
+from qdtrack_model.commands.arguments import chosen_workers, positive_integer
 from qdtrack_model.commands.evaluate import format_table
-from qdtrack_model.replay import figures
-from qdtrack_model.replay.page import Page, ReportError, table
+from qdtrack_model.fleet.listing import listed
+from qdtrack_model.replay.pages.page import ReportError
+from qdtrack_model.replay.pages.tuning import write_tuning
 from qdtrack_model.replay.run import RUN, Run
 from qdtrack_model.replay.tuning import METRICS, Tuned, parameter_file, tune
 
@@ -32,71 +33,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Choose settings, and say what they are worth."""
-    args.output.mkdir(parents=True, exist_ok=True)
-    runs = [Run.read(path) for path in args.inputs if (path / RUN).is_file()] or [_replayed(args)]
+    output = Path(args.output)
+    output.mkdir(parents=True, exist_ok=True)
+    runs = [Run.read(place) for place in args.inputs if replay.is_run(place)] or [_replayed(args, output / "run")]
     with tqdm(unit="trial", disable=None) as bar:
 
         def progress() -> None:
             bar.update()
 
-        tuned = tune(runs, args.output, args.metric, args.trials, args.seed, progress)
+        tuned = tune(runs, output, args.metric, args.trials, args.seed, progress, chosen_workers(args))
     print(_table(tuned))
     print(tuned.verdict())
-    with atomic_write(args.output / "tuning.json") as partial:
+    with atomic_write(output / "tuning.json") as partial:
         partial.write_text(json.dumps(tuned.to_mapping(), indent=1) + "\n", encoding="utf-8")
-    parameters = args.output / PARAMETERS
+    parameters = output / PARAMETERS
     parameters.unlink(missing_ok=True)
     if tuned.sure and tuned.values:
         parameters.write_text(parameter_file(tuned, runs[0].settings.weights), encoding="utf-8")
         print(f"parameters of the node: {parameters}")
     try:
-        _write_page(args.output / "tuning.html", tuned)
-        print(f"report: {args.output / 'tuning.html'}")
+        write_tuning(output / "tuning.html", tuned)
+        print(f"report: {output / 'tuning.html'}")
     except ReportError as error:
         print(f"qdtrack: warning: no report: {error}", file=sys.stderr)
     return 0
 
 
-def _replayed(args: argparse.Namespace) -> Run:
+def _replayed(args: argparse.Namespace, folder: Path) -> Run:
     """The run of the bags, made once."""
-    folder = args.output / "run"
+    bags = listed(args.inputs)
     if (folder / RUN).is_file():
         run = Run.read(folder)
-        asked = {str(bag) for bag in args.inputs}
+        asked = {bag.place for bag in bags}
         told = {one["bag"] for one in (*run.content["sequences"], *run.content["left_out"])}
         if told == asked and run.settings.weights == str(args.weights):
             return run
-    given = argparse.Namespace(**{**vars(args), "output": folder})
-    writer, _ = replay.replay_bags(given)
-    return Run.read(writer.folder)
+    given = argparse.Namespace(**{**vars(args), "output": str(folder), "no_pictures": True})
+    replay.replay_bags(given, folder, bags)
+    return Run.read(folder)
 
 
 def _table(tuned: Tuned) -> str:
     rows = [["left out", "as it was", "chosen on the others", "gain"]]
-    rows += [[fold.bag, f"{fold.before:.2f}", f"{fold.after:.2f}", f"{fold.gain:+.2f}"] for fold in tuned.folds]
+    rows += [[fold.name, f"{fold.before:.2f}", f"{fold.after:.2f}", f"{fold.gain:+.2f}"] for fold in tuned.folds]
     return format_table(rows)
-
-
-def _write_page(path: Path, tuned: Tuned) -> None:
-    page = Page("qdtrack: tuning")
-    page.add(f"<h1>Tuning</h1><p>{tuned.verdict()}.</p>")
-    folds = [[fold.bag, f"{fold.before:.2f}", f"{fold.after:.2f}", f"{fold.gain:+.2f}"] for fold in tuned.folds]
-    page.add(table("Bags left out", ["bag", "as it was", "chosen on the others", "gain"], folds))
-    page.add(table("Settings chosen on all bags", ["setting", "value"], sorted(tuned.values.items())))
-    if tuned.importance:
-        bars = {
-            "type": "bar", "orientation": "h", "x": list(tuned.importance.values()), "y": list(tuned.importance),
-            "marker": {"color": figures.COLOURS[0]},
-        }  # fmt: skip
-        page.add(page.plot(figures.figure([bars], "share", ""), "Importance of settings",
-                           "How much each setting matters to the score (PED-ANOVA)."))  # fmt: skip
-    best = [max(tuned.history[: place + 1]) for place in range(len(tuned.history))]
-    numbers = list(range(1, len(best) + 1))
-    dots = {"type": "scatter", "mode": "markers", "name": "trials", "x": numbers, "y": tuned.history}
-    steps = {"type": "scatter", "mode": "lines", "name": "best so far", "x": numbers, "y": best}
-    made = figures.figure([dots, steps], "trial", tuned.metric)
-    made["layout"]["yaxis"]["rangemode"] = "normal"
-    page.add(
-        page.plot(made, "Score of each trial on all bags", "Score of each trial on all bags, and the best so far.")
-    )
-    page.write(path)

@@ -11,11 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from qdtrack_model.evaluation.by_frame import ByFrame, scores_of
+from qdtrack_model.fleet.workers import LostWorker, Workers, team
 from qdtrack_model.replay.measures import ALL, FLICKER, scored_classes, spells
 from qdtrack_model.replay.run import Run
 from qdtrack_model.replay.sequence import ReplayedSequence, RunError
@@ -24,7 +26,9 @@ from qdtrack_model.structures import Array
 RESAMPLES = 1000
 LEVEL = 95  # per cent
 PERCENT = ("mota", "idf1", "hota", "deta", "assa", "loca")
-FEWER_IS_BETTER = ("false_positives", "false_negatives", "id_switches", "fragments per minute", "flickers per minute")
+MISTAKES = ("false_positives", "id_switches", "fragments per minute", "flickers per minute")
+FEWER_IS_BETTER = (*MISTAKES, "false_negatives")
+ONE = Workers()
 _RATES = ("boxes per minute", "new tracks per minute", "fragments per minute", "flickers per minute")
 
 
@@ -37,6 +41,7 @@ class Difference:
         value: of the second.
         low: lower end of the interval of the difference; NaN where there are fewer than two segments.
         high: upper end.
+        fair: False for what is counted where the runs tracked other images: who tracks fewer makes fewer mistakes.
     """
 
     name: str
@@ -44,6 +49,7 @@ class Difference:
     value: float
     low: float
     high: float
+    fair: bool = True
 
     @property
     def difference(self) -> float:
@@ -52,7 +58,10 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """``better``, ``worse``, ``differs`` where neither is, or ``not sure`` where the interval holds 0."""
+        """``better``, ``worse``, ``differs`` where neither is, ``not sure`` where the interval holds 0, or ``other
+        images``."""
+        if not self.fair:
+            return "other images"
         if not (self.low > 0 or self.high < 0):
             return "not sure"
         if self.name in PERCENT:
@@ -73,25 +82,66 @@ class Pair:
 
 
 @dataclass(frozen=True, eq=False)
+class Compared:
+    """What a sequence adds to a comparison.
+
+    Args:
+        name: of the sequence.
+        scored: whether there is ground truth.
+        sums: of the first and of the second run, (S, K) each, a row a segment.
+        images: tracked in the first run, in the second, and in both.
+    """
+
+    name: str
+    scored: bool
+    sums: tuple[Array, Array]
+    images: tuple[int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """What differs between two runs.
 
     Args:
-        pairs: the sequences of both.
+        sequences: of both.
         only: names of sequences that one run alone has.
         segments: how many segments of time there are.
         differences: of all sequences together.
     """
 
-    pairs: list[Pair]
+    sequences: list[Compared]
     only: list[str]
     segments: int
     differences: list[Difference]
 
+    @property
+    def images(self) -> tuple[int, int, int]:
+        """Tracked in the first run, in the second, and in both."""
+        first, second, both = np.sum([one.images for one in self.sequences], axis=0).tolist()
+        return first, second, both
+
+    @property
+    def same_images(self) -> bool:
+        """Whether both runs tracked the same images."""
+        return len(set(self.images)) == 1
+
+    def told(self) -> str:
+        """What was compared, in a sentence."""
+        first, second, both = self.images
+        of = f"{len(self.sequences)} sequences" if len(self.sequences) > 1 else self.sequences[0].name
+        if self.same_images:
+            return f"{both} images of {of}, the same in both runs"
+        return (
+            f"{of}: the baseline tracked {first} images, the run {second}, {both} of them in both: counts of mistakes "
+            "cannot be compared, scores hold what was not tracked against the run"
+        )
+
     def to_mapping(self) -> dict[str, Any]:
         """Ready for JSON; scores in per cent."""
+        first, second, both = self.images
         return {
             "segments": self.segments, "level": LEVEL, "only_in_one": self.only,
+            "images": {"baseline": first, "run": second, "both": both},
             "differences": {
                 each.name: {
                     "baseline": _number(each.baseline), "value": _number(each.value),
@@ -106,47 +156,85 @@ def _number(value: float) -> float | None:
     return round(value, 6) if np.isfinite(value) else None
 
 
-def compare(first: Run, second: Run, segment: float = 10.0, seed: int = 0) -> Comparison:
+def compare(first: Run, second: Run, segment: float = 10.0, seed: int = 0, workers: Workers = ONE) -> Comparison:
     """Compare the sequences that two runs share, in segments of so many seconds.
 
     Raises:
         RunError: they share none, or one has ground truth and the other none, or another one.
     """
-    theirs = dict(zip(second.names, second.sequences(), strict=True))
-    pairs = [
-        _pair(first, name, ours, theirs[name][1])
-        for name, (_, ours) in zip(first.names, first.sequences(), strict=True)
-        if name in theirs
-    ]
-    if not pairs:
+    names = [name for name in first.names if name in set(second.names)]
+    if not names:
         raise RunError(
-            f"{first.folder} and {second.folder} share no sequence: {', '.join(first.names) or 'none'}; "
+            f"{first.place} and {second.place} share no sequence: {', '.join(first.names) or 'none'}; "
             f"{', '.join(second.names) or 'none'}"
         )
-    if len({pair.scored is None for pair in pairs}) > 1:
-        pairs = [pair for pair in pairs if pair.scored is not None]
-    only = sorted(set(first.names) ^ set(second.names))
-    scored = pairs[0].scored is not None
-    sums = [np.concatenate(parts) for parts in zip(*(_sums(pair, segment) for pair in pairs), strict=True)]
-    count = len(sums[0])
+    with team(partial(PairWorker, first, second, segment), workers) as apply:
+        found = dict(apply(names))
+    parts: list[Compared] = []
+    for place, name in enumerate(names):
+        one = found[place]
+        if isinstance(one, LostWorker):
+            raise RunError(f"{name}: {one}")
+        parts.append(one)
+    scored = any(part.scored for part in parts)
+    parts = [part for part in parts if part.scored is scored]
+    sums = [np.concatenate([part.sums[side] for part in parts]) for side in (0, 1)]
+    return Comparison(
+        parts, sorted(set(first.names) ^ set(second.names)), len(sums[0]),
+        differences(sums[0], sums[1], scored, all(len(set(part.images)) == 1 for part in parts), seed),
+    )  # fmt: skip
+
+
+def differences(first: Array, second: Array, scored: bool, same_images: bool, seed: int = 0) -> list[Difference]:
+    """The figures that follow from what each segment adds, (S, K) for either run, with their intervals."""
+    count = len(first)
     rng = np.random.default_rng(seed)
     times = rng.multinomial(count, np.full(count, 1 / count), RESAMPLES).astype(float)
-    wholes = [_figures(part.sum(0), scored) for part in sums]
-    drawn = (
-        [[_figures(np.tensordot(time, part, 1), scored) for time in times] for part in sums] if count > 1 else [[], []]
-    )
-    differences = []
-    for name in wholes[0]:
-        spread = np.array([after[name] - before[name] for before, after in zip(*drawn, strict=True)])
+    before, after = (_figures(part.sum(0), scored) for part in (first, second))
+    drawn = [[_figures(drawn, scored) for drawn in times @ part] for part in (first, second)] if count > 1 else [[], []]
+    found = []
+    for name in before:
+        spread = np.array([two[name] - one[name] for one, two in zip(*drawn, strict=True)])
         spread = spread[np.isfinite(spread)]
         edge = (100 - LEVEL) / 2
         low, high = np.percentile(spread, [edge, 100 - edge]) if len(spread) else (np.nan, np.nan)
-        differences.append(Difference(name, wholes[0][name], wholes[1][name], float(low), float(high)))
-    return Comparison(pairs, only, count, differences)
+        fair = same_images or name not in MISTAKES
+        found.append(Difference(name, before[name], after[name], float(low), float(high), fair))
+    return found
 
 
-def _pair(run: Run, name: str, first: ReplayedSequence, second: ReplayedSequence) -> Pair:
-    """A sequence with the scores of both runs."""
+class PairWorker:
+    """Scores sequences of two runs, one after the other.
+
+    Args:
+        first: run.
+        second: run.
+        segment: seconds.
+    """
+
+    def __init__(self, first: Run, second: Run, segment: float) -> None:
+        self._first, self._second, self._segment = first, second, segment
+
+    def __call__(self, name: str) -> Compared:
+        """What the sequence adds.
+
+        Raises:
+            RunError: see :func:`compare`.
+        """
+        pair = pair_of(self._first, self._second, name)
+        ours, theirs = (one.frames[one.tracked] for one in (pair.first, pair.second))
+        images = (len(ours), len(theirs), len(np.intersect1d(ours, theirs)))
+        return Compared(name, pair.scored is not None, _sums(pair, self._segment), images)
+
+
+def pair_of(run: Run, other: Run, name: str) -> Pair:
+    """A sequence with the scores of both runs.
+
+    Raises:
+        RunError: one has ground truth and the other none, or another one.
+    """
+    with run.sequence(name) as first, other.sequence(name) as second:
+        pass
     found = [scored_classes(one, run.settings.classes).get(ALL) for one in (first, second)]
     if (found[0] is None) != (found[1] is None):
         raise RunError(f"{name}: one run has ground truth for it and the other has none")

@@ -18,10 +18,11 @@ from qdtrack_model import tracking
 from qdtrack_model.config import TrackerConfig
 from qdtrack_model.data import bags
 from qdtrack_model.data.readers.mot import class_columns, from_tracks
+from qdtrack_model.fleet.listing import Listed
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.replay.detections import read_detections
 from qdtrack_model.replay.measures import truth_described
-from qdtrack_model.replay.run import Run, RunWriter, Settings
+from qdtrack_model.replay.run import Collected, Run, Settings
 from qdtrack_model.replay.sequence import DETECTIONS, SCORED, TRUTH, ReplayedSequence, SequenceWriter, write_truth
 from qdtrack_model.replay.truth import Columns, camera_folder, read_truth
 from qdtrack_model.sensors.stamps import Order, StampOrder
@@ -123,8 +124,9 @@ def camera_name(topic: str) -> str:
 
 
 def replay_bag(
-    bag: Path, topics: list[str] | None, truth: str, pipeline: Pipeline, run: RunWriter, progress: Progress
-) -> list[str]:
+    bag: Path, topics: list[str] | None, truth: str, pipeline: Pipeline, run: Collected, progress: Progress,
+    listed: Listed | None = None,
+) -> list[str]:  # fmt: skip
     """Replay the cameras of a bag; its sequences are added to the run when all are done.
 
     Args:
@@ -134,6 +136,7 @@ def replay_bag(
         pipeline: whose network and settings are taken.
         run: that the sequences are written into.
         progress: called after each image.
+        listed: what the run calls the bag, where ``bag`` may be a copy of what lies elsewhere.
 
     Returns:
         The names of the sequences.
@@ -145,8 +148,11 @@ def replay_bag(
     done: list[tuple[str, dict[str, Any]]] = []
     columns = class_columns(pipeline.runtime.config)
     known = Columns(pipeline.runtime.config.classes, columns)
+    told: dict[str, Any] = {"bag": listed.place if listed else str(bag)}
+    told |= {"tags": dict(listed.tags)} if listed and listed.tags else {}
     for camera, topic in chosen_topics(bag, topics).items():
-        name, images = run.name_of(bag, camera), Images(bag, topic)
+        name = f"{listed.name}/{camera}" if listed else run.name_of(bag, camera)
+        images = Images(bag, topic)
         try:
             with SequenceWriter(run.folder / name, STAGES) as writer:
                 track(detect(images, pipeline), pipeline.new_tracker(), columns, writer, partial(progress, name))
@@ -154,13 +160,12 @@ def replay_bag(
             # Topics of depth images look like a camera's; only where a person asked for one is it an error.
             if topics:
                 raise
-            run.leave_out(bag, str(error))
+            run.leave_out(told["bag"], str(error))
             continue
         found = read_truth(truth, bag, topic, name, images.times, known)
         write_truth(run.folder / name, found)
         more = {
-            "bag": str(bag), "topic": topic, "size": images.size, "left_out": images.left_out,
-            "truth": truth_described(found),
+            **told, "topic": topic, "size": images.size, "left_out": images.left_out, "truth": truth_described(found),
         }  # fmt: skip
         done.append((name, more))
     if not done:
@@ -189,7 +194,7 @@ def chosen_topics(bag: Path, topics: list[str] | None) -> dict[str, str]:
     }
 
 
-def track_again(source: Run, config: TrackerConfig, run: RunWriter, progress: Progress) -> list[str]:
+def track_again(source: Run, config: TrackerConfig, run: Collected, progress: Progress) -> list[str]:
     """Track the cached detections of another run with other settings; ground truth is that run's.
 
     Raises:
@@ -204,7 +209,7 @@ def track_again(source: Run, config: TrackerConfig, run: RunWriter, progress: Pr
         for file in (TRUTH, SCORED):
             if (sequence.folder / file).is_file():
                 (run.folder / name / file).write_bytes((sequence.folder / file).read_bytes())
-        run.add(name, {key: told[key] for key in ("bag", "topic", "size", "left_out", "truth")})
+        run.add(name, {key: told[key] for key in ("bag", "tags", "topic", "size", "left_out", "truth") if key in told})
         names.append(name)
     return names
 

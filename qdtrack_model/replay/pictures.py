@@ -28,8 +28,13 @@ _HEIGHT, _QUALITY = 160, 80  # of crops
 _TRAIL = 40  # images
 
 
-def write_pictures(run: Run, progress: Callable[[str], None] = lambda name: None) -> None:
+def write_pictures(run: Run, progress: Callable[[str], None] = lambda name: None, bag: Path | None = None) -> None:
     """Write ``overlay.mp4``, ``moments.json`` and the crops of every sequence of a run, whose bags are read again.
+
+    Args:
+        run: that lies here.
+        progress: called with the name of the sequence after each image.
+        bag: where the run's only bag is, if not where the run says.
 
     Raises:
         BagError: a bag is gone or broken.
@@ -38,7 +43,7 @@ def write_pictures(run: Run, progress: Callable[[str], None] = lambda name: None
         scored = scored_classes(sequence, run.settings.classes)
         moments = worst_moments(sequence, scored.get(ALL))
         crops = _Crops(sequence.folder / "moments", moments)
-        _draw(told, sequence, run.settings.classes, crops, progress)
+        _draw(bag or told["bag"], told, sequence, run.settings.classes, crops, progress)
         listed = [
             {
                 "kind": moment.kind, "text": moment.text, "frame": moment.frame,
@@ -67,7 +72,7 @@ def read_moments(sequence: ReplayedSequence) -> list[dict[str, Any]]:
 
 
 def _draw(
-    told: Mapping[str, Any], sequence: ReplayedSequence, classes: Mapping[int, str], crops: _Crops,
+    bag: Path | str, told: Mapping[str, Any], sequence: ReplayedSequence, classes: Mapping[int, str], crops: _Crops,
     progress: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Read the bag once more, draw the tracks and cut out crops."""
@@ -81,7 +86,7 @@ def _draw(
         damage[0] += 1
 
     with VideoWriter(sequence.folder / OVERLAY, rate if np.isfinite(rate) else 25.0) as writer:
-        for given, (_, _, image) in enumerate(read_images(told["bag"], told["topic"], damaged), start=1):
+        for given, (_, _, image) in enumerate(read_images(bag, told["topic"], damaged), start=1):
             number = given + damage[0]
             crops.cut(number, image)
             if number in seconds:

@@ -10,6 +10,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from typing import Any
 from qdtrack_model.atomic import atomic_write
 from qdtrack_model.config import TrackerConfig, to_mapping
 from qdtrack_model.evaluation.scores import Scores, combine
+from qdtrack_model.fleet.places import below, local_copy, read_text
 from qdtrack_model.replay.measures import described, scored_classes, truth_described
-from qdtrack_model.replay.sequence import ReplayedSequence, RunError
+from qdtrack_model.replay.sequence import OVERLAY, ReplayedSequence, RunError
 from qdtrack_model.tracker_config import read_tracker
 
 RUN, REPORT = "run.json", "report.html"
@@ -52,7 +54,88 @@ class Settings:
         }  # fmt: skip
 
 
-class RunWriter:
+class Collected:
+    """What was replayed, in any number of parts that are put together.
+
+    Args:
+        folder: of the run.
+        settings: of the run.
+    """
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self.folder, self.settings = folder, settings
+        self._sequences: list[dict[str, Any]] = []
+        self._left_out: list[dict[str, str]] = []
+        self._scores: list[dict[str, Scores]] = []  # of each sequence
+
+    def name_of(self, bag: Path, camera: str) -> str:
+        """A name that no sequence has yet: BAG/CAMERA."""
+        stem = bag.stem if bag.is_file() else bag.resolve().name
+        taken = {sequence["name"] for sequence in self._sequences}
+        names = (f"{stem}{f'-{number}' if number > 1 else ''}/{camera}" for number in range(1, len(taken) + 2))
+        return next(name for name in names if name not in taken)
+
+    def add(self, name: str, more: Mapping[str, Any]) -> None:
+        """Score what was written of a sequence, with what else is to be told of it."""
+        sequence = ReplayedSequence.read(self.folder / name)
+        scored = scored_classes(sequence, self.settings.classes)
+        self._scores.append({kind: parts.whole for kind, parts in scored.items()})
+        rate = sequence.frame_rate
+        self._sequences.append({
+            "name": name, **more, "frames": len(sequence.frames),
+            "frame_rate": round(rate, 3) if math.isfinite(rate) else None,
+            "seconds": round(float(sequence.seconds[-1]), 6) if len(sequence.frames) else 0.0,
+            "truth": more.get("truth") or truth_described(sequence.truth),
+            **described(sequence, scored, self.settings.classes),
+        })  # fmt: skip
+
+    def leave_out(self, bag: Path | str, reason: str) -> None:
+        """Remember a bag that could not be replayed, and why."""
+        self._left_out.append({"bag": str(bag), "reason": reason})
+
+    def hold(self, parts: Sequence[Collected]) -> None:
+        """Hold what these hold, in their order, and nothing else."""
+        self._sequences = [sequence for part in parts for sequence in part._sequences]
+        self._left_out = [told for part in parts for told in part._left_out]
+        self._scores = [scores for part in parts for scores in part._scores]
+
+    def content(self) -> dict[str, Any]:
+        """What ``run.json`` holds."""
+        content = {
+            "format": FORMAT, **self.settings.to_mapping(), "sequences": self._sequences,
+            "total": _together(self._scores), "left_out": self._left_out,
+        }  # fmt: skip
+        groups = self._groups()
+        return content | ({"groups": groups} if groups else {})
+
+    def _groups(self) -> dict[str, dict[str, Any]]:
+        """Tag -> its value -> the scores of all sequences that have it; by camera where there are tags at all."""
+        found: dict[str, dict[str, list[int]]] = {}
+        tagged = any(sequence.get("tags") for sequence in self._sequences)
+        for place, sequence in enumerate(self._sequences):
+            camera = {"camera": sequence["name"].rpartition("/")[2]} if tagged else {}
+            for tag, value in {**sequence.get("tags", {}), **camera}.items():
+                found.setdefault(tag, {}).setdefault(value, []).append(place)
+        return {
+            tag: {
+                value: {
+                    "sequences": len(places),
+                    "seconds": round(sum(self._sequences[place]["seconds"] for place in places), 6),
+                    "scores": _together([self._scores[place] for place in places]),
+                }
+                for value, places in sorted(values.items())
+            }
+            for tag, values in found.items()
+        }  # fmt: skip
+
+
+def _together(scores: Sequence[Mapping[str, Scores]]) -> dict[str, Any]:
+    """The scores of sequences together, by class."""
+    kinds = dict.fromkeys(kind for one in scores for kind in one)
+    return {kind: combine([one[kind] for one in scores if kind in one]).to_mapping() for kind in kinds}
+
+
+class RunWriter(Collected):
     """Collects what was replayed and writes ``run.json`` anew after each bag, so that what is done stays.
 
     Args:
@@ -66,45 +149,12 @@ class RunWriter:
     def __init__(self, folder: Path, settings: Settings) -> None:
         if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / RUN).is_file())):
             raise RunError(f"{folder}: is there already and is no run (no {RUN}); choose another place or remove it")
-        self.folder, self._settings = folder, settings
-        self._sequences: list[dict[str, Any]] = []
-        self._left_out: list[dict[str, str]] = []
-        self._scores: dict[str, list[Scores]] = {}
+        super().__init__(folder, settings)
         self.write()  # also after an interruption this is a run, which the next one may replace
-
-    def name_of(self, bag: Path, camera: str) -> str:
-        """A name that no sequence has yet: BAG/CAMERA."""
-        stem = bag.stem if bag.is_file() else bag.resolve().name
-        taken = {sequence["name"] for sequence in self._sequences}
-        names = (f"{stem}{f'-{number}' if number > 1 else ''}/{camera}" for number in range(1, len(taken) + 2))
-        return next(name for name in names if name not in taken)
-
-    def add(self, name: str, more: Mapping[str, Any]) -> None:
-        """Score what was written of a sequence, with what else is to be told of it."""
-        sequence = ReplayedSequence.read(self.folder / name)
-        scored = scored_classes(sequence, self._settings.classes)
-        for kind, parts in scored.items():
-            self._scores.setdefault(kind, []).append(parts.whole)
-        rate = sequence.frame_rate
-        self._sequences.append({
-            "name": name, **more, "frames": len(sequence.frames),
-            "frame_rate": round(rate, 3) if math.isfinite(rate) else None,
-            "seconds": round(float(sequence.seconds[-1]), 6) if len(sequence.frames) else 0.0,
-            "truth": more.get("truth") or truth_described(sequence.truth),
-            **described(sequence, scored, self._settings.classes),
-        })  # fmt: skip
-
-    def leave_out(self, bag: Path, reason: str) -> None:
-        """Remember a bag that could not be replayed, and why."""
-        self._left_out.append({"bag": str(bag), "reason": reason})
 
     def write(self) -> dict[str, Any]:
         """Write ``run.json``, and give what it holds."""
-        total = {kind: combine(parts).to_mapping() for kind, parts in self._scores.items()}
-        content = {
-            "format": FORMAT, **self._settings.to_mapping(), "sequences": self._sequences, "total": total,
-            "left_out": self._left_out,
-        }  # fmt: skip
+        content = self.content()
         with atomic_write(self.folder / RUN) as partial:
             partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         return content
@@ -115,49 +165,60 @@ class Run:
     """A run that was written.
 
     Args:
-        folder: of the run.
+        place: folder of the run, or a URL.
         content: of ``run.json``.
         settings: with which it was made.
     """
 
-    folder: Path
+    place: Path | str
     content: Mapping[str, Any]
     settings: Settings
 
     @classmethod
-    def read(cls, folder: str | Path) -> Run:
+    def read(cls, place: str | Path) -> Run:
         """Read ``run.json``.
 
         Raises:
             RunError: it is missing, broken, or of another version.
+            PlaceError: the URL cannot be read.
         """
-        folder = Path(folder)
+        told = below(place, RUN)
         try:
-            content = json.loads((folder / RUN).read_text(encoding="utf-8"))
+            content = json.loads(read_text(told))
             if content["format"] != FORMAT:
-                raise RunError(
-                    f"{folder / RUN}: format {content['format']!r}, expected {FORMAT}: replay the bags again"
-                )
+                raise RunError(f"{told}: format {content['format']!r}, expected {FORMAT}: replay the bags again")
             if content["way"] not in WAYS:
-                raise RunError(f"{folder / RUN}: way {content['way']!r}, expected one of {', '.join(WAYS)}")
+                raise RunError(f"{told}: way {content['way']!r}, expected one of {', '.join(WAYS)}")
             tracker = read_tracker(content["tracker"], "tracker")
             classes = {int(number): str(name) for number, name in content["classes"].items()}
             settings = Settings(content["way"], content["weights"], content["runtime"], tracker, classes)
             for name in (sequence["name"] for sequence in content["sequences"]):
                 if os.path.isabs(name) or ".." in Path(name).parts:
-                    raise RunError(f"{folder / RUN}: sequence {name!r}, expected a place below the run")
+                    raise RunError(f"{told}: sequence {name!r}, expected a place below the run")
         except FileNotFoundError:
-            raise RunError(f"{folder}: no run here (no {RUN}); `qdtrack replay BAG --output RUN` makes one") from None
+            raise RunError(f"{place}: no run here (no {RUN}); `qdtrack replay BAG --output RUN` makes one") from None
         except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise RunError(f"{folder / RUN}: broken ({type(error).__name__}: {error})") from None
-        return cls(folder, content, settings)
+            raise RunError(f"{told}: broken ({type(error).__name__}: {error})") from None
+        return cls(place, content, settings)
+
+    @property
+    def folder(self) -> Path:
+        """Of a run that lies here."""
+        return Path(self.place)
 
     @property
     def names(self) -> Sequence[str]:
         """Names of its sequences."""
         return [sequence["name"] for sequence in self.content["sequences"]]
 
+    @contextmanager
+    def sequence(self, name: str) -> Iterator[ReplayedSequence]:
+        """The files of a sequence; those of a run at a URL are copied here for the block, but for its pictures."""
+        with local_copy(below(self.place, name), (OVERLAY, ".jpg", ".html")) as folder:
+            yield ReplayedSequence.read(folder)
+
     def sequences(self) -> Iterator[tuple[Mapping[str, Any], ReplayedSequence]]:
         """What ``run.json`` tells of each sequence, and its files."""
         for told in self.content["sequences"]:
-            yield told, ReplayedSequence.read(self.folder / told["name"])
+            with self.sequence(told["name"]) as sequence:
+                yield told, sequence

@@ -129,6 +129,12 @@ class ReplayedSequence:
         return cls(folder, numbers, frames["time"], read_mot(folder / TRACKS), truth, seconds)
 
     @property
+    def tracked(self) -> Array:
+        """(F,) bool, which images were tracked; live those whose tracks came back."""
+        latency = self.timing.get("latency")
+        return np.isfinite(latency) if latency is not None else np.ones(len(self.frames), bool)
+
+    @property
     def seconds(self) -> Array:
         """(F,) seconds since the first image."""
         return self.times - self.times[0] if len(self.times) else self.times

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rosbags.rosbag2 import Reader
 
 from qdtrack_model.data import bags
 from qdtrack_model.data.readers.bag import TRACKS, objects_in
@@ -65,16 +66,18 @@ def read_truth(
     """
     if where == NONE or not times:
         return None
-    if where == AUTOMATIC:
-        beside = f"{camera_folder(topic)}/ground_truth"
-        return _from_topic(bag, beside, times, columns) if beside in _topics(bag) else None
-    if Path(where).exists():
+    if where != AUTOMATIC and Path(where).exists():
         return _from_file(_file(Path(where), name), max(times.values()))
-    if where.startswith("/") and where in _topics(bag):
-        return _from_topic(bag, where, times, columns)
+    wanted = f"{camera_folder(topic)}/ground_truth" if where == AUTOMATIC else where
+    with bags.opened(bag) as reader:
+        topics = sorted({c.topic for c in reader.connections if c.msgtype in (bags.ARRAY, TRACKS)})
+        if wanted in topics:
+            return _from_topic(reader, wanted, times, columns)
+    if where == AUTOMATIC:
+        return None
     raise TruthError(
         f"--ground-truth {where}: no such file or folder, and no topic of {bag} with vision_msgs/Detection2DArray or "
-        f"qdtrack/TrackedDetectionArray; such topics: {', '.join(_topics(bag)) or 'none'}"
+        f"qdtrack/TrackedDetectionArray; such topics: {', '.join(topics) or 'none'}"
     )
 
 
@@ -111,30 +114,23 @@ def camera_folder(topic: str) -> str:
     return "/" + "/".join(parts[: ends[0]] if ends and ends[0] else parts[:1])
 
 
-def _topics(bag: Path) -> list[str]:
-    with bags.opened(bag) as reader:
-        return sorted({c.topic for c in reader.connections if c.msgtype in (bags.ARRAY, TRACKS)})
-
-
-def _from_topic(bag: Path, topic: str, times: Mapping[float, int], columns: Columns) -> Truth:
-    rows: list[tuple[float, ...]] = []
-    frames: set[int] = set()
+def _from_topic(reader: Reader, topic: str, times: Mapping[float, int], columns: Columns) -> Truth:
+    """Ground truth of messages that come in any order; one whose image has had one already is not taken."""
+    parts: dict[int, Array] = {}
     left_out: Counter[str] = Counter()
-    with bags.opened(bag) as reader:
-        for connection, _, raw in reader.messages([c for c in reader.connections if c.topic == topic]):
-            frame = times.get(bags.stamp_of(raw) / 1e9)
-            if frame is None or frame in frames:
-                left_out["messages without an image of their own"] += 1
-                continue
-            frames.add(frame)
-            message: Any = bags.typestore().deserialize_cdr(raw, connection.msgtype)
-            found, twice = _rows_of(message, frame, columns)
-            rows += found
-            left_out["boxes without a number of their own as id"] += twice
-    table = np.array(rows, np.float64).reshape(-1, 9)
+    for connection, _, raw in reader.messages([c for c in reader.connections if c.topic == topic]):
+        frame = times.get(bags.stamp_of(raw) / 1e9)
+        if frame is None or frame in parts:
+            left_out["messages without an image of their own"] += 1
+            continue
+        message: Any = bags.typestore().deserialize_cdr(raw, connection.msgtype)
+        rows, twice = _rows_of(message, frame, columns)
+        parts[frame] = np.array(rows, np.float64).reshape(-1, 9)
+        left_out["boxes without a number of their own as id"] += twice
+    frames = sorted(parts)
+    table = np.concatenate([np.zeros((0, 9)), *(parts.pop(frame) for frame in frames)])
     boxes = MotBoxes(table[:, 0], table[:, 1], table[:, 2:6], table[:, 6], table[:, 7], table[:, 8])
-    boxes = boxes[np.lexsort((np.arange(len(boxes)), boxes.frames))]
-    return Truth(topic, boxes, np.array(sorted(frames), np.int64), +left_out)
+    return Truth(topic, boxes, np.array(frames, np.int64), +left_out)
 
 
 def _rows_of(message: Any, frame: int, columns: Columns) -> tuple[list[tuple[float, ...]], int]:

@@ -66,7 +66,7 @@ def _run(args: argparse.Namespace) -> int:
         bag_of_video(bag, args.video, args.frames)
     print(f"starting the node with weights {args.weights} ...", flush=True)
     [played] = replay_live(bag, None, "auto", settings, {"weights": args.weights}, run).values()
-    finish(run, pictures=True)
+    finish(run.folder, pictures=True)
     print()
     for label, value in table(played):
         print(f"  {label:<24}{value:>12}")

@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+from pathlib import Path
 
 from qdtrack_model.commands.arguments import key_values
 from qdtrack_model.commands.replay import LEFT_OUT, add_arguments, finish, leave_out
@@ -40,16 +41,16 @@ def _run(args: argparse.Namespace, program: tuple[str, ...]) -> int:
         "threads": args.threads or 0, **tracker,
     }  # fmt: skip
     settings = settings_of(str(args.weights), parameters)
-    run = RunWriter(args.output, settings)
+    run = RunWriter(Path(args.output), settings)
     left_out = 0
-    for bag in args.inputs:
+    for bag in map(Path, args.inputs):
         print(f"playing {bag} into a node with weights {args.weights} ...", flush=True)
         try:
             replay_live(bag, args.topic, args.ground_truth, settings, parameters, run, program, args.rate)
         except (BagError, TruthError, MotError) as error:
             left_out += 1
             leave_out(run, bag, error)
-    finish(run, not args.no_pictures)
+    finish(run.folder, not args.no_pictures)
     return LEFT_OUT if left_out else 0
 
 

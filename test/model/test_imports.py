@@ -23,7 +23,11 @@ SENSORS = {
         for name in ("camera_model", "depth", "encodings", "messages", "poses", "registration", "video")
     ),
 }
-FRONT = INFERENCE | SENSORS | {"data", "drawing", "evaluation", "given_detections", "replay", "synthetic", "viewing"}
+FRONT = (
+    INFERENCE
+    | SENSORS
+    | {"data", "drawing", "evaluation", "fleet", "given_detections", "replay", "synthetic", "viewing"}
+)
 FRONT |= {"tracker_config"}
 
 # Part of qdtrack_model -> the parts that it may import. A part is a module or a folder directly below the package, or a
@@ -59,8 +63,9 @@ ALLOWED: dict[str, set[str]] = {
     "validation": INFERENCE | {"data", "evaluation"},
     "object_embeddings": INFERENCE | {"data"},
     "given_detections": INFERENCE | {"data"},
+    "fleet": set(),
     "viewing": VALUES | {"data", "drawing", "replay"},
-    "replay": INFERENCE | SENSORS | {"data", "drawing", "evaluation", "tracker_config"},
+    "replay": INFERENCE | SENSORS | {"data", "drawing", "evaluation", "fleet", "tracker_config"},
     "study": INFERENCE | {"data", "evaluation", "networks", "object_embeddings", "synthetic", "training"},
     "data": VALUES | {"sensors.encodings", "sensors.image_headers", "sensors.messages", "sensors.video"},
     "synthetic": VALUES | {"data"},

@@ -86,7 +86,7 @@ def test_the_seconds_around_switches_are_labelled(
         name, {"bag": str(tmp_path / "drive"), "topic": "/camera/image/compressed", "size": (160, 96), "left_out": {}}
     )
     writer.write()
-    [done] = around_switches(Run.read(tmp_path / "run"), pipeline, tmp_path / "labels")
+    [done] = around_switches(Run.read(tmp_path / "run"), name, pipeline, tmp_path / "labels")
     first = 9 if known else 1  # two seconds before frame 29, or before frame 14 the begin
     assert done.frames == 50 - first + 1
     [part] = load_sets(find_sets([tmp_path / "labels"], DataConfig()), MODEL, DataConfig())

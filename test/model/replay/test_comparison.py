@@ -12,7 +12,7 @@ import pytest
 from qdtrack_model.cli import main
 from qdtrack_model.data.readers.mot import read_mot, write_mot
 from qdtrack_model.replay.comparison import Limit, compare
-from qdtrack_model.replay.comparison_report import differing
+from qdtrack_model.replay.pages.comparison import differing
 from qdtrack_model.replay.run import Run, RunError, RunWriter
 
 Bags, Replayed = Callable[..., Path], Callable[..., Run]
@@ -79,6 +79,34 @@ def test_without_ground_truth_rates_are_compared(squares_bag: Bags, replayed: Re
     assert found["boxes per minute"].difference == pytest.approx(-150)
     assert found["fragments per minute"].difference == pytest.approx(140)
     assert found["fragments per minute"].verdict == "worse"
+
+
+def test_a_run_that_dropped_images_is_not_praised_for_fewer_mistakes(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Live runs of which the second lost every second image, and with it the mistakes there."""
+    tracks = read_mot(run.folder / TRACKS)
+    switching = tracks[np.arange(len(tracks))]
+    odd = (switching.ids == 2) & (switching.frames % 2 == 1)
+    switching.ids[odd] = 9  # an ID switch with every image
+    first = worsened(run, 1000, "first")
+    write_mot(first.folder / TRACKS, switching)
+    second = worsened(run, 1000, "second")
+    write_mot(second.folder / TRACKS, switching[switching.frames % 2 == 0])
+    for one, lost in ((first, 0), (second, 1)):
+        rows = [f"{frame},{'nan' if lost and frame % 2 else 0.01}" for frame in range(1, 61)]
+        (one.folder / TRACKS).with_name("timing.csv").write_text("\n".join(["frame,latency", *rows]) + "\n")
+    found = compare(first, second, 1.0)
+    assert (found.images, found.same_images) == ((60, 30, 30), False)
+    by_name = {each.name: each for each in found.differences}
+    assert by_name["id_switches"].difference < -50
+    assert by_name["id_switches"].verdict == "other images"
+    assert by_name["mota"].verdict in ("worse", "not sure", "better"), "misses are held against it"
+    assert by_name["false_negatives"].verdict == "worse"
+    assert main(["compare", str(first.folder), str(second.folder), "--output", str(tmp_path / "out")]) == 0
+    told = capsys.readouterr()
+    assert "the baseline tracked 60 images, the run 30, 30 of them in both" in told.err
+    assert "cannot be compared" in (tmp_path / "out" / "comparison.html").read_text()
 
 
 def test_the_command_judges_for_ci(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

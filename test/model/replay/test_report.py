@@ -16,12 +16,12 @@ import pytest
 
 from qdtrack_model.data.readers.mot import MotBoxes, join, write_mot
 from qdtrack_model.evaluation.by_frame import by_frame
-from qdtrack_model.replay import figures
 from qdtrack_model.replay.measures import spells
 from qdtrack_model.replay.moments import worst_moments
-from qdtrack_model.replay.page import ReportError
+from qdtrack_model.replay.pages import figures
+from qdtrack_model.replay.pages.page import ReportError
+from qdtrack_model.replay.pages.report import write_report
 from qdtrack_model.replay.pictures import crop_of, read_moments, write_pictures
-from qdtrack_model.replay.report import write_report
 from qdtrack_model.replay.run import Run
 from qdtrack_model.replay.sequence import ReplayedSequence, RunError
 from qdtrack_model.replay.truth import Truth

@@ -9,14 +9,16 @@ from urllib.parse import quote
 
 import numpy as np
 
-from qdtrack_model.replay import figures
-from qdtrack_model.replay.comparison import LEVEL, Comparison, Pair
-from qdtrack_model.replay.page import Page, play_button, table, video
+from qdtrack_model.fleet.places import is_remote
+from qdtrack_model.replay.comparison import LEVEL, Comparison, Pair, differences, pair_of
+from qdtrack_model.replay.pages import figures
+from qdtrack_model.replay.pages.page import Page, play_button, table, video
 from qdtrack_model.replay.run import Run
 from qdtrack_model.replay.sequence import OVERLAY, ReplayedSequence
 from qdtrack_model.structures import Array
 
 _MOST = 40  # moments of difference listed
+_SECTIONS = 8  # sequences shown one by one
 _APART = 1.0  # seconds between two of them
 
 
@@ -26,12 +28,13 @@ def write_comparison(path: Path, first: Run, second: Run, comparison: Comparison
     Raises:
         ReportError: Plotly is not installed.
     """
-    names = first.folder.resolve().name, second.folder.resolve().name
+    names = first.folder.name, second.folder.name
     page = Page(f"qdtrack: {names[1]} against {names[0]}")
     page.add(
         f"<h1>{html.escape(names[1])} against {html.escape(names[0])}</h1>"
         f"<p class=soft>Differences are of whole runs, intervals ({LEVEL} %) of a paired bootstrap over "
         f"{comparison.segments} segments of time. Where 0 lies in the interval the difference may be chance.</p>"
+        f"<p>{html.escape(comparison.told())}.</p>"
     )
     rows = [
         [each.name.replace("_", " "), f"{each.baseline:.2f}", f"{each.value:.2f}", f"{each.difference:+.2f}",
@@ -43,9 +46,26 @@ def write_comparison(path: Path, first: Run, second: Run, comparison: Comparison
         page.add(f"<p>Only in one of the runs: {html.escape(', '.join(comparison.only))}.</p>")
     page.add(page.plot(_forest(comparison), "Differences with their intervals", "Differences of the scores with their "
                        "intervals, in per cent; one that does not touch 0 is sure."))  # fmt: skip
-    for pair in comparison.pairs:
-        _add_pair(page, path, pair, names)
+    if len(comparison.sequences) > 1:
+        page.add(_by_sequence(comparison))
+    if len(comparison.sequences) <= _SECTIONS and not (is_remote(first.place) or is_remote(second.place)):
+        for one in comparison.sequences:
+            _add_pair(page, path, pair_of(first, second, one.name), names)
     page.write(path)
+
+
+def _by_sequence(comparison: Comparison) -> str:
+    """A table of what differs in each sequence, the largest differences first."""
+    found = [(one.name, differences(*one.sums, one.scored, len(set(one.images)) == 1)) for one in comparison.sequences]
+    found.sort(key=lambda one: -max(abs(each.difference) for each in one[1] if np.isfinite(each.difference)))
+    rows = [
+        [name, *(f"{each.difference:+.2f}" for each in each_one), ", ".join(
+            f"{each.name.replace('_', ' ')} {each.verdict}" for each in each_one if each.verdict in ("better", "worse")
+        ) or "not sure"]
+        for name, each_one in found
+    ]  # fmt: skip
+    header = ["sequence", *(each.name.replace("_", " ") for each in comparison.differences), "verdict"]
+    return table("Differences in each sequence", header, rows, text=(len(header) - 1,))
 
 
 def _forest(comparison: Comparison) -> figures.Figure:

@@ -13,9 +13,10 @@ from urllib.parse import quote
 import numpy as np
 
 from qdtrack_model.atomic import atomic_write
-from qdtrack_model.replay import figures
 from qdtrack_model.replay.measures import ALL, COUNTS, SCORES, scored_classes
-from qdtrack_model.replay.page import Page, folded, picture, play_button, table, tiles, video
+from qdtrack_model.replay.pages import figures
+from qdtrack_model.replay.pages.page import Page, folded, picture, play_button, table, tiles, video
+from qdtrack_model.replay.pages.summary import add_bags, add_groups
 from qdtrack_model.replay.pictures import read_moments
 from qdtrack_model.replay.run import REPORT, Run
 from qdtrack_model.replay.sequence import OVERLAY, ReplayedSequence
@@ -28,8 +29,13 @@ _WAYS = {
 }
 
 
-def write_report(run: Run) -> Path:
+def write_report(run: Run, path: Path | None = None, apart: bool = False) -> Path:
     """Write ``report.html`` and ``timing.json``.
+
+    Args:
+        run: that lies here; one whose bags have pages ``apart`` may hold nothing but ``run.json``.
+        path: of the page, if not in the run's folder; what the run's sequences need is beside or below it.
+        apart: leave to each bag's own page what is shown of its images, and lead there.
 
     Returns:
         The path of the page.
@@ -38,7 +44,8 @@ def write_report(run: Run) -> Path:
         ReportError: Plotly is not installed.
         RunError: a file of the run is missing or broken.
     """
-    name = run.folder.resolve().name
+    path = path or run.folder / REPORT
+    name = path.parent.resolve().name
     page = Page(f"qdtrack: {name}")
     settings = run.settings
     page.add(
@@ -46,19 +53,25 @@ def write_report(run: Run) -> Path:
         f"<code>{html.escape(settings.weights)}</code>, {html.escape(settings.runtime)}.</p>"
     )
     if run.content["total"]:
-        page.add(tiles(headline(run.content["total"][ALL])), scores_table(run.content))
+        page.add(tiles(headline(run.content["total"][ALL])))
+    add_groups(page, run.content)
+    if apart:
+        add_bags(page, run.content)
+    if run.content["total"]:
+        page.add(scores_table(run.content))
     page.add(tracks_table(run.content), _left_out(run.content))
-    timings = {}
-    for told, sequence in run.sequences():
-        timings[told["name"]] = timing_of(told, sequence)
-        _add_sequence(page, run, told, sequence, timings[told["name"]])
+    if not apart:
+        timings = {}
+        for told, sequence in run.sequences():
+            timings[told["name"]] = timing_of(told, sequence)
+            _add_sequence(page, path.parent, run, told, sequence, timings[told["name"]])
+        with atomic_write(path.parent / TIMINGS) as partial:
+            partial.write_text(json.dumps(timings, indent=1) + "\n", encoding="utf-8")
     page.add(
         folded("Settings of the tracker", f"<pre>{html.escape(json.dumps(run.content['tracker'], indent=1))}</pre>")
     )
-    with atomic_write(run.folder / TIMINGS) as partial:
-        partial.write_text(json.dumps(timings, indent=1) + "\n", encoding="utf-8")
-    page.write(run.folder / REPORT)
-    return run.folder / REPORT
+    page.write(path)
+    return path
 
 
 def headline(scores: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -126,7 +139,7 @@ def timing_of(told: Mapping[str, Any], sequence: ReplayedSequence) -> dict[str, 
 
 
 def _add_sequence(
-    page: Page, run: Run, told: Mapping[str, Any], sequence: ReplayedSequence, timing: Mapping[str, Any]
+    page: Page, folder: Path, run: Run, told: Mapping[str, Any], sequence: ReplayedSequence, timing: Mapping[str, Any]
 ) -> None:
     name = told["name"]
     scored = scored_classes(sequence, run.settings.classes).get(ALL)
@@ -134,7 +147,7 @@ def _add_sequence(
     if told.get("advice"):
         page.add(f"<p>{html.escape(told['advice'])}</p>")
     moments = read_moments(sequence)
-    source = quote(os.path.relpath(sequence.folder / OVERLAY, run.folder))
+    source = quote(os.path.relpath(sequence.folder / OVERLAY, folder))
     watched = (sequence.folder / OVERLAY).is_file()
     side = moments_list(sequence, name, moments, watched)
     if watched:

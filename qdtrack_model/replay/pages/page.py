@@ -42,6 +42,7 @@ video { width: 100%; background: #000; border-radius: 6px; }
 .moments { list-style: none; margin: 0; padding: 0; overflow: auto; max-height: 560px; }
 .moments li { border-bottom: 1px solid var(--line); padding: 8px 4px; overflow: hidden; }
 .moments img { width: 96px; height: 96px; border-radius: 4px; margin: 4px 6px 0 0; }
+.bags { columns: 220px; margin: 0; padding-left: 20px; } .bags a { display: inline-block; padding: 4px 0; }
 button { font: inherit; color: #fff; background: var(--accent); border: 0; border-radius: 6px; padding: 4px 12px;
          min-height: 28px; cursor: pointer; }
 summary { cursor: pointer; padding: 4px 0; } code { background: #e4eaf1; border-radius: 4px; padding: 1px 5px; }

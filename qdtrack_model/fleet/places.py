@@ -1,0 +1,122 @@
+"""Files and folders that lie here or in an object store: paths, or URLs that fsspec knows (s3://, gs://, memory://)."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+
+class PlaceError(ValueError):
+    """A place that cannot be read or written; the text names it."""
+
+
+def is_remote(place: str | Path) -> bool:
+    """Whether it is a URL."""
+    return "://" in str(place)
+
+
+def below(place: str | Path, name: str) -> str:
+    """The place of this name in a folder."""
+    return f"{str(place).rstrip('/')}/{name}"
+
+
+def expanded(place: str) -> list[str]:
+    """The places that a URL with ``*`` stands for, sorted; any other place is itself.
+
+    Raises:
+        PlaceError: there are none.
+    """
+    if not is_remote(place) or "*" not in place:
+        return [place]
+    found = _asked(place, lambda system, path: sorted(system.unstrip_protocol(name) for name in system.glob(path)))
+    if not found:
+        raise PlaceError(f"{place}: nothing there")
+    return found
+
+
+def read_text(place: str | Path) -> str:
+    """The text of a file.
+
+    Raises:
+        OSError, PlaceError: it cannot be read; FileNotFoundError: it is not there.
+    """
+    if not is_remote(place):
+        return Path(place).read_text(encoding="utf-8")
+    return _asked(str(place), lambda system, path: system.cat_file(path).decode("utf-8"))
+
+
+@contextmanager
+def local_copy(place: str | Path, without: Collection[str] = ()) -> Iterator[Path]:
+    """Give the path of a file or folder: where it is, or of a copy that is gone afterwards.
+
+    Args:
+        place: path or URL.
+        without: ends of names that are not copied.
+
+    Raises:
+        PlaceError: it cannot be read.
+    """
+    if not is_remote(place):
+        yield Path(place)
+        return
+    with tempfile.TemporaryDirectory(prefix="qdtrack-") as folder:
+
+        def fetch(system: Any, path: str) -> Path:
+            root = PurePosixPath(path)
+            target = Path(folder) / root.name
+            names = [name for name in system.find(path) if not name.endswith(tuple(without))]
+            if not names:
+                raise PlaceError(f"{place}: nothing there")
+            for name in names:
+                file = target / PurePosixPath(name).relative_to(root)
+                if ".." in file.parts:
+                    raise PlaceError(f"{place}: {name} leads out of it")
+                file.parent.mkdir(parents=True, exist_ok=True)
+                system.get_file(name, str(file))
+            return target
+
+        yield _asked(str(place), fetch)
+
+
+@contextmanager
+def written(place: str | Path) -> Iterator[Path]:
+    """Give a folder to write into: the place itself, or one whose files go to the URL where the block ends well.
+
+    Raises:
+        PlaceError: it cannot be written.
+    """
+    if not is_remote(place):
+        yield Path(place)
+        return
+    with tempfile.TemporaryDirectory(prefix="qdtrack-") as name:
+        folder = Path(name)
+        yield folder
+
+        def store(system: Any, path: str) -> None:
+            for file in sorted(one for one in folder.rglob("*") if one.is_file()):
+                target = below(path, file.relative_to(folder).as_posix())
+                system.makedirs(target.rpartition("/")[0], exist_ok=True)
+                system.put_file(str(file), target)
+
+        _asked(str(place), store)
+
+
+def _asked(place: str, ask: Callable[[Any, str], Any]) -> Any:
+    """What the file system of a URL answers; stores tell of their troubles with errors of their own kinds."""
+    try:
+        from fsspec.core import url_to_fs
+    except ModuleNotFoundError:
+        raise PlaceError(f"{place}: needs fsspec: pip install 'qdtrack[fleet]'") from None
+    try:
+        return ask(*url_to_fs(place))
+    except (PlaceError, FileNotFoundError):
+        raise
+    except ImportError as error:
+        raise PlaceError(f"{place}: {error}; pip install 'qdtrack[fleet]', or gcsfs for gs://") from None
+    except Exception as error:
+        raise PlaceError(
+            f"{place}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        ) from None

@@ -1,0 +1,1 @@
+"""Pages of runs, of comparisons and of tunings: one HTML file each, which needs no network."""

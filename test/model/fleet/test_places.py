@@ -1,0 +1,71 @@
+"""Places: files here and in object stores, the same to whoever reads and writes them; lists of bags."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from qdtrack_model.fleet.listing import Listed, listed
+from qdtrack_model.fleet.places import PlaceError, expanded, local_copy, read_text, written
+
+fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed: pip install -e '.[fleet]'")
+
+
+@pytest.fixture
+def store() -> str:
+    """A URL of a store with two folders and a file."""
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    for name in ("bags/a/metadata.yaml", "bags/a/a_0.mcap", "bags/b.mcap", "bags/notes.txt"):
+        system.pipe_file(f"/{name}", name.encode())
+    return "memory:///bags"
+
+
+def test_a_folder_or_file_is_copied_and_the_copy_goes(store: str) -> None:
+    with local_copy(f"{store}/a") as folder:
+        assert {file.name: file.read_text() for file in folder.iterdir()} == {
+            "metadata.yaml": "bags/a/metadata.yaml", "a_0.mcap": "bags/a/a_0.mcap",
+        }  # fmt: skip
+    assert not folder.exists()
+    with local_copy(f"{store}/b.mcap") as file:
+        assert (file.name, file.read_text()) == ("b.mcap", "bags/b.mcap")
+    with local_copy(f"{store}/a", [".yaml"]) as folder:
+        assert [file.name for file in folder.iterdir()] == ["a_0.mcap"]
+
+
+def test_what_is_written_is_there_when_all_is_well(store: str, tmp_path: Path) -> None:
+    for place in (f"{store}/new", str(tmp_path)):
+        with written(place) as folder:
+            (folder / "deep").mkdir()
+            (folder / "deep" / "one.txt").write_text("told")
+        assert read_text(f"{place}/deep/one.txt") == "told"
+    with suppress(KeyError), written(f"{store}/half") as folder:
+        (folder / "one.txt").touch()
+        raise KeyError
+    with pytest.raises(FileNotFoundError):
+        read_text(f"{store}/half/one.txt")
+
+
+def test_places_that_cannot_be_had_are_told(store: str) -> None:
+    with pytest.raises(PlaceError, match="memory:///bags/none: nothing there"), local_copy(f"{store}/none"):
+        pass
+    with pytest.raises(PlaceError, match="nothing there"):
+        expanded(f"{store}/*.bag")
+    with pytest.raises(PlaceError, match="tape://drive"), local_copy("tape://drive"):
+        pass
+
+
+def test_lists_name_bags_and_their_tags(store: str, tmp_path: Path) -> None:
+    (tmp_path / "drives.csv").write_text(f"bag,day,place\nx/run,monday,yard\n{store}/b.mcap,,road\n")
+    assert listed([f"{store}/*.mcap", str(tmp_path / "drives.csv"), "y/run"]) == [
+        Listed("memory:///bags/b.mcap", "b"),
+        Listed(f"{tmp_path}/x/run", "run", {"day": "monday", "place": "yard"}),
+        Listed("memory:///bags/b.mcap", "b-2", {"day": "", "place": "road"}),
+        Listed("y/run", "run-2"),
+    ]
+    (tmp_path / "wrong.csv").write_text("path\nx\n")
+    for name in ("wrong.csv", "none.csv"):
+        with pytest.raises(PlaceError, match=name):
+            listed([str(tmp_path / name)])

@@ -1,0 +1,84 @@
+"""Workers: each item is done once, whoever dies; what ends it all is told."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qdtrack_model.fleet.workers import LostWorker, Workers, team
+
+FRAGILE = '''
+import os
+import signal
+from pathlib import Path
+
+class Fragile:
+    """Dies with the first 3 it is given, and with every 13."""
+
+    def __init__(self, folder):
+        self.died = Path(folder) / "died"
+
+    def __call__(self, item):
+        if item == 13 or (item == 3 and not self.died.exists()):
+            self.died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return item * item
+'''
+
+
+@pytest.fixture
+def fragile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
+    """Makes a function, in a module that workers can import."""
+    (tmp_path / "fragile_work.py").write_text(FRAGILE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    return partial(importlib.import_module("fragile_work").Fragile, str(tmp_path))
+
+
+def check(make: Callable[[], Any], workers: Workers) -> None:
+    with team(make, workers) as apply:
+        found = list(apply([1, 2, 3, 13, 4, 5]))
+        assert sorted(place for place, _ in found) == list(range(6)), "each once"
+        results = dict(found)
+        assert results.pop(3) == LostWorker(3)
+        assert results == {0: 1, 1: 4, 2: 9, 4: 16, 5: 25}
+        assert dict(apply([7])) == {0: 49}, "the team goes on"
+
+
+def test_processes_that_die_lose_nothing(fragile: Callable[[], Any]) -> None:
+    check(fragile, Workers(2))
+
+
+@pytest.mark.slow
+def test_ray_workers_that_die_lose_nothing(fragile: Callable[[], Any]) -> None:
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[fleet]'")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    try:
+        check(fragile, Workers(ray="auto"))
+    finally:
+        ray.shutdown()
+
+
+def test_one_worker_is_this_process() -> None:
+    made: list[int] = []
+
+    def make() -> Callable[[int], int]:
+        made.append(os.getpid())
+        return lambda item: -item
+
+    with team(make, Workers()) as apply:
+        assert list(apply([1, 2])) == [(0, -1), (1, -2)]
+        assert list(apply([3])) == [(0, -3)]
+    assert made == [os.getpid()]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_error_ends_it(jobs: int) -> None:
+    with pytest.raises(ValueError, match="invalid literal"), team(partial(partial, int), Workers(jobs)) as apply:
+        list(apply(["12", "twelve"]))
