@@ -90,9 +90,9 @@ BUILT_WITH = {"ament_cmake", "ament_cmake_python", "rosidl_default_generators", 
 COMMANDS = {"ros2bag", "ros2launch"}  # `ros2 bag` in replay.launch.py, `ros2 launch`
 OPTIONAL = {"ffmpeg_image_transport_msgs"}  # the node goes without it, and distributions rarely have it
 PIP_ALONE = {  # no key of rosdep's; CONTRIBUTING and README name what a robot needs of them
-    "av", "cuda", "foxglove_schemas_protobuf", "fsspec", "google", "lightning_fabric", "mcap", "mcap_protobuf", "motmetrics",
-    "onnx", "onnx_ir", "onnxscript", "openvino", "optuna", "plotly", "pyarrow", "pycocotools", "ray", "rerun",
-    "safetensors", "sklearn", "triton",
+    "av", "cuda", "foxglove_schemas_protobuf", "fsspec", "google", "lightning_fabric", "mcap", "mcap_protobuf",
+    "motmetrics", "onnx", "onnx_ir", "onnxscript", "openvino", "optuna", "plotly", "pyarrow", "pycocotools", "ray",
+    "rerun", "safetensors", "sklearn", "triton",
 }  # fmt: skip
 
 
