@@ -34,6 +34,7 @@ from qdtrack_ros.showing import Showing
 from qdtrack_ros.throttle import Throttle
 from qdtrack_ros.worker import Worker
 from qdtrack_ros.world.ego_motion import EgoMotion, UnknownMotion
+from qdtrack_ros.world.objects import Objects
 from qdtrack_ros.world.world import World
 
 _LISTEN_AGAIN = 5.0  # seconds of silence after which both of the camera's topics are listened to again
@@ -94,7 +95,8 @@ class CameraTracker:
         self.camera: Camera | None = None
         self.tracker = pipeline.new_tracker()
         self.tracker.reset(first_id)
-        self.publishers = Publishers(node, f"~/{name}/" if name else "~/", source, depth)
+        space = depth or world.ground is not None
+        self.publishers = Publishers(node, f"~/{name}/" if name else "~/", source, space)
         self.monitor = Monitor()
         self._transport = transport
         self._depth = depth
@@ -138,7 +140,7 @@ class CameraTracker:
         self._silence_reported, self._dropped_reported = False, 0
         self.publishers.begin(stamp, threshold)
         self.camera = Camera(self._node, self.name, self._transport, deliver, count_lost, self._depth)
-        self._showing = Showing(self.camera, self.publishers, counts, self._complain)
+        self._showing = Showing(self.camera, Objects(self._world), self.publishers, counts, self._complain)
         self.camera.listen()
         self._logger.info(self._named(f"active: waiting for images on {' or '.join(self.camera.topics.values())}"))
 

@@ -209,8 +209,25 @@ _GENERAL = (
         "always",
     ),
     Specification(
+        "target_frame", str, "",
+        "The tf frame in which ~/detections_3d are published, such as base_link; empty for that of the image. Needs"
+        " tf2_ros.",
+        "unconfigured",
+        check=_tf_problem,
+    ),
+    Specification(
+        "ground", bool, False,
+        "Where depth does not tell it, take objects to stand on the ground of target_frame, and publish"
+        " ~/detections_3d by the feet of their boxes and camera_info.",
+        "unconfigured",
+    ),
+    Specification(
+        "ground_height", float, 0.0, "Height of the ground in target_frame [m].", "unconfigured", -1000, 1000,
+    ),
+    Specification(
         "fixed_frame", str, "",
-        "A tf frame in which the ground stands still, such as odom. Needs tf2_ros.",
+        "A tf frame in which the ground stands still, such as odom. With it ~/detections_3d are filtered, and their"
+        " velocities known. Needs tf2_ros.",
         "unconfigured",
         check=_tf_problem,
     ),

@@ -9,13 +9,14 @@ of the box, counted from its middle, and least of the frame around it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from qdtrack_model.sensors.camera_model import CameraModel
 from qdtrack_model.sensors.encodings import plane
 from qdtrack_model.sensors.messages import InvalidImage, RawMessage, shown
+from qdtrack_model.sensors.poses import Pose
 from qdtrack_model.structures import Array
 
 _FRAME = 0.15  # width of the frame that is looked at around a box, as a share of the box's sides
@@ -41,23 +42,46 @@ _AROUND = np.logical_or.outer(_BESIDE, _BESIDE).ravel()
 
 @dataclass(frozen=True, eq=False)
 class Boxes3D:
-    """Where some of the tracks are, in the optical frame of their image: z forward, x right, y down [m].
+    """Where some of the tracks are, in the optical frame of their image (z forward, x right, y down), or another [m].
 
     Args:
         rows: (K,) int64, rising: which of the tracks.
         centres: (K, 3) float32.
-        sizes: (K, 3) float32; in z what is visible of the object.
+        sizes: (K, 3) float32 along the optical axes; in z what is visible of the object.
         covariances: (K, 3, 3) float32: how exact the centres are [m^2], by the spread of the depths and a pixel of the
             image.
+        quaternion: (4,) x y z w: how the optical axes are turned in the frame.
+        velocities: (K, 3) over ground, along the axes of the frame [m/s]; None where they are not known.
+        velocity_covariances: (K, 3, 3) [m^2/s^2].
     """
 
     rows: Array
     centres: Array
     sizes: Array
     covariances: Array
+    quaternion: Array = field(default_factory=lambda: np.array([0.0, 0.0, 0.0, 1.0]))
+    velocities: Array | None = None
+    velocity_covariances: Array | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def seen_from(self, pose: Pose) -> Boxes3D:
+        """These, which are in the optical frame, in the frame that it has this pose in; velocities are left out."""
+        return Boxes3D(
+            self.rows, pose.places(self.centres), self.sizes, pose.covariances(self.covariances), pose.quaternion
+        )
+
+    def completed_by(self, other: Boxes3D) -> Boxes3D:
+        """These, and those of the ``other`` tracks in the same frame that are not among them."""
+        more = np.flatnonzero(~np.isin(other.rows, self.rows))
+        rows = np.concatenate([self.rows, other.rows[more]])
+        order = np.argsort(rows)
+        columns = {
+            name: np.concatenate([getattr(self, name), getattr(other, name)[more]])[order]
+            for name in ("centres", "sizes", "covariances")
+        }
+        return replace(self, rows=rows[order], **columns)
 
 
 def depth_image(message: RawMessage) -> Array:

@@ -160,6 +160,9 @@ def _problems_of_images(recent: Recent, reading: CameraReading, limits: Limits) 
         yield WARN, f"{recent.failed} of the last {recent.received} images failed: {reading.failure}"
     if recent.without_depth:
         yield WARN, f"{recent.without_depth} of the last {recent.received} images had no depth: the log says why"
+    if recent.without_transform:
+        count = f"{recent.without_transform} of the last {recent.received} images"
+        yield WARN, f"{count} had no transform to the frame that was asked for: the log says why"
     ratio = recent.dropped / recent.received
     if limits.max_drop_ratio and ratio > limits.max_drop_ratio:
         limit = f"diagnostics.max_drop_ratio ({limits.max_drop_ratio:g})"

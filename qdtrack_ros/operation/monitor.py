@@ -48,8 +48,15 @@ class Counts:
     tracked: int = 0
     not_drawn: int = 0  # tracked, but newer ones came before their pictures were made
     without_depth: int = 0  # tracked, but not in space, which was asked for
+    missing_transforms: int = 0  # tracked, but tf does not connect the frames that were asked for
+    late_transforms: int = 0  # tracked, but tf has no transform for the image's stamp, or none in time
     without_motion: int = 0  # tracked, but how the camera turned was asked for and not known
     interruptions: int = 0  # of a video: packets were missing or broken, and the next key frame was waited for
+
+    @property
+    def without_transform(self) -> int:
+        """Tracked, but not placed in the frame that was asked for."""
+        return self.missing_transforms + self.late_transforms
 
     def __str__(self) -> str:
         text = (
@@ -58,6 +65,7 @@ class Counts:
         )
         rare = {
             "failed": self.failed, "lost on the way": self.lost, "without depth": self.without_depth,
+            "missing transforms": self.missing_transforms, "late transforms": self.late_transforms,
             "without motion": self.without_motion, "interruptions of the video": self.interruptions,
         }  # fmt: skip
         return ", ".join([text, *(f"{count} {name}" for name, count in rare.items() if count)])
@@ -75,6 +83,7 @@ class Recent:
     unusable: int
     failed: int
     without_depth: int
+    without_transform: int
 
 
 class Monitor:
@@ -131,4 +140,5 @@ class Monitor:
             unusable=after.unusable - before.unusable,
             failed=after.failed - before.failed,
             without_depth=after.without_depth - before.without_depth,
+            without_transform=after.without_transform - before.without_transform,
         )

@@ -123,6 +123,8 @@ def detections_3d_message(tracks: Tracks, boxes: Boxes3D, header: Header) -> Det
         result = _hypothesis(tracks, row)
         for position in (detection.bbox.center.position, result.pose.pose.position):
             position.x, position.y, position.z = centre
+        for turn in (detection.bbox.center.orientation, result.pose.pose.orientation):
+            turn.x, turn.y, turn.z, turn.w = boxes.quaternion.tolist()
         detection.bbox.size.x, detection.bbox.size.y, detection.bbox.size.z = size
         result.pose.covariance = covariance.ravel()
         detection.results.append(result)

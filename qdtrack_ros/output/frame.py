@@ -22,7 +22,9 @@ class TrackedFrame:
         tracks: those seen in the image and to be published.
         lost: those remembered and to be published.
         info: the newest calibration of the camera, if it publishes one.
-        boxes3d: where the tracks are in space, as far as it is known.
+        boxes3d: where the tracks are in space, as far as it is known, in the frame of the image.
+        placed: the same, in the frame ``frame`` that was asked for.
+        frame: by its name.
     """
 
     header: Header
@@ -31,6 +33,8 @@ class TrackedFrame:
     lost: Tracks
     info: CameraInfo | None = None
     boxes3d: Boxes3D | None = None
+    placed: Boxes3D | None = None
+    frame: str = ""
 
     @property
     def size(self) -> tuple[int, int]:

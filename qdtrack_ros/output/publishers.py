@@ -43,10 +43,10 @@ class Publishers:
         node: owner of the publishers.
         prefix: what the topics begin with: ``~/``, or ``~/front/`` for one camera of several.
         source: of the classes.
-        depth: whether there is depth, and with it detections in space.
+        space: whether there are detections in space.
     """
 
-    def __init__(self, node: LifecycleNode, prefix: str, source: ClassSource, depth: bool) -> None:
+    def __init__(self, node: LifecycleNode, prefix: str, source: ClassSource, space: bool) -> None:
         self._node = node
         self._classes = source.classes
         overridable = QoSOverridingOptions.with_default_policies()
@@ -60,7 +60,7 @@ class Publishers:
             node.create_lifecycle_publisher(
                 Detection3DArray, f"{prefix}detections_3d", 10, qos_overriding_options=overridable
             )
-            if depth
+            if space
             else None
         )
         self._labels = LabelsPublisher(node, prefix, source)
@@ -83,7 +83,7 @@ class Publishers:
 
     @property
     def wants_space(self) -> bool:
-        """Whether there is depth and somebody subscribes to what tells or shows where in space the tracks are."""
+        """Whether places in space are known and somebody subscribes to what tells or shows them."""
         if self._detections_3d is None:
             return False
         return bool(self._detections_3d.get_subscription_count() > 0) or self._markers.wanted
@@ -112,8 +112,9 @@ class Publishers:
 
     def publish_space(self, frame: TrackedFrame) -> None:
         """Publish where in space the tracks of one image are."""
-        if frame.boxes3d is not None and self._detections_3d is not None:
-            self._detections_3d.publish(detections_3d_message(frame.tracks, frame.boxes3d, frame.header))
+        if frame.placed is not None and self._detections_3d is not None:
+            header = Header(stamp=frame.header.stamp, frame_id=frame.frame)
+            self._detections_3d.publish(detections_3d_message(frame.tracks, frame.placed, header))
 
     def publish_pictures(self, frame: TrackedFrame, length: int) -> None:
         """Draw one image for those who look, with trails of so many of the images that are drawn."""

@@ -17,6 +17,12 @@ class World:
     Args:
         node: owner of the subscriptions.
 
+    Attributes:
+        transforms: what tf tells; None where nothing asks for it.
+        fixed: frame in which the ground stands still; "" for none.
+        target: frame in which objects are published; "" for that of their image.
+        ground: height of the ground in it [m]; None where objects need not stand on it.
+
     Raises:
         ConfigError: parameters that do not fit together.
     """
@@ -24,9 +30,13 @@ class World:
     def __init__(self, node: Node) -> None:
         self._way = parameters.value(node, "ego_motion")
         self.fixed = parameters.value(node, "fixed_frame")
+        self.target = parameters.value(node, "target_frame")
+        self.ground = parameters.value(node, "ground_height") if parameters.value(node, "ground") else None
         if self._way == "tf" and not self.fixed:
             raise ConfigError("ego_motion: tf needs fixed_frame, a frame that is fixed to the ground such as odom")
-        needed = bool(self.fixed) or (self._way == "imu" and tf_is_here())
+        if self.ground is not None and not self.target:
+            raise ConfigError("ground: true needs target_frame, a frame whose z points up such as base_link")
+        needed = bool(self.fixed or self.target) or (self._way == "imu" and tf_is_here())
         self.transforms = Transforms.of(node) if needed else None
         self._gyroscope = Gyroscope(node) if self._way == "imu" else None
 

@@ -20,7 +20,7 @@ SENSORS = {
     "sensors",
     *(
         f"sensors.{name}"
-        for name in ("camera_model", "depth", "encodings", "messages", "poses", "registration", "video")
+        for name in ("camera_model", "depth", "encodings", "ground", "messages", "poses", "registration", "video")
     ),
 }
 FRONT = (
@@ -51,7 +51,8 @@ ALLOWED: dict[str, set[str]] = {
     "sensors.nal_units": set(),
     "sensors.video": {"structures", "sensors.messages", "sensors.nal_units"},
     "sensors.camera_model": {"structures", "sensors.messages"},
-    "sensors.depth": {"structures", "sensors.messages", "sensors.encodings", "sensors.camera_model"},
+    "sensors.depth": {"structures", "sensors.messages", "sensors.encodings", "sensors.camera_model", "sensors.poses"},
+    "sensors.ground": {"structures", "sensors.camera_model", "sensors.depth", "sensors.poses"},
     "drawing": {"structures", "atomic"},
     "losses": set(),
     "networks": {"config"},
@@ -96,7 +97,7 @@ ROS_ALLOWED: dict[str, set[str]] = {
     "network": {"parameters", "reason", "transitions"},
     "processing": {"camera_tracker", "network", "output", "reason", "throttle", "worker"},
     "world": {"input", "parameters"},
-    "showing": {"input", "output", "operation", "reason", "worker"},
+    "showing": {"input", "output", "operation", "reason", "worker", "world"},
     "camera_tracker": {"input", "output", "operation", "reason", "showing", "throttle", "worker", "world"},
     "node": {
         "camera_tracker",

@@ -27,7 +27,15 @@ from qdtrack_ros.operation.monitor import STAGES, Counts, Recent
 LIMITS = Limits(min_rate=10, max_age=0.5, max_drop_ratio=0.1, silence_warning=5)
 NEVER = Limits(min_rate=0, max_age=0, max_drop_ratio=0, silence_warning=0)
 RECENT = Recent(
-    received_rate=25.0, tracked_rate=24.6, received=125, lost=0, dropped=2, unusable=0, failed=0, without_depth=0
+    received_rate=25.0,
+    tracked_rate=24.6,
+    received=125,
+    lost=0,
+    dropped=2,
+    unusable=0,
+    failed=0,
+    without_depth=0,
+    without_transform=0,
 )
 READING = CameraReading(
     listening={"/front/image": qos_profile_sensor_data},
@@ -64,7 +72,8 @@ def test_a_camera_that_fares_well() -> None:
         "topic": "/front/image", "transport": "raw", "QoS": "best effort, volatile, keep last 5", "publishers": "1",
         "incompatible QoS": "none", "silence [s]": "0.0", "rate in [1/s]": "25.0", "rate out [1/s]": "24.6",
         "received": "125", "lost": "0", "dropped": "2", "repeated": "0", "late": "0", "unusable": "0", "failed": "0",
-        "tracked": "123", "not drawn": "0", "without depth": "0", "without motion": "0", "interruptions": "0",
+        "tracked": "123", "not drawn": "0", "without depth": "0", "missing transforms": "0", "late transforms": "0",
+        "without motion": "0", "interruptions": "0",
         "queue": "1", "tracks": "3", "remembered tracks": "2",
         "age at publish p50 [ms]": "31.4", "age at publish p95 [ms]": "50.1",
         "wait p50 [ms]": "0.0", "wait p95 [ms]": "0.0", "decode p50 [ms]": "1.0", "decode p95 [ms]": "2.0",
@@ -101,6 +110,10 @@ def test_a_camera_that_fares_well() -> None:
             "7 of the last 125 images had no depth: the log says why",
         ),
         (
+            {"recent": replace(RECENT, without_transform=7)}, WARN,
+            "7 of the last 125 images had no transform to the frame that was asked for: the log says why",
+        ),
+        (
             {"recent": replace(RECENT, tracked_rate=0, unusable=125), "unusable": "refused"}, ERROR,
             "none of the last 125 images was tracked; 125 of the last 125 images unusable: refused",
         ),
@@ -122,7 +135,7 @@ def test_a_camera_that_fares_well() -> None:
         ),
         ({"recent": replace(RECENT, lost=2)}, OK, "24.6 images/s tracked"),
         ({"counts": Counts(), "recent": None, "silence": 1.0}, WARN, "no image for 1 s"),
-        ({"recent": Recent(0.0, 0.0, 0, 0, 0, 0, 0, 0), "silence": 4.6}, WARN, "no image for 5 s"),
+        ({"recent": Recent(0.0, 0.0, 0, 0, 0, 0, 0, 0, 0), "silence": 4.6}, WARN, "no image for 5 s"),
         ({"recent": None}, OK, "images begin to come"),
     ],
 )  # fmt: skip

@@ -41,8 +41,8 @@ def test_rates_are_of_the_last_five_seconds() -> None:
         counts.tracked += 8
         counts.dropped += 2
         recent = monitor.recent(1.0 + second)
-        assert recent == Recent(10.0, 8.0, 10 * min(second, 5), 0, 2 * min(second, 5), 0, 0, 0)
+        assert recent == Recent(10.0, 8.0, 10 * min(second, 5), 0, 2 * min(second, 5), 0, 0, 0, 0)
     for second in range(8, 12):
         counts.unusable += 1
         recent = monitor.recent(1.0 + second)
-    assert recent == Recent(2.0, 1.6, 10, 0, 2, 4, 0, 0)
+    assert recent == Recent(2.0, 1.6, 10, 0, 2, 4, 0, 0, 0)

@@ -12,24 +12,19 @@ pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces 
 
 from blobs import blob_pipeline
 from builtin_interfaces.msg import Time
-from frames import CAMERA, transform
+from frames import BEGIN, CAMERA, transform
 from graph import running, wait_until
-from qdtrack.msg import TrackedDetectionArray
-from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import qos_profile_sensor_data
 from scipy.spatial.transform import Rotation
-from sensor_msgs.msg import CameraInfo, Image, Imu
+from sensor_msgs.msg import Image, Imu
 from std_msgs.msg import Header
+from vehicle import CENTRE, FOCAL, Vehicle
 
 from qdtrack_ros.node import TrackerNode
-from qdtrack_ros.operation.monitor import Counts
 from qdtrack_ros.output.conversions import image_message
 
-FOCAL, CENTRE = 500.0, (319.5, 179.5)
 PERIOD = 100_000_000  # ns between images
 RATE = np.radians(15.0)  # of turn, to the right: things move to the left by 13 px an image
-BEGIN = 1_000_000_000_000
 TEXTURE = np.random.default_rng(3).integers(0, 130, (45, 400, 3)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
 
 
@@ -48,38 +43,11 @@ def seen(number: int) -> Image:
     return image_message(image, header(number))
 
 
-class Bench:
-    """A node on a robot that turns, and what surrounds it."""
+class Turning(Vehicle):
+    """One that turns before things that stand."""
 
-    def __init__(self, **parameters: Any) -> None:
-        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
-        self.node = TrackerNode(blob_pipeline, parameter_overrides=overrides)
-        self.other = Node("bench")
-        self.images = self.other.create_publisher(Image, "image", 10)
-        self.infos = self.other.create_publisher(CameraInfo, "camera_info", qos_profile_sensor_data)
-        self.imu = self.other.create_publisher(Imu, "imu", 100)
-        self.tracks: list[TrackedDetectionArray] = []
-        self.other.create_subscription(TrackedDetectionArray, "tracker/tracks", self.tracks.append, 10)
-
-    @property
-    def counts(self) -> Counts:
-        return self.node._cameras[0].monitor.counts
-
-    def start(self) -> None:
-        self.node.start()
-        for publisher in (self.images, self.infos):
-            wait_until(lambda one=publisher: one.get_subscription_count() == 1, "subscriptions")
-        wait_until(lambda: self.node.count_subscribers("/tracker/tracks") == 1, "the test's own subscription")
-        k = [FOCAL, 0.0, CENTRE[0], 0.0, FOCAL, CENTRE[1], 0.0, 0.0, 1.0]
-        info = CameraInfo(width=640, height=360, distortion_model="plumb_bob", k=k, d=[0.0] * 5)
-        self.infos.publish(info)
-        camera = self.node._cameras[0].camera
-        assert camera is not None
-        wait_until(lambda: camera.info == info, "camera_info")
-
-    def send(self, number: int) -> None:
-        self.images.publish(seen(number))
-        wait_until(lambda: self.counts.tracked == number + 1, "an image to be tracked")
+    def show(self, number: int) -> None:
+        self.send(seen(number))
 
     def turn(self, number: int, frame: str = CAMERA) -> None:
         """Publish rates of turn up to an image, and wait until they are known."""
@@ -96,15 +64,15 @@ class Bench:
         return max(abs(track.velocity_x) for track in self.tracks[-1].tracks)
 
 
-def bench_with(**parameters: Any) -> AbstractContextManager[Bench]:
-    return running(Bench(**parameters))
+def bench_with(**parameters: Any) -> AbstractContextManager[Turning]:
+    return running(Turning(**parameters))
 
 
 def test_the_images_tell() -> None:
     with bench_with(ego_motion="image") as bench:
         bench.start()
         for number in range(5):
-            bench.send(number)
+            bench.show(number)
         assert bench.speed() < 15
 
 
@@ -112,7 +80,7 @@ def test_without_it_everything_moves() -> None:
     with bench_with() as bench:
         bench.start()
         for number in range(3):
-            bench.send(number)
+            bench.show(number)
         assert bench.speed() > 100
 
 
@@ -128,7 +96,7 @@ def test_a_gyroscope_tells() -> None:
         wait_until(lambda: bench.imu.get_subscription_count() == 1, "subscription of imu")
         for number in range(4):
             bench.turn(number)
-            bench.send(number)
+            bench.show(number)
         assert bench.counts.without_motion == 0
         assert bench.speed() < 15
 
@@ -137,7 +105,7 @@ def test_a_gyroscope_that_is_silent_is_told_and_counted(capfd: pytest.CaptureFix
     with bench_with(ego_motion="imu") as bench:
         bench.start()
         for number in range(3):
-            bench.send(number)
+            bench.show(number)
         assert bench.counts.without_motion == 2
     told = "how the camera turned is not known: /imu has no rates of turn for the time between the images"
     assert capfd.readouterr().err.count(told) == 1
@@ -149,7 +117,7 @@ def test_a_gyroscope_in_another_frame_needs_tf(capfd: pytest.CaptureFixture[str]
         wait_until(lambda: bench.imu.get_subscription_count() == 1, "subscription of imu")
         for number in range(2):
             bench.turn(number, "imu_link")
-            bench.send(number)
+            bench.show(number)
         assert bench.counts.without_motion == 1
     assert "the gyroscope is in 'imu_link', the image in 'camera_optical_frame'" in capfd.readouterr().err
 
@@ -157,20 +125,18 @@ def test_a_gyroscope_in_another_frame_needs_tf(capfd: pytest.CaptureFixture[str]
 def test_tf_tells(tf: Any) -> None:
     with bench_with(ego_motion="tf", fixed_frame="odom") as bench:
         bench.start()
-        assert bench.node._world is not None and bench.node._world.transforms is not None
-        buffer = bench.node._world.transforms.buffer
         for number in range(4):
             turn = Rotation.from_rotvec([0, RATE * number * PERIOD * 1e-9, 0]).as_quat()
-            buffer.set_transform(transform("odom", CAMERA, BEGIN + number * PERIOD, np.zeros(3), turn), "test")
-            bench.send(number)
+            bench.buffer.set_transform(transform("odom", CAMERA, BEGIN + number * PERIOD, np.zeros(3), turn), "test")
+            bench.show(number)
         assert bench.counts.without_motion == 0
         assert bench.speed() < 15
-        bench.send(4)  # of which tf says nothing
+        bench.show(4)  # of which tf says nothing
         assert bench.counts.without_motion == 1
 
 
 def test_tf_without_a_fixed_frame_is_refused_at_configure(capfd: pytest.CaptureFixture[str]) -> None:
-    bench = Bench(ego_motion="tf")
+    bench = Turning(ego_motion="tf")
     with running(bench):
         bench.node.start()
         wait_until(lambda: bool(bench.node.failure), "a refusal")
