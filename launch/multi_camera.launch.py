@@ -22,8 +22,9 @@ _ARGUMENTS = {
 
 
 def _tracker(context: LaunchContext) -> list[Node]:
-    values = context.launch_configurations
-    return [launching.tracker(values, launch_arguments.camera_names(values), **launching.respawning(values))]
+    """How many topics it has is known only with its cameras."""
+    cameras = launch_arguments.camera_names(launching.values_of(context, _ARGUMENTS))
+    return [launching.tracker(_ARGUMENTS, cameras, **launching.respawning())]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -32,5 +33,5 @@ def generate_launch_description() -> LaunchDescription:
         *launching.declare(_ARGUMENTS),
         launching.params_file("multi_camera.yaml"),
         OpaqueFunction(function=_tracker),
-        launching.rviz(),
+        launching.rviz(_ARGUMENTS),
     ])  # fmt: skip

@@ -42,9 +42,10 @@ _ARGUMENTS = {
 
 
 def _replay(context: LaunchContext) -> list[Action]:
-    values = context.launch_configurations
+    """How many topics it has is known only with its cameras, and events are about this very action."""
+    values = launching.values_of(context, _ARGUMENTS)
     tracker = launching.tracker(
-        values,
+        _ARGUMENTS,
         launch_arguments.camera_names(values),
         parameters={"use_sim_time": True, "autostart": False},
         action=LifecycleNode,
@@ -112,5 +113,5 @@ def generate_launch_description() -> LaunchDescription:
         *launching.declare(_ARGUMENTS),
         launching.params_file("replay.yaml"),
         OpaqueFunction(function=_replay),
-        launching.rviz(use_sim_time="true"),
+        launching.rviz(_ARGUMENTS, use_sim_time="true"),
     ])  # fmt: skip

@@ -8,53 +8,51 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from launch import LaunchContext, LaunchDescription
-from launch.actions import OpaqueFunction
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchDescription
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from qdtrack_ros import launch_arguments, launching
-from qdtrack_ros.launch_arguments import LAYOUTS, given, truth
-
-_ARGUMENTS = {
-    **launch_arguments.NAMESPACE,
-    **launch_arguments.USE_SIM_TIME,
-    **launch_arguments.TOPICS,
-    **launch_arguments.CAMERA,
-    **{name: launch_arguments.RVIZ[name] for name in ("layout", "frame")},
-}
+from qdtrack_ros import launching
+from qdtrack_ros.launch_arguments import LAYOUTS, OF_RVIZ, Values, given, rviz_remappings
 
 
-def _rviz(context: LaunchContext) -> list[Node]:
-    values = context.launch_configurations
-    frame = given(values, "frame")
-    return [
-        Node(
-            package="rviz2",
-            executable="rviz2",
-            name="rviz",
-            namespace=given(values, "namespace"),
-            output="screen",
-            arguments=["-d", _layout(context), *(["-f", frame] if frame else [])],
-            parameters=[{"use_sim_time": truth(values, "use_sim_time")}],
-            remappings=launch_arguments.rviz_remappings(values),
-        )
-    ]
-
-
-def _layout(context: LaunchContext) -> str:
+def _layout(values: Values) -> str:
     """The file of the layout: one of ours by its name, or any by its path.
 
     Raises:
         ValueError: it is neither.
     """
-    layout = given(context.launch_configurations, "layout")
+    layout = given(values, "layout")
     if layout in LAYOUTS:
-        return launching.file_of_ours("config/node", f"{layout}.rviz").perform(context)
+        return f"{get_package_share_directory('qdtrack')}/config/node/{layout}.rviz"
     if not Path(layout).is_file():
         raise ValueError(f"layout: got {layout!r}, expected {', '.join(LAYOUTS)} or the path of a file")
     return layout
 
 
+def _topic(name: str) -> launching.FromArguments:
+    return launching.FromArguments(f"topic of {name}", OF_RVIZ, lambda values: rviz_remappings(values)[name])
+
+
 def generate_launch_description() -> LaunchDescription:
     """The arguments, and RViz."""
-    return LaunchDescription([*launching.declare(_ARGUMENTS), OpaqueFunction(function=_rviz)])
+    return LaunchDescription([
+        *launching.declare(OF_RVIZ),
+        Node(
+            package="rviz2",
+            executable="rviz2",
+            name="rviz",
+            namespace=LaunchConfiguration("namespace"),
+            output="screen",
+            # An empty frame is none: the layout's stays.
+            arguments=[
+                "-d",
+                launching.FromArguments("layout", OF_RVIZ, _layout),
+                "-f",
+                LaunchConfiguration("frame"),
+            ],
+            parameters=[{"use_sim_time": LaunchConfiguration("use_sim_time")}],
+            remappings=[(name, _topic(name)) for name in rviz_remappings({"image": "image"})],
+        ),
+    ])  # fmt: skip

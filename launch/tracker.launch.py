@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-from launch import LaunchContext, LaunchDescription
-from launch.actions import OpaqueFunction
-from launch_ros.actions import Node
+from launch import LaunchDescription
 
 from qdtrack_ros import launch_arguments, launching
 
@@ -20,16 +18,11 @@ _ARGUMENTS = {
 }
 
 
-def _tracker(context: LaunchContext) -> list[Node]:
-    values = context.launch_configurations
-    return [launching.tracker(values, **launching.respawning(values))]
-
-
 def generate_launch_description() -> LaunchDescription:
     """The arguments, the node that they make, and RViz where it is asked for."""
     return LaunchDescription([
         *launching.declare(_ARGUMENTS),
         launching.params_file("tracker.yaml"),
-        OpaqueFunction(function=_tracker),
-        launching.rviz(),
+        launching.tracker(_ARGUMENTS, **launching.respawning()),
+        launching.rviz(_ARGUMENTS),
     ])  # fmt: skip

@@ -16,6 +16,7 @@ Values: TypeAlias = Mapping[str, str]  # name -> what was given for it
 
 RESPAWN_DELAY = 2.0  # seconds after which a node that ended is started again
 LAYOUTS = ("optical", "z_up")  # of RViz, in config/node/
+_INPUTS = ("image", "image/compressed", "image/ffmpeg", "image/foxglove", "camera_info", "depth")
 
 NAMESPACE: Arguments = {"namespace": ("", "Namespace of the node and of its relative topics, for example perception.")}
 USE_SIM_TIME: Arguments = {
@@ -57,6 +58,13 @@ RVIZ: Arguments = {
     "frame": ("", "Fixed frame of RViz: the frame_id of the images, or another for z_up; empty: as in the layout."),
 }
 CAMERA: Arguments = {"camera": ("", "Name of the camera of several that RViz shows.")}
+OF_RVIZ: Arguments = {
+    **NAMESPACE,
+    **USE_SIM_TIME,
+    **TOPICS,
+    **CAMERA,
+    **{name: RVIZ[name] for name in ("layout", "frame")},
+}
 
 
 def given(values: Values, name: str) -> str:
@@ -93,28 +101,33 @@ def node_parameters(values: Values, cameras: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def ros_arguments(values: Values) -> list[str]:
-    """What else stands behind ``--ros-args``."""
-    enclave = given(values, "enclave")
-    return ["--log-level", given(values, "log_level"), *(["--enclave", enclave] if enclave else [])]
+def enclave(values: Values) -> str:
+    """The enclave of SROS 2; the root is that of every process without one."""
+    return given(values, "enclave") or "/"
+
+
+def input_names(cameras: Sequence[str]) -> list[str]:
+    """What the node calls its inputs."""
+    return [posixpath.join(camera, name) for camera in cameras or [""] for name in _INPUTS]
 
 
 def input_topics(values: Values) -> dict[str, str]:
-    """What the node calls its inputs, and their topics by the arguments of ``TOPICS`` and ``DEPTH``."""
+    """The topics of the node's inputs by the arguments of ``TOPICS`` and ``DEPTH``."""
     image = given(values, "image").removesuffix("/compressed")
-    depth = given(values, "depth")
     return {
         "image": image,
         "image/compressed": given(values, "image_compressed") or f"{image}/compressed",
         "image/ffmpeg": f"{image}/ffmpeg",
         "image/foxglove": f"{image}/foxglove",
         "camera_info": given(values, "camera_info") or posixpath.join(posixpath.dirname(image), "camera_info"),
-        **({"depth": depth} if depth else {}),
+        "depth": given(values, "depth"),
     }
 
 
-def remappings(values: Values, cameras: Sequence[str]) -> list[tuple[str, str]]:
+def remappings(values: Values, cameras: Sequence[str]) -> dict[str, str]:
     """Every input of every camera, and its topic; ``{camera}`` in an argument is the camera's name.
+
+    Depth that is not asked for keeps its name.
 
     Args:
         cameras: names of several cameras; none for one whose topics have no name before them.
@@ -123,29 +136,29 @@ def remappings(values: Values, cameras: Sequence[str]) -> list[tuple[str, str]]:
         ValueError: several cameras would share a topic, or a name is missing.
     """
     topics = input_topics(values)
-    for topic in topics.values():
+    for topic in filter(None, topics.values()):
         if len(cameras) > 1 and "{camera}" not in topic:
             raise ValueError(f"got the topic {topic!r} for {len(cameras)} cameras, expected {{camera}} in it")
         if not cameras and "{camera}" in topic:
             raise ValueError(f"got the topic {topic!r}, expected the name of the camera to be given, too")
-    return [
-        (posixpath.join(camera, name), topic.replace("{camera}", camera))
+    return {
+        posixpath.join(camera, name): topics[name].replace("{camera}", camera) or posixpath.join(camera, name)
         for camera in cameras or [""]
-        for name, topic in topics.items()
-    ]
+        for name in _INPUTS
+    }
 
 
-def rviz_remappings(values: Values) -> list[tuple[str, str]]:
+def rviz_remappings(values: Values) -> dict[str, str]:
     """The topics of a layout, which are those of one camera without a namespace, and those of this node."""
     camera = given(values, "camera")
     topics = {name: given(values, name) for name in TOPICS}
-    found = dict(remappings(topics, [camera] if camera else []))
+    found = remappings(topics, [camera] if camera else [])
     names = ("image", "image/compressed", "camera_info")
     image, compressed, calibration = (found[posixpath.join(camera, name)] for name in names)
-    return [
-        ("/image", image),
-        ("/image/compressed", compressed),
-        ("/camera_info", calibration),
-        ("/image/camera_info", calibration),  # where RViz expects it for /image/compressed
-        *((f"/tracker/{name}", posixpath.join("tracker", camera, name)) for name in ("markers", "overlay")),
-    ]
+    return {
+        "/image": image,
+        "/image/compressed": compressed,
+        "/camera_info": calibration,
+        "/image/camera_info": calibration,  # where RViz expects it for /image/compressed
+        **{f"/tracker/{name}": posixpath.join("tracker", camera, name) for name in ("markers", "overlay")},
+    }

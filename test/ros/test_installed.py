@@ -18,7 +18,7 @@ from ament_index_python.packages import get_package_prefix
 from drivers import Drivers
 from graph import PATIENCE, spinning, wait_until
 
-from qdtrack_ros.launch_arguments import LAYOUTS, node_parameters, remappings, ros_arguments
+from qdtrack_ros.launch_arguments import LAYOUTS, enclave, node_parameters, remappings
 
 ROOT = Path(__file__).parents[2]
 PREFIX = Path(get_package_prefix("qdtrack"))
@@ -37,12 +37,13 @@ def test_every_file_that_launch_files_name_is_installed() -> None:
 
 def command(params_file: str, values: Mapping[str, str], cameras: Sequence[str]) -> list[str]:
     """The command line that launch_ros makes of the action in `qdtrack_ros.launching`."""
-    line = [str(PREFIX / "lib/qdtrack/tracker_node"), "--ros-args", *ros_arguments(values)]
+    line = [str(PREFIX / "lib/qdtrack/tracker_node"), "--ros-args"]
+    line += ["--log-level", values["log_level"], "--enclave", enclave(values)]
     line += ["--ros-args", "-r", "__node:=tracker", "-r", f"__ns:=/{values['namespace']}"]
     line += ["--params-file", str(SHARE / "config/node" / params_file)]
     for name, value in node_parameters(values, cameras).items():
         line += ["-p", f"{name}:={str(value).lower()}"]
-    for name, topic in remappings(values, cameras):
+    for name, topic in remappings(values, cameras).items():
         line += ["-r", f"{name}:={topic}"]
     return line
 

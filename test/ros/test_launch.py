@@ -38,16 +38,29 @@ def description(name: str) -> Any:
     return module.generate_launch_description()
 
 
-def made(name: str, **arguments: str) -> Any:
-    """The node action that a launch file makes of these arguments, and its context."""
+def made(name: str, **arguments: str) -> tuple[Any, launch.LaunchContext]:
+    """The node action that a launch file makes of these arguments, or of others that stand around it; its context."""
     context = launch.LaunchContext()
     context.launch_configurations.update(arguments)
     actions: list[Any] = []
     for entity in description(name).entities:
-        actions += entity.visit(context) or []
+        actions += [entity] if isinstance(entity, launch.actions.ExecuteProcess) else entity.visit(context) or []
     (node,) = [action for action in actions if isinstance(action, launch.actions.ExecuteProcess)]
     node._perform_substitutions(context)
-    return node
+    return node, context
+
+
+def own_parameters(node: Any) -> Any:
+    """What is in the parameter file of the arguments, the second one."""
+    (_, own) = [Path(file).read_text() for file, _ in node._Node__expanded_parameter_arguments]
+    return yaml.safe_load(own)["/**"]["ros__parameters"]
+
+
+def argument(made: tuple[Any, launch.LaunchContext], name: str) -> str:
+    """What follows this name on the command line, whose substitutions are performed one by one."""
+    node, context = made
+    names = [getattr(part[0], "text", "") for part in node.cmd]
+    return launch.utilities.perform_substitutions(context, node.cmd[names.index(name) + 1])
 
 
 # ---- what they say
@@ -65,23 +78,37 @@ def test_every_argument_is_described(name: str) -> None:
 def test_the_node_is_made_as_the_arguments_say() -> None:
     values = {"cameras": "front, left", "image": "/{camera}/image_raw", "depth": "/{camera}/depth"}
     values |= {"namespace": "here", "use_sim_time": "true"}
-    node = made("multi_camera.launch.py", **values)
-    assert node.expanded_remapping_rules == remappings(values, ["front", "left"])
+    node, _ = made("multi_camera.launch.py", **values)
+    assert dict(node.expanded_remapping_rules) == remappings(values, ["front", "left"])
     assert node.expanded_node_namespace == "/here"
-    (_, own) = [Path(file).read_text() for file, _ in node._Node__expanded_parameter_arguments]
-    (written,) = yaml.load(own, yaml.FullLoader).values()  # launch writes lists as tuples of Python
-    assert written["ros__parameters"] == {**node_parameters(values, ["front", "left"]), "cameras": ("front", "left")}
-    rviz = made("rviz.launch.py", camera="front", image="/front/image_raw")
-    assert rviz.expanded_remapping_rules == rviz_remappings({"camera": "front", "image": "/front/image_raw"})
+    assert own_parameters(node) == node_parameters(values, ["front", "left"])
+    rviz, _ = made("rviz.launch.py", camera="front", image="/front/image_raw")
+    assert dict(rviz.expanded_remapping_rules) == rviz_remappings({"camera": "front", "image": "/front/image_raw"})
+
+
+def test_what_launch_files_around_ours_have_set_is_none_of_its_arguments() -> None:
+    node, _ = made("tracker.launch.py", cameras="front,left", camera="rear", image="/front/image_raw")
+    assert dict(node.expanded_remapping_rules) == remappings({"image": "/front/image_raw"}, [])
+    assert own_parameters(node) == {"use_sim_time": False}
+    of_rviz = description("tracker.launch.py").entities[-1]
+    assert list(of_rviz.launch_arguments) == [("camera", "")]
+    replay = made("replay.launch.py", bag="bag", image="/image", enclave="/other", autostart="true")
+    assert argument(replay, "--enclave") == "/"
+
+
+@pytest.mark.parametrize("name", ["tracker.launch.py", "rviz.launch.py"])
+def test_print_shows_the_node(name: str) -> None:
+    shown = launch.LaunchIntrospector().format_launch_description(description(name))
+    assert "OpaqueFunction" not in shown
+    assert "ExecuteProcess(cmd=[" in shown
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_rviz_has_a_layout_for_each_kind_of_frame(name: str, tmp_path: Path) -> None:
     def layout_of(layout: str) -> str:
-        parts = made("rviz.launch.py", layout=layout, frame="map").cmd
-        command = [getattr(part[0], "text", "") for part in parts]
-        assert command[command.index("-f") + 1] == "map"
-        return command[command.index("-d") + 1]
+        rviz = made("rviz.launch.py", layout=layout, frame="map")
+        assert argument(rviz, "-f") == "map"
+        return argument(rviz, "-d")
 
     assert Path(layout_of(name)).samefile(ROOT / "config" / "node" / f"{name}.rviz")
     (tmp_path / "own.rviz").touch()
