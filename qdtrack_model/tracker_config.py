@@ -42,16 +42,22 @@ class QuasiDenseConfig:
     recover_score: float = 0.1  # ... if their score is above
     recover_span: float = 1.0  # ... and the track was seen no longer ago
 
+    min_hits: int = 1  # a track is reported from so many detections of it on
+    gallery_span: float = 0.0  # a forgotten track may be found again by its appearance for so long; 0: never
+    gallery_score: float = 0.8  # ... at this cosine of two embeddings
+
     frame_rate: float | None = None  # frames a second that the times stand for, where they are in seconds
     kind: Literal["quasi_dense"] = "quasi_dense"
 
     def __post_init__(self) -> None:
         fractions = (
             "init_score", "object_score", "match_score", "momentum", "discard_score", "backdrop_iou", "class_iou",
-            "gate_cosine", "velocity_momentum", "recover_iou", "recover_score",
+            "gate_cosine", "velocity_momentum", "recover_iou", "recover_score", "gallery_score",
         )  # fmt: skip
         require_range(self, fractions, 0, 1)
-        require_range(self, ("backdrop_span", "gate_growth", "prior", "recover_span"), 0, math.inf)
+        spans = ("backdrop_span", "gate_growth", "prior", "recover_span", "gallery_span")
+        require_range(self, spans, 0, math.inf)
+        require(self.min_hits >= 1, "min_hits", self.min_hits, "1 or more")
         for key in ("memory_span", "gate", "velocity_decay"):
             require(0 < getattr(self, key) < math.inf, key, getattr(self, key), "a positive number")
         metrics = ("bisoftmax", "softmax", "cosine")
@@ -80,6 +86,7 @@ class QuasiDenseConfig:
             gate_growth=self.gate_growth / parts,
             velocity_decay=self.velocity_decay * parts,
             recover_span=self.recover_span * parts,
+            gallery_span=self.gallery_span * parts,
         )
 
     @classmethod

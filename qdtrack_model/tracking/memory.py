@@ -9,6 +9,7 @@ import numpy as np
 
 from qdtrack_model.structures import Array, Tracks, TrackState
 from qdtrack_model.tracking.camera_motion import moved_boxes, moved_velocities
+from qdtrack_model.tracking.gallery import Gallery
 
 # Header seconds since 1970 are exact to a quarter of a microsecond in float64; spans are compared no finer.
 CLOCK_RESOLUTION = 1e-6
@@ -55,17 +56,29 @@ class TrackMemory:
     hits: Array
 
     def __init__(self) -> None:
+        self._gallery = Gallery()
         self.clear()
 
-    def configure(self, span: float, momentum: float, velocity_momentum: float) -> None:
+    def configure(
+        self,
+        span: float,
+        momentum: float,
+        velocity_momentum: float,
+        min_hits: int = 1,
+        gallery: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
         """Set how it remembers.
 
         Args:
             span: a track unseen for so long is forgotten, in the unit of the times given to :meth:`advance`.
             momentum: weight of a new embedding in the remembered one.
             velocity_momentum: weight of the newest velocity in the smoothed one.
+            min_hits: detections from which on a track is told of.
+            gallery: span and score of the :class:`Gallery` in which forgotten tracks are kept.
         """
         self.span = span
+        self.min_hits = min_hits
+        self._gallery.span, self._gallery.score = gallery
         self.momentum = momentum
         self.velocity_momentum = velocity_momentum
 
@@ -73,6 +86,7 @@ class TrackMemory:
         """Forget tracks and time; the next track is number ``first_id``."""
         self.time: float | None = None
         self.next_id = first_id
+        self._gallery.clear()
         self._allocate(embedding_size=0)
 
     def __len__(self) -> int:
@@ -125,10 +139,22 @@ class TrackMemory:
         check_frame(time, self.time, embeddings, size if alive.any() else None)
         if len(embeddings) and embeddings.shape[1] != size:
             self._allocate(embeddings.shape[1])
-        else:
+        elif back:
             self._keep(alive)
+        else:
+            self._forget(~alive)
+        if back:
+            self._gallery.clear()
         self.time = time
         return back
+
+    def _forget(self, rows: Array) -> None:
+        """Forget the rows of a boolean mask; those that were told of may be found again in the gallery."""
+        told = rows & (self.hits >= max(self.min_hits, 2))
+        if told.any():
+            columns = (self.ids, self.labels, self.embeddings, self.first_seen, self.last_seen)
+            self._gallery.add(*(column[told] for column in columns))
+        self._keep(~rows)
 
     def _keep(self, rows: Array) -> None:
         """Forget all but the rows of a boolean mask."""
@@ -142,7 +168,7 @@ class TrackMemory:
 
     def expire(self) -> None:
         """Forget the tracks whose time unseen has reached the span; row numbers change."""
-        self._keep(self.gaps() < self.span - CLOCK_RESOLUTION)
+        self._forget(self.gaps() >= self.span - CLOCK_RESOLUTION)
 
     def gaps(self) -> Array:
         """Time (T,) since each track was last seen."""
@@ -155,17 +181,19 @@ class TrackMemory:
         self.velocities[:] = moved_velocities(self.velocities, steps)
 
     def born(self, boxes: Array, scores: Array, labels: Array, embeddings: Array) -> Array:
-        """Start a track for each row of the given arrays; returns the rows of the new tracks."""
+        """Start a track for each row of the given arrays, or go on with one of the gallery; returns their rows."""
         count, new = self._count, len(boxes)
         self._resize(count + new)
         rows = np.arange(count, count + new)
-        self.ids[rows] = np.arange(self.next_id, self.next_id + new)
+        ids, first_seen = self._gallery.find(labels, embeddings, float(self.time or 0.0))
+        fresh = ids < 0
+        ids[fresh] = self.next_id + np.arange(np.count_nonzero(fresh))
+        self.ids[rows], self.first_seen[rows], self.last_seen[rows] = ids, first_seen, self.time
         self.boxes[rows], self.scores[rows], self.labels[rows] = boxes, scores, labels
         self.embeddings[rows] = embeddings
         self.velocities[rows] = 0
-        self.first_seen[rows] = self.last_seen[rows] = self.time
-        self.hits[rows] = 1
-        self.next_id += new
+        self.hits[rows] = np.where(fresh, 1, max(self.min_hits, 2))
+        self.next_id += np.count_nonzero(fresh)
         return rows
 
     def seen(
@@ -188,12 +216,13 @@ class TrackMemory:
         self.hits[rows] += 1
 
     def observed(self, rows: Array) -> Tracks:
-        """The tracks of the given rows, all seen at this time, in that order."""
+        """The tracks of the given rows that are told of, all seen at this time, in that order."""
+        rows = rows[self.hits[rows] >= self.min_hits]
         return self._tracks(rows, _STATES.take(self.hits[rows] > 1))
 
     def remembered(self) -> Tracks:
         """The tracks not seen at this time, each with the box where it was last seen, moved on with the camera."""
-        rows = np.flatnonzero(self.last_seen != self.time) if len(self) else np.zeros(0, np.int64)
+        rows = np.flatnonzero((self.last_seen != self.time) & (self.hits >= self.min_hits))
         return self._tracks(rows, np.full(len(rows), TrackState.LOST, np.uint8))
 
     def _tracks(self, rows: Array, states: Array) -> Tracks:

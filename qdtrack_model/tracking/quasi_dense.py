@@ -102,7 +102,8 @@ class QuasiDenseTracker:
     def configure(self, config: QuasiDenseConfig) -> None:
         """Go on with other settings; what is remembered stays, for as long as they say."""
         self.config = config
-        self._memory.configure(config.memory_span, config.momentum, config.velocity_momentum)
+        gallery = (config.gallery_span, config.gallery_score)
+        self._memory.configure(config.memory_span, config.momentum, config.velocity_momentum, config.min_hits, gallery)
 
     @property
     def next_id(self) -> int:
