@@ -80,12 +80,12 @@ class TrackerNode(ManagedNode):
         self._fault = ""  # why the node is on its way to the error state
         self._hung = ""  # what is said of an inference that does not answer
         self._in_use = False  # whether a thread that was left behind may still use the network
-        self._snapshot = Snapshot()
         try:
             parameters.declare(self)
         except Exception:
             self.destroy_node()  # else it would stay in the graph, half made
             raise
+        self._snapshot = Snapshot(folder=parameters.value(self, "snapshot_folder"))
         self._options = self._apply({})
         self.add_on_set_parameters_callback(self._on_set_parameters)
         if hasattr(self, "add_post_set_parameters_callback"):

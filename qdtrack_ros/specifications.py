@@ -279,6 +279,11 @@ _GENERAL = (
         "Most memory that the kept images of all cameras take [MB]: ten raw ones of 1080p are 62 MB.",
         "always", 0, 65536,
     ),
+    Specification(
+        "snapshot_folder", str, "",
+        "Where ~/save_snapshot writes, and nowhere but below it; empty for $ROS_HOME/qdtrack (~/.ros/qdtrack).",
+        "never",
+    ),
 )  # fmt: skip
 
 _TRACKER_DESCRIPTIONS = {

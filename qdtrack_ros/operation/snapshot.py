@@ -46,11 +46,13 @@ class Snapshot:
     0.3 MB each at 1080p) or of raw ones (6.2 MB), up to ``megabytes`` for all cameras together. Where that is reached
     before ``frames``, the camera that holds most gives up its oldest.
 
-    One thread may :meth:`keep` while another one saves.
+    One thread may :meth:`keep` while another one saves. Whoever is in the graph can ask for that: nothing is written
+    but below ``folder``, by default that of ROS.
     """
 
-    def __init__(self, frames: int = 0, megabytes: float = 0.0) -> None:
+    def __init__(self, frames: int = 0, megabytes: float = 0.0, folder: str | Path = "") -> None:
         self._frames, self._limit = frames, megabytes * MEGABYTE
+        self._folder = Path(folder).expanduser().absolute() if str(folder) else default_folder()
         self._kept: dict[str, deque[list[Kept]]] = {}
         self._sizes: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -96,21 +98,21 @@ class Snapshot:
         """Write what is kept into a new bag folder (mcap), all of it or nothing.
 
         Args:
-            path: the folder; "" for one named by the time in :func:`default_folder`.
+            path: the folder, as seen from the one of all snapshots, or absolute; "" for one named by the time.
             about: name -> content of YAML files to be put beside the bag's own.
 
         Returns:
             The folder, and what is in it.
 
         Raises:
-            SnapshotError: nothing is kept, the folder exists already or cannot be written.
+            SnapshotError: nothing is kept, or the folder lies elsewhere, exists already or cannot be written.
         """
         with self._lock:
             frames = {camera: tuple(kept) for camera, kept in self._kept.items() if kept}
         if not frames:
             raise SnapshotError("no image is kept: none came since configure, or the snapshot_* parameters allow none")
-        target = _target(path)
         try:
+            target = self._target(path)
             from qdtrack_model.data.bags import write_raw  # rosbags is not needed for tracking
 
             if target.exists():
@@ -123,27 +125,33 @@ class Snapshot:
         except ImportError as error:
             raise SnapshotError(f"{error}: pip install rosbags") from None
         except OSError as error:
-            raise SnapshotError(f"{target}: cannot be written: {error.strerror or error}") from None
+            raise SnapshotError(f"{path or self._folder}: cannot be written: {error.strerror or error}") from None
         counts = ", ".join(f"{len(kept)} of {camera}" if camera else str(len(kept)) for camera, kept in frames.items())
         return target, f"frames written: {counts}"
+
+    def _target(self, path: str) -> Path:
+        """The folder of a new snapshot, links followed.
+
+        Raises:
+            SnapshotError: it would not lie below the one of all snapshots.
+        """
+        if "\0" in path:
+            raise SnapshotError(f"{path!r}: not a path")
+        name = path or f"snapshot-{datetime.now(timezone.utc):%Y%m%d-%H%M%S-%f}"
+        target, folder = (self._folder / name).resolve(), self._folder.resolve()
+        if folder not in target.parents:
+            raise SnapshotError(f"{path}: expected a place below {folder} (parameter snapshot_folder)")
+        return target
 
 
 def default_folder() -> Path:
     """Where snapshots lie if nobody says where: beside the logs of ROS."""
-    return Path(os.path.expanduser(os.environ.get("ROS_HOME") or "~/.ros")) / "qdtrack"
+    return Path(os.environ.get("ROS_HOME") or "~/.ros").expanduser().absolute() / "qdtrack"
 
 
 def _size(messages: Sequence[Kept]) -> int:
     """Bytes of the pictures; the rest hardly counts."""
     return sum(len(getattr(one.message, "data", ())) for one in messages)
-
-
-def _target(path: str) -> Path:
-    if not path:
-        return default_folder() / f"snapshot-{datetime.now(timezone.utc):%Y%m%d-%H%M%S-%f}"
-    if "\0" in path:
-        raise SnapshotError(f"{path!r}: not a path")
-    return Path(os.path.expanduser(path)).absolute()
 
 
 def _records(kept: Sequence[Kept]) -> Iterator[tuple[str, str, int, bytes]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces 
 from blobs import PROGRAM, blob_pipeline, picture
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from graph import PATIENCE, spinning, wait_until
+from graph import PATIENCE, running, spinning, wait_until
 from qdtrack.msg import TrackedDetectionArray
 from qdtrack.srv import Reset, SaveSnapshot
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -104,6 +105,12 @@ class Bench:
 
     def snapshot(self, path: str | Path = "") -> SaveSnapshot.Response:
         return self.call(SaveSnapshot, "tracker/save_snapshot", path=str(path))
+
+
+@pytest.fixture
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    with running(Bench(snapshot_folder=str(tmp_path), **getattr(request, "param", {}))) as made:
+        yield made
 
 
 def values(status: DiagnosticStatus) -> dict[str, str]:
@@ -338,7 +345,8 @@ def test_a_full_disk_is_told_and_the_node_goes_on(tmp_path: Path) -> None:
         wait_until(answer.done, "the answer")
         return answer.result()
 
-    with spinning(operator), NodeProcess(operator, "/disk", {"weights": "blobs"}, tmp_path / "log", PROGRAM) as process:
+    values = {"weights": "blobs", "snapshot_folder": str(tmp_path)}
+    with spinning(operator), NodeProcess(operator, "/disk", values, tmp_path / "log", PROGRAM) as process:
         process.change_state("configure")
         process.change_state("activate")
         wait_until(lambda: images.get_subscription_count() == 1 and client.service_is_ready(), "the node")

@@ -55,7 +55,7 @@ def kept_ids(snapshot: Snapshot, path: Path) -> list[tuple[str, int]]:
 
 
 def test_what_was_kept_is_read_back_as_it_was(tmp_path: Path) -> None:
-    snapshot = Snapshot(10, 1)
+    snapshot = Snapshot(10, 1, tmp_path)
     frames = [frame(number) for number in range(3)]
     for one in frames:
         snapshot.keep("front", one)
@@ -73,7 +73,7 @@ def test_what_was_kept_is_read_back_as_it_was(tmp_path: Path) -> None:
 
 
 def test_bags_are_read_without_ros(tmp_path: Path) -> None:
-    snapshot = Snapshot(10, 1)
+    snapshot = Snapshot(10, 1, tmp_path)
     for number in range(3):
         snapshot.keep("", frame(number))
     path, _ = snapshot.save(str(tmp_path / "bag"), {})
@@ -84,7 +84,7 @@ def test_bags_are_read_without_ros(tmp_path: Path) -> None:
 
 
 def test_the_command_line_tracks_a_snapshot(tmp_path: Path) -> None:
-    snapshot = Snapshot(10, 1)
+    snapshot = Snapshot(10, 1, tmp_path)
     snapshot.keep("", frame(0))
     path, _ = snapshot.save(str(tmp_path / "bag"), {})
     assert cli.main(["track", str(path), "--output", str(tmp_path / "tracks.txt")]) == 0
@@ -92,7 +92,7 @@ def test_the_command_line_tracks_a_snapshot(tmp_path: Path) -> None:
 
 
 def test_the_latest_frames_of_each_camera_are_kept(tmp_path: Path) -> None:
-    snapshot = Snapshot(2, 1)
+    snapshot = Snapshot(2, 1, tmp_path)
     for number in range(5):
         snapshot.keep("front", frame(number, "/front"))
     snapshot.keep("rear", frame(9, "/rear"))
@@ -106,7 +106,7 @@ def test_the_latest_frames_of_each_camera_are_kept(tmp_path: Path) -> None:
 
 
 def test_memory_is_shared_by_the_cameras(tmp_path: Path) -> None:
-    snapshot = Snapshot(100, 0.1)
+    snapshot = Snapshot(100, 0.1, tmp_path)
     snapshot.keep("rear", frame(9, "/rear", 20_000))
     for number in range(9):
         snapshot.keep("front", frame(number, "/front", 20_000))
@@ -135,19 +135,24 @@ def test_without_a_path_it_lies_in_the_home_of_ros(tmp_path: Path, monkeypatch: 
         ("{}/there", "/there: is there already; choose another place or remove it"),
         ("{}/file/bag", "/file/bag: cannot be written: "),
         ("{}/" + "x" * 300, "cannot be written: File name too long"),
-        ("/proc/bag", "/proc/bag: cannot be written: "),
+        ("/proc/bag", "/proc/bag: expected a place below {} (parameter snapshot_folder)"),
+        ("{}", "expected a place below {} (parameter snapshot_folder)"),
+        ("../bag", "../bag: expected a place below {}"),
+        ("there/../../bag", "there/../../bag: expected a place below {}"),
+        ("away/bag", "away/bag: expected a place below {}"),
         ("a\0b", "'a\\x00b': not a path"),
     ],
 )
 def test_a_path_that_cannot_be_written_is_named(tmp_path: Path, path: str, reason: str) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "file").write_text("")
-    snapshot = Snapshot(10, 1)
+    (tmp_path / "away").symlink_to(tmp_path.parent)
+    snapshot = Snapshot(10, 1, tmp_path)
     snapshot.keep("", frame(0))
     with pytest.raises(SnapshotError) as caught:
         snapshot.save(path.format(tmp_path), {})
-    assert reason in str(caught.value) and "\n" not in str(caught.value)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "there"]
+    assert reason.format(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["away", "file", "there"]
     assert list((tmp_path / "there").iterdir()) == []
 
 
@@ -156,7 +161,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
     program = (
         "import os, resource, sys; sys.path.insert(0, sys.argv[1])\n"
         "from test_snapshot import Snapshot, SnapshotError, frame\n"
-        "snapshot = Snapshot(100, 10)\n"
+        "snapshot = Snapshot(100, 10, sys.argv[2])\n"
         "for number in range(20): snapshot.keep('', frame(number, size=200_000))\n"
         "snapshot.save(sys.argv[2] + '/fits', {})\n"
         "files = len(os.listdir('/proc/self/fd'))\n"
