@@ -189,8 +189,9 @@ class Pipeline:
                 f"{weights}: a start for training (--init), no more: {', '.join(checkpoint.fresh)} has learned nothing"
             )
         tuned = checkpoint.tracker.in_frames() if time == "frames" else checkpoint.tracker
+        remembering = tracking.build(retuned(tuned, tracker or {}))  # first: to build a network can take minutes
         registration = Registration() if ego_motion == "image" else None
-        return cls(runtimes.load(checkpoint, options), tracking.build(retuned(tuned, tracker or {})), registration)
+        return cls(runtimes.load(checkpoint, options), remembering, registration)
 
     @property
     def classes(self) -> tuple[str, ...]:

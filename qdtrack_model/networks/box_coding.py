@@ -54,11 +54,12 @@ def box_iou(first: Tensor, second: Tensor) -> Tensor:
     # Coordinate by coordinate: on whole rows of M, where operations on pairs of numbers would be ten times as slow.
     left, top, right, bottom = first[..., :, None, :].unbind(dim=-1)
     left_b, top_b, right_b, bottom_b = second[..., None, :, :].unbind(dim=-1)
-    width = (torch.minimum(right, right_b) - torch.maximum(left, left_b)).clamp(min=0)
-    height = (torch.minimum(bottom, bottom_b) - torch.maximum(top, top_b)).clamp(min=0)
-    intersection = width * height
-    union = (right - left) * (bottom - top) + (right_b - left_b) * (bottom_b - top_b) - intersection
-    return intersection / union.clamp(min=1e-9)
+    # In place: memory for thousands by thousands of numbers costs more than the arithmetic.
+    width = torch.minimum(right, right_b).sub_(torch.maximum(left, left_b)).clamp_(min=0)
+    height = torch.minimum(bottom, bottom_b).sub_(torch.maximum(top, top_b)).clamp_(min=0)
+    intersection = width.mul_(height)
+    union = ((right - left) * (bottom - top) + (right_b - left_b) * (bottom_b - top_b)).sub_(intersection)
+    return intersection.div_(union.clamp_(min=1e-9))
 
 
 def nms(boxes: Tensor, valid: Tensor, threshold: float, groups: Tensor | None = None) -> Tensor:
@@ -78,9 +79,9 @@ def nms(boxes: Tensor, valid: Tensor, threshold: float, groups: Tensor | None = 
     """
     count = boxes.shape[-2]
     rival = box_iou(boxes, boxes) > threshold  # (..., N, N): row is overlapped by column
-    rival = rival & torch.ones(count, count, dtype=torch.bool, device=boxes.device).tril(-1)
+    rival &= torch.ones(count, count, dtype=torch.bool, device=boxes.device).tril(-1)
     if groups is not None:
-        rival = rival & (groups[..., :, None] == groups[..., None, :])
+        rival &= groups[..., :, None] == groups[..., None, :]
     # Counting kept rivals as a matrix-vector product is far quicker than any() over booleans. All stays 0 or 1: one
     # less the number of kept rivals is above 0 only where there is none.
     weights = rival.to(torch.float32).reshape(-1, count, count)

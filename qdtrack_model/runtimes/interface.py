@@ -44,7 +44,7 @@ class Options:
             ``torch_tensorrt``.
         precision: ``auto`` (what suits runtime and processor; that of the file where it is a graph), ``fp32``,
             ``fp16``, ``bf16``, ``int8`` or ``int8-fp16``; not every runtime has each.
-        threads: CPU threads; all usable cores when None.
+        threads: CPU threads; when None as many as ``OMP_NUM_THREADS`` says, or one for each usable core.
         batch: images that go through the network together.
         fallback: where the runtime cannot be loaded, take another.
         build: build the engine of a compiled runtime where there is none yet; if not, that fails.
@@ -72,7 +72,8 @@ class Options:
     @property
     def cores(self) -> int:
         """CPU threads to use."""
-        return self.threads or usable_cores()
+        asked = os.environ.get("OMP_NUM_THREADS", "")
+        return self.threads or (int(asked) if asked.isdecimal() else 0) or usable_cores()
 
 
 class Runtime(Protocol):

@@ -15,9 +15,11 @@ import pytest
 import torch
 
 from qdtrack_model import checkpoints
+from qdtrack_model.cache import keep
 from qdtrack_model.config import OneShotConfig, QuasiDenseConfig
 from qdtrack_model.networks import build
 from qdtrack_model.structures import Array, Detections
+from qdtrack_model.synthetic import Scene, SceneConfig
 
 CLIPS = Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -38,6 +40,17 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> checkpoints.Checkpoi
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     checkpoints.save(path, build(config), config, QuasiDenseConfig(init_score=0.6), {"seed": 0})
     return checkpoints.load(path)
+
+
+@pytest.fixture
+def street_image(cache: Path) -> Array:
+    """A synthetic street (720, 1280, 3) with a dozen people and cars; painted once for all processes."""
+
+    def paint(path: Path) -> None:
+        with path.open("wb") as file:
+            np.save(file, Scene(SceneConfig(seed=9)).frame(80).image)
+
+    return np.asarray(np.load(keep("street", ".npy", {"seed": 9, "frame": 80}, paint)))
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +80,7 @@ def small_preset(
     """
 
     def make(name: str) -> checkpoints.Checkpoint:
+        torch.set_num_threads(1)  # sums of several threads differ in their last digits
         small = {"input_size": (96, 160), "channels": 32, "proposals": 300, "proposals_per_level": 300}
         shallow = {} if name == "mot17" else {"depth": 18}
         return benchmark("models").seeded(name, tmp_path_factory.mktemp("weights"), **small, **shallow)

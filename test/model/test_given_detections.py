@@ -75,7 +75,8 @@ def test_boxes_are_followed_as_they_stand(
     truth = read_mot(blob_folder / "gt" / "gt.txt")
     write_mot(blob_folder / "det.txt", truth)
     output = tmp_path / "tracks.txt"
-    command = ["track", str(blob_folder), "--weights", str(checkpoint.path), "--threads", "1", "--output", str(output)]
+    command = ["track", str(blob_folder), "--weights", str(checkpoint.path), "--output", str(output)]
+    command += ["--runtime", "torch", "--threads", "1"]
     assert main([*command, "--detections", str(blob_folder / "det.txt")]) == 0
     found = read_mot(output)
     assert len(found) > 0

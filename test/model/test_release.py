@@ -66,9 +66,9 @@ def environment(prefix: Path, wheel: Path, *names: str) -> Path:
 
     Downloading them would take gigabytes: links to what is installed here take their place.
     """
-    venv.create(prefix, with_pip=True, symlinks=True)
-    run([prefix / "bin" / "pip", "install", "--no-deps", "--no-index", wheel], prefix)
-    run([prefix / "bin" / "pip", "uninstall", "--yes", "setuptools"], prefix)  # it comes with pip, before Python 3.12
+    venv.create(prefix, symlinks=True)
+    pip = [sys.executable, "-m", "pip", "--python", prefix / "bin" / "python"]
+    run([*pip, "install", "--no-deps", "--no-index", wheel], prefix)
     [packages] = prefix.glob("lib/python3.*/site-packages")
     for package in required(names, [str(packages), *sys.path]):
         if package.read_text("RECORD") is None:
@@ -83,7 +83,7 @@ def environment(prefix: Path, wheel: Path, *names: str) -> Path:
 def installed(wheel: Path) -> Path:
     """The folder of a virtual environment as `pip install WHEEL` makes it."""
     prefix = environment(wheel.parents[1] / "environment", wheel, "qdtrack")
-    run([prefix / "bin" / "pip", "check"], prefix)
+    run([sys.executable, "-m", "pip", "--python", prefix / "bin" / "python", "check"], prefix)
     return prefix
 
 

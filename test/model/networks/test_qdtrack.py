@@ -2,15 +2,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
-from qdtrack_model import checkpoints, runtimes
-from qdtrack_model.config import ConfigError, OneShotConfig, QDTrackConfig, QuasiDenseConfig
+from qdtrack_model.config import ConfigError, OneShotConfig, QDTrackConfig
 from qdtrack_model.networks import OneShotNetwork, QDTrack, build
 from qdtrack_model.networks.fpn import FeaturePyramid
 from qdtrack_model.networks.resnet import ResNet
@@ -165,23 +163,6 @@ def test_normalisation_happens_in_the_network() -> None:
         plain = images().permute(0, 3, 1, 2).flip(1).float()
         plain = (plain - torch.tensor(TINY.mean)[:, None, None]) / torch.tensor(TINY.deviation)[:, None, None]
         torch.testing.assert_close(rgb.neck(rgb.backbone(plain))[0], rgb.pyramid(images())[0], rtol=1e-4, atol=1e-4)
-
-
-def test_the_exported_graph_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # With adaptive sampling; with a fixed one: test_two_stage.py.
-    monkeypatch.setenv("QDTRACK_CACHE", str(tmp_path))
-    config = dataclasses.replace(TINY, sampling=0)
-    path = tmp_path / "tiny.safetensors"
-    checkpoints.save(path, tiny(config), config, QuasiDenseConfig(), {})
-    checkpoint = checkpoints.load(path)
-    batch = images().numpy()
-    eager = runtimes.load(checkpoint, runtimes.Options("torch", threads=1)).infer(batch)[0]
-    exported = runtimes.load(checkpoint, runtimes.Options("onnxruntime", threads=1)).infer(batch)[0]
-    assert len(eager) > 10
-    np.testing.assert_array_equal(exported.labels, eager.labels)
-    np.testing.assert_allclose(exported.boxes, eager.boxes, atol=1e-2)
-    np.testing.assert_allclose(exported.scores, eager.scores, atol=1e-4)
-    np.testing.assert_allclose(exported.embeddings, eager.embeddings, rtol=1e-3, atol=1e-3)
 
 
 def test_build_takes_both_architectures() -> None:

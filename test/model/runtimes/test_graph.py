@@ -14,7 +14,7 @@ from qdtrack_model.checkpoints import Checkpoint, CheckpointError
 from qdtrack_model.pipeline import Preprocessor
 from qdtrack_model.runtimes import Options
 from qdtrack_model.runtimes.graph import GraphError, export_onnx, graph_of, uninterrupted
-from qdtrack_model.synthetic import Scene, SceneConfig
+from qdtrack_model.structures import Array
 
 from .comparison import assert_same
 from .rough_division import with_rough_divisions
@@ -78,9 +78,9 @@ def test_divisions_of_a_gpu_find_the_same(checkpoint: Checkpoint, tmp_path: Path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", checkpoints.SHIPPED)
-def test_the_graph_of_shipped_weights_equals_eager_on_a_street(name: str) -> None:
+def test_the_graph_of_shipped_weights_equals_eager_on_a_street(name: str, street_image: Array) -> None:
     shipped = checkpoints.load(name)
-    image = Preprocessor(shipped.config)([Scene(SceneConfig(seed=9)).frame(80).image])[0]
+    image = Preprocessor(shipped.config)([street_image])[0]
     runs = [runtimes.load(shipped, Options(runtime, threads=1)) for runtime in ("torch", "onnxruntime")]
     expected, found = (run.infer(image)[0] for run in runs)
     assert len(expected) > (0 if name == "plaza" else 10)  # plaza knows people from above

@@ -10,12 +10,10 @@ import pytest
 
 from qdtrack_model import checkpoints, runtimes
 from qdtrack_model.boxes import box_iou
-from qdtrack_model.config import ModelConfig
 from qdtrack_model.pipeline import Preprocessor
 from qdtrack_model.runtimes import Options
 from qdtrack_model.runtimes.graph import GraphError, graph_of
 from qdtrack_model.structures import Array
-from qdtrack_model.synthetic import Scene, SceneConfig
 
 openvino = pytest.importorskip("openvino", reason="openvino is not installed: pip install openvino")
 
@@ -25,17 +23,12 @@ needs_bfloat16 = pytest.mark.skipif(
 )
 
 
-def street_frame(network: ModelConfig) -> Array:
-    """A synthetic street with a dozen people and cars, as the network takes it."""
-    return Preprocessor(network)([Scene(SceneConfig(seed=9)).frame(80).image])[0]
-
-
 @needs_bfloat16
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["street", "street_qdtrack"])
-def test_bf16_finds_the_same_confident_detections(name: str) -> None:
+def test_bf16_finds_the_same_confident_detections(name: str, street_image: Array) -> None:
     shipped = checkpoints.load(name)
-    image = street_frame(shipped.config)
+    image = Preprocessor(shipped.config)([street_image])[0]
     exact, found = (
         runtimes.load(shipped, Options("openvino", precision, threads=1)).infer(image)[0]
         for precision in ("fp32", "bf16")

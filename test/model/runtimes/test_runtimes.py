@@ -10,6 +10,7 @@ from qdtrack_model import checkpoints, runtimes
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes import Options, RuntimeUnavailable
 from qdtrack_model.runtimes.graph import GraphError, graph_of
+from qdtrack_model.runtimes.interface import usable_cores
 
 from .comparison import assert_same
 
@@ -73,6 +74,14 @@ def test_images_of_another_shape_or_type_are_refused(checkpoint: Checkpoint, ima
 def test_bad_options_are_named(values: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Options(**values)  # type: ignore[arg-type]
+
+
+def test_threads_are_those_asked_for_or_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert (Options(threads=5).cores, Options().cores) == (5, 3)
+    for odd in ("", "0", "many"):
+        monkeypatch.setenv("OMP_NUM_THREADS", odd)
+        assert Options().cores == usable_cores()
 
 
 def test_a_precision_that_a_runtime_does_not_have_is_named(checkpoint: Checkpoint) -> None:
