@@ -83,7 +83,7 @@ def main() -> None:
             lost = total["objects"] - total["learned"] - total["alone"]
             parts = [total[key] / total["objects"] for key in ("learned", "alone")] + [lost / total["objects"]]
             print(
-                f"{folder.name:<14}{name:<12}{total['filled']:>8}{total['right'] / total['filled']:>7.0%}   "
+                f"{folder.name:<13} {name:<11} {total['filled']:>8}{total['right'] / total['filled']:>7.0%}   "
                 f"{total['objects']:>8}{parts[0]:>8.0%}{parts[1]:>7.0%}{parts[2]:>12.0%}"
             )
 
