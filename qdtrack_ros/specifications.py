@@ -226,8 +226,8 @@ _GENERAL = (
     ),
     Specification(
         "fixed_frame", str, "",
-        "A tf frame in which the ground stands still, such as odom. With it ~/detections_3d are filtered, and their"
-        " velocities known. Needs tf2_ros.",
+        "A tf frame in which the ground stands still, such as odom. With it the places in ~/detections_3d are"
+        " filtered. Needs tf2_ros.",
         "unconfigured",
         check=_tf_problem,
     ),

@@ -27,6 +27,7 @@ from qdtrack_model.config import (
 )
 from qdtrack_model.pipeline import Letterbox, Pipeline, Preprocessor
 from qdtrack_model.runtimes import Options, Runtime
+from qdtrack_model.sensors.registration import Registration
 from qdtrack_model.structures import Array, Detections
 from qdtrack_model.tracking import QuasiDenseTracker, TaoTracker
 
@@ -198,6 +199,25 @@ def test_timings_classes_and_reset(blobs: Runtime, blob_image: Scene) -> None:
     pipeline.reset()
     again = pipeline.process(blob_image(1)[0], 0.0)
     assert again.ids.tolist() == first.ids.tolist()
+
+
+def test_tracks_are_followed_beside_a_camera_that_turns(blobs: Runtime) -> None:
+    wall = (
+        np.random.default_rng(0).integers(0, 256, (24, 80, 1)).astype(np.uint8).repeat(8, 0).repeat(8, 1).repeat(3, 2)
+    )
+    speeds = []
+    for registration in (None, Registration()):
+        pipeline = Pipeline(blobs, QuasiDenseTracker(CONFIG), registration)
+        for index in range(5):
+            image = wall[:, 20 * index : 20 * index + 320].copy()
+            image[80:120, 200 - 20 * index : 240 - 20 * index] = (0, 0, 255)  # it stands before the wall
+            tracks = pipeline.process(image, index / 10)
+        assert len(tracks) == 1
+        speeds.append(abs(float(tracks.velocities[0, 0])))
+    assert speeds[0] > 150 and speeds[1] < 15  # of 200 pixels a second
+    assert pipeline.timings["register"] > 0
+    pipeline.reset()
+    np.testing.assert_allclose(pipeline.process(wall[:, :320], 0.0).velocities, np.zeros((0, 2)))
 
 
 def save_tiny(folder: Path, tracker: TrackerConfig) -> str:
