@@ -13,10 +13,12 @@ from std_msgs.msg import Header
 from qdtrack_model.boxes import clip_boxes
 from qdtrack_model.config import TrackerConfig
 from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.sensors.attention import Attention
 from qdtrack_model.sensors.messages import InvalidImage
 from qdtrack_model.sensors.stamps import Order, StampOrder
 from qdtrack_model.structures import Array, Detections, Tracks
 from qdtrack_model.tracking.handover import Handover
+from qdtrack_ros import parameters
 from qdtrack_ros.input.camera import Camera
 from qdtrack_ros.input.silence import describe_silence
 from qdtrack_ros.input.source_image import ImageMessage, SourceImage
@@ -95,6 +97,14 @@ class CameraTracker:
         self.camera: Camera | None = None
         self.tracker = pipeline.new_tracker()
         self.tracker.reset(first_id)
+        self._attention = Attention(
+            name,
+            parameters.value(node, "cameras"),
+            parameters.value(node, "ignore"),
+            parameters.value(node, "classes"),
+            pipeline.classes,
+            parameters.value(node, "max_rate"),
+        )
         space = depth or world.ground is not None
         self.publishers = Publishers(node, f"~/{name}/" if name else "~/", source, space)
         self.monitor = Monitor()
@@ -125,7 +135,9 @@ class CameraTracker:
             arrival = time.time_ns()
             if is_video(message):
                 video.add(message, arrival)
-            if not worker.offer(self, Delivered(self, message, arrival)):
+            if not attention.takes(stamp_nanoseconds(header_of(message)) or arrival):
+                counts.skipped += 1
+            elif not worker.offer(self, Delivered(self, message, arrival)):
                 counts.dropped += 1
 
         def count_lost(number: int) -> None:
@@ -135,7 +147,7 @@ class CameraTracker:
         self._order = StampOrder()
         self._ego_motion = self._world.ego_motion()
         self.monitor = Monitor()
-        counts = self.monitor.counts
+        counts, attention = self.monitor.counts, self._attention
         video = self._video = VideoInput()
         self._silence_reported, self._dropped_reported = False, 0
         self.publishers.begin(stamp, threshold)
@@ -238,14 +250,15 @@ class CameraTracker:
         assert self.camera is not None
         started = perf_counter()
         detections = accepted.image.to_source(detections, self._network.clip_boxes)
+        detections = self._attention.without_ignored(detections, accepted.image.size)
         motion = self._motion(accepted, detections, options.rectified)
         tracks, lost = self._track(detections, accepted.moment, motion, options.lost)
         tracked = perf_counter()
         frame = TrackedFrame(
             header=accepted.header,
             image=accepted.image,
-            tracks=_published(tracks, accepted.image.size, options.min_score),
-            lost=_published(lost, accepted.image.size, options.min_score),
+            tracks=_clipped(self._attention.told(tracks, options.min_score), accepted.image.size),
+            lost=_clipped(self._attention.told(lost, options.min_score), accepted.image.size),
             info=self.camera.info,
         )
         self.publishers.publish(frame, options)
@@ -364,9 +377,6 @@ class CameraTracker:
         return f"{self.name}: {text}" if self.name else text
 
 
-def _published(tracks: Tracks, size: tuple[int, int], least: float) -> Tracks:
-    """The tracks that score enough to be published, with the part of their boxes that lies in the image."""
-    enough = tracks.scores >= least
-    if not enough.all():
-        tracks = tracks[enough]
+def _clipped(tracks: Tracks, size: tuple[int, int]) -> Tracks:
+    """The tracks with the part of their boxes that lies in the image."""
     return replace(tracks, boxes=clip_boxes(tracks.boxes, size)) if len(tracks) else tracks

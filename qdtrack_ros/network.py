@@ -14,8 +14,9 @@ import numpy as np
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.node import Node
 
+from qdtrack_model.config import ConfigError
 from qdtrack_model.pipeline import Pipeline
-from qdtrack_model.runtimes import Options
+from qdtrack_model.runtimes import Options, gpu
 from qdtrack_model.structures import Array, Detections
 from qdtrack_ros import parameters
 from qdtrack_ros.reason import reason
@@ -46,7 +47,11 @@ def loader(node: Node, weights: str, factory: PipelineFactory, goes_on: Callable
     )
     settings = parameters.tracker_settings(parameters.values(node))
 
+    gpu_index = parameters.value(node, "gpu")
+
     def load() -> Pipeline:
+        if gpu_index >= 0 and gpu.find() is None:
+            raise ConfigError(f"gpu: got {gpu_index}, but there is no such GPU; `nvidia-smi -L` lists them")
         begin = time.perf_counter()
         pipeline = factory(weights, options, settings)
         loaded = time.perf_counter()

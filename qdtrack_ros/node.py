@@ -40,7 +40,7 @@ from qdtrack_ros.processing import Processing
 from qdtrack_ros.reason import reason
 from qdtrack_ros.throttle import Throttle
 from qdtrack_ros.transitions import SUCCESS, Abandoned, Executor, Fault, ManagedNode
-from qdtrack_ros.tuning import tune_process
+from qdtrack_ros.tuning import choose_gpu, tune_process
 from qdtrack_ros.worker import PATIENCE, left_behind
 from qdtrack_ros.world.world import World
 
@@ -85,6 +85,7 @@ class TrackerNode(ManagedNode):
         except Exception:
             self.destroy_node()  # else it would stay in the graph, half made
             raise
+        choose_gpu(parameters.value(self, "gpu"))
         self._snapshot = Snapshot(folder=parameters.value(self, "snapshot_folder"))
         self._options = self._apply({})
         self.add_on_set_parameters_callback(self._on_set_parameters)

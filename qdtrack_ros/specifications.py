@@ -13,6 +13,7 @@ from rclpy.parameter import Parameter
 
 from qdtrack_model.config import TRACKERS, ConfigError, from_mapping
 from qdtrack_model.runtimes import PRECISIONS, RUNTIMES
+from qdtrack_model.sensors.attention import class_scores
 
 TRACKER_PREFIX = "tracker."
 _KINDS: dict[type, Parameter.Type] = {
@@ -108,6 +109,15 @@ def _camera_problem(names: list[Any]) -> str | None:
     return None
 
 
+def _class_problem(entries: list[Any]) -> str | None:
+    """What is wrong with classes to publish; which ones there are is not known before the weights are."""
+    try:
+        class_scores(entries)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 _GENERAL = (
     Specification(
         "cameras", list, [""],
@@ -143,6 +153,12 @@ _GENERAL = (
     Specification(
         "fallback", bool, False, "Take another runtime where the chosen one cannot be loaded, instead of failing.",
         "unconfigured",
+    ),
+    Specification(
+        "gpu", int, -1,
+        "Which GPU the network runs on, as nvidia-smi counts them, or of those in CUDA_VISIBLE_DEVICES where that is"
+        " set; -1 for the first.",
+        "never", -1, 63,
     ),
     Specification("threads", int, 0, "Threads of the network; 0 lets the runtime choose.", "unconfigured", 0, 256),
     Specification(
@@ -180,6 +196,25 @@ _GENERAL = (
     ),
     Specification(
         "min_score", float, 0.0, "Tracks whose detection scores less are followed but not published.", "always", 0, 1
+    ),
+    Specification(
+        "classes", list, [""],
+        "Classes to publish, by name, each with the lowest score at which it is where one is appended: [pedestrian,"
+        " 'vehicle:0.5']. [''] is all of them. The others are followed all the same.",
+        "unconfigured",
+        check=_class_problem,
+    ),
+    Specification(
+        "ignore", list, [""],
+        "Regions in which nothing is tracked, such as the vehicle's own bonnet: corners of a polygon in pixels,"
+        " '0,600 1280,600 640,500', or the path of a picture that is black there, of any size. front: before it makes"
+        " it that camera's. What is detected is left out where half of its box lies in them.",
+        "unconfigured",
+    ),
+    Specification(
+        "max_rate", float, 0.0,
+        "Most images of each camera that are taken [1/s], by their stamps; 0 for all. Others are counted as skipped.",
+        "unconfigured", 0, 1000,
     ),
     Specification(
         "publish_lost", bool, False,

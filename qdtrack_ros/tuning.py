@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 
 import cv2
 
@@ -23,3 +24,19 @@ def tune_process() -> None:
     if mallopt is not None:  # glibc alone has it
         mallopt(_M_MMAP_THRESHOLD, 32 * _MB)  # the largest it takes
         mallopt(_M_TRIM_THRESHOLD, 128 * _MB)
+
+
+def choose_gpu(index: int) -> None:
+    """Have this process see one GPU alone, counted from 0 as nvidia-smi does; -1 leaves all as they are.
+
+    Where ``CUDA_VISIBLE_DEVICES`` is set, as in containers, it is one of those. To be called before anything asks for a
+    GPU: CUDA looks at its environment once. One that is not there is none at all.
+    """
+    if index < 0:
+        return
+    visible = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one.strip()]
+    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+    if not visible:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(index)
+    else:
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible[index] if index < len(visible) else "-1"

@@ -150,7 +150,7 @@ def _problems(reading: CameraReading, limits: Limits) -> Iterator[tuple[bytes, s
 
 
 def _problems_of_images(recent: Recent, reading: CameraReading, limits: Limits) -> Iterator[tuple[bytes, str]]:
-    if recent.tracked_rate == 0:
+    if recent.tracked_rate == 0 and recent.skipped < recent.received:
         yield ERROR, f"none of the last {recent.received} images was tracked"
     elif recent.tracked_rate < limits.min_rate:
         yield WARN, f"{recent.tracked_rate:.1f} images/s tracked, less than diagnostics.min_rate ({limits.min_rate:g})"

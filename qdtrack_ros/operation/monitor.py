@@ -40,6 +40,7 @@ class Counts:
 
     received: int = 0
     lost: int = 0  # published and never received, as far as the middleware tells
+    skipped: int = 0  # left out, because more came than max_rate asks for
     dropped: int = 0  # pushed out of the queue by newer ones
     repeated: int = 0  # came a second time with the same stamp
     late: int = 0  # came after an image with a newer stamp
@@ -64,7 +65,8 @@ class Counts:
             f" {self.late} late, {self.repeated} repeated, {self.unusable} unusable"
         )
         rare = {
-            "failed": self.failed, "lost on the way": self.lost, "without depth": self.without_depth,
+            "skipped": self.skipped, "failed": self.failed, "lost on the way": self.lost,
+            "without depth": self.without_depth,
             "missing transforms": self.missing_transforms, "late transforms": self.late_transforms,
             "without motion": self.without_motion, "interruptions of the video": self.interruptions,
         }  # fmt: skip
@@ -84,6 +86,7 @@ class Recent:
     failed: int
     without_depth: int
     without_transform: int
+    skipped: int = 0
 
 
 class Monitor:
@@ -141,4 +144,5 @@ class Monitor:
             failed=after.failed - before.failed,
             without_depth=after.without_depth - before.without_depth,
             without_transform=after.without_transform - before.without_transform,
+            skipped=after.skipped - before.skipped,
         )

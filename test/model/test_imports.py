@@ -20,7 +20,17 @@ SENSORS = {
     "sensors",
     *(
         f"sensors.{name}"
-        for name in ("camera_model", "depth", "encodings", "ground", "messages", "poses", "registration", "video")
+        for name in (
+            "attention",
+            "camera_model",
+            "depth",
+            "encodings",
+            "ground",
+            "messages",
+            "poses",
+            "registration",
+            "video",
+        )
     ),
 }
 FRONT = (
@@ -43,6 +53,7 @@ ALLOWED: dict[str, set[str]] = {
     "boxes": {"structures"},
     "atomic": set(),
     "sensors": {"structures"},
+    "sensors.attention": {"structures", "config"},
     "sensors.poses": {"structures"},
     "sensors.registration": {"structures"},
     "sensors.messages": set(),
@@ -98,7 +109,17 @@ ROS_ALLOWED: dict[str, set[str]] = {
     "processing": {"camera_tracker", "network", "output", "reason", "throttle", "worker"},
     "world": {"input", "parameters"},
     "showing": {"input", "output", "operation", "reason", "worker", "world"},
-    "camera_tracker": {"input", "output", "operation", "reason", "showing", "throttle", "worker", "world"},
+    "camera_tracker": {
+        "input",
+        "output",
+        "operation",
+        "parameters",
+        "reason",
+        "showing",
+        "throttle",
+        "worker",
+        "world",
+    },
     "node": {
         "camera_tracker",
         "output",

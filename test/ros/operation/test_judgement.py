@@ -71,7 +71,8 @@ def test_a_camera_that_fares_well() -> None:
     assert values(status) == {
         "topic": "/front/image", "transport": "raw", "QoS": "best effort, volatile, keep last 5", "publishers": "1",
         "incompatible QoS": "none", "silence [s]": "0.0", "rate in [1/s]": "25.0", "rate out [1/s]": "24.6",
-        "received": "125", "lost": "0", "dropped": "2", "repeated": "0", "late": "0", "unusable": "0", "failed": "0",
+        "received": "125", "lost": "0", "skipped": "0", "dropped": "2", "repeated": "0", "late": "0",
+        "unusable": "0", "failed": "0",
         "tracked": "123", "not drawn": "0", "without depth": "0", "missing transforms": "0", "late transforms": "0",
         "without motion": "0", "interruptions": "0",
         "queue": "1", "tracks": "3", "remembered tracks": "2",
@@ -94,6 +95,11 @@ def test_a_camera_that_fares_well() -> None:
             {"recent": replace(RECENT, dropped=50)}, WARN,
             "0.40 of the images dropped, more than diagnostics.max_drop_ratio (0.1)",
         ),
+        (
+            {"recent": replace(RECENT, tracked_rate=0.0, skipped=125)}, WARN,
+            "0.0 images/s tracked, less than diagnostics.min_rate (10)",
+        ),
+        ({"recent": replace(RECENT, tracked_rate=0.0, skipped=124)}, ERROR, "none of the last 125 images was tracked"),
         ({"recent": replace(RECENT, dropped=12)}, OK, "24.6 images/s tracked"),
         (
             {"ages": (0.2, 0.61)}, WARN,
