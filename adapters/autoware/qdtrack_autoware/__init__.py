@@ -1,0 +1,1 @@
+"""Tracks of qdtrack for Autoware."""
