@@ -123,8 +123,9 @@ def replay_bags(args: argparse.Namespace, folder: Path, bags: Sequence[Listed], 
                         progress(bags[place].name)
     finally:
         pipeline.close()
-    print(_cost(bags, done, run.content()))
-    return _left_out(bags, done, run.content())
+    if run.content()["sequences"]:
+        print(_cost(done, run.content()))
+    return _left_out(run.content())
 
 
 def _bag_worker(pipeline: argparse.Namespace, options: dict[str, Any]) -> BagWorker:
@@ -132,7 +133,7 @@ def _bag_worker(pipeline: argparse.Namespace, options: dict[str, Any]) -> BagWor
     return BagWorker(load_pipeline(pipeline), **options)
 
 
-def _left_out(bags: Sequence[Listed], done: Mapping[int, Replayed | LostWorker], content: Mapping[str, Any]) -> int:
+def _left_out(content: Mapping[str, Any]) -> int:
     """Tell of bags of which nothing could be replayed, and count them."""
     replayed = {told["bag"] for told in content["sequences"]}
     missing = [told for told in content["left_out"] if told["bag"] not in replayed]
@@ -141,7 +142,7 @@ def _left_out(bags: Sequence[Listed], done: Mapping[int, Replayed | LostWorker],
     return len(missing)
 
 
-def _cost(bags: Sequence[Listed], done: Mapping[int, Replayed | LostWorker], content: Mapping[str, Any]) -> str:
+def _cost(done: Mapping[int, Replayed | LostWorker], content: Mapping[str, Any]) -> str:
     """What an hour of bag costs, in a line."""
     lasting: dict[str, float] = {}
     for told in content["sequences"]:

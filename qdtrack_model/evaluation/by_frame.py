@@ -1,7 +1,6 @@
 """The scores of scene scoring frame by frame: which frame cost what, and the scores of any choice of frames.
 
-What is counted is what ``scores.py`` counts, the same numbers, without motmetrics' table of events: an object keeps its
-last result across any gap, the rest is matched by the largest sum of overlaps from .5 on. Identities (IDF1) and the
+What is counted is what ``scores.py`` counts, the same numbers (CLEAR MOT by ``clear.py``). Identities (IDF1) and the
 association of HOTA are decided once over all frames, so that the parts of the frames add up to the whole.
 """
 
@@ -14,6 +13,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from qdtrack_model.data.readers.mot import MotBoxes
+from qdtrack_model.evaluation.clear import NONE, ClearMot
 from qdtrack_model.evaluation.frames import EPSILON, MATCH_IOU, ScoredFrame, numbered, scored_frames
 from qdtrack_model.evaluation.hota import THRESHOLDS, Hota, alignment_of
 from qdtrack_model.evaluation.scores import Scores
@@ -22,7 +22,6 @@ from qdtrack_model.structures import Array
 COUNTED = (
     "objects", "predictions", "false_positives", "false_negatives", "id_switches", "id_true_positives", "overlap",
 )  # fmt: skip
-_NONE = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +101,7 @@ def by_frame(ground_truth: MotBoxes, results: MotBoxes) -> ByFrame:
     counts[:, 0] = [len(truth) for truth, _, _ in parts]
     counts[:, 1] = [len(found) for _, found, _ in parts]
     counts[:, 5] = _right_identities(parts, objects, tracks)
-    events, shares, fragmentations = _clear(frames, parts, objects, counts)
+    events, shares, fragmentations = _clear(frames, counts)
     hota = _association(parts, objects, tracks)
     sums = counts.sum(0)
     count = dict(zip(COUNTED, sums.tolist(), strict=True))
@@ -116,61 +115,29 @@ def by_frame(ground_truth: MotBoxes, results: MotBoxes) -> ByFrame:
     return ByFrame(np.array([frame.number for frame in frames], np.int64), counts, hota, events, whole)
 
 
-def _clear(
-    frames: Sequence[ScoredFrame], parts: Sequence[tuple[Array, Array, Array]], objects: int, counts: Array
-) -> tuple[Events, Array, int]:
+def _clear(frames: Sequence[ScoredFrame], counts: Array) -> tuple[Events, Array, int]:
     """CLEAR MOT: fills its columns of ``counts``; what happened, matched share of each object, fragmentations."""
-    last = np.full(objects, _NONE)  # the track that each object had last, as a number of ``parts``
-    names: dict[int, int] = {}
-    missed = np.zeros(objects, np.int64)  # misses since each object's last match
-    seen, matched, begun = np.zeros(objects, np.int64), np.zeros(objects, np.int64), np.zeros(objects, bool)
-    fragmentations = 0
+    clear = ClearMot()
     rows_of: list[list[Array]] = [[], [], [], []]
-    for place, (frame, (truth, found, similarity)) in enumerate(zip(frames, parts, strict=True)):
-        names.update(zip(found.tolist(), frame.result_ids.tolist(), strict=True))
-        rows, columns = _assigned(similarity, last[truth], found)
-        ours, theirs = truth[rows], found[columns]
-        switched = (last[ours] != _NONE) & (last[ours] != theirs)
-        before = np.array([names.get(one, _NONE) for one in last[ours[switched]].tolist()], np.int64)
-        seen[truth] += 1
-        matched[ours] += 1
-        fragmentations += int((begun[ours] & (missed[ours] > 0)).sum())
-        missed[truth] += 1
-        missed[ours] = 0
-        begun[ours] = True
-        last[ours] = theirs
-        unmatched, wrong = np.ones(len(truth), bool), np.ones(len(found), bool)
-        unmatched[rows], wrong[columns] = False, False
-        counts[place, [2, 3, 4, 6]] = wrong.sum(), unmatched.sum(), switched.sum(), similarity[rows, columns].sum()
-        of_objects, of_tracks = frame.truth_ids, frame.result_ids
+    for place, frame in enumerate(frames):
+        found = clear.update(frame)
+        objects, tracks = frame.truth_ids, frame.result_ids
+        ours, theirs = objects[found.rows], tracks[found.columns]
+        switched = (found.before != NONE) & (found.before != theirs)
+        unmatched, wrong = np.ones(len(objects), bool), np.ones(len(tracks), bool)
+        unmatched[found.rows], wrong[found.columns] = False, False
+        overlap = frame.similarity[found.rows, found.columns].sum()
+        counts[place, [2, 3, 4, 6]] = wrong.sum(), unmatched.sum(), switched.sum(), overlap
         for kind, row in enumerate((
-            (of_objects[rows], of_tracks[columns]),
-            (of_objects[rows][switched], before, of_tracks[columns][switched]),
-            (of_objects[unmatched],),
-            (of_tracks[wrong],),
+            (ours, theirs), (ours[switched], found.before[switched], theirs[switched]), (objects[unmatched],),
+            (tracks[wrong],),
         )):  # fmt: skip
             rows_of[kind].append(np.stack([np.full(len(row[0]), frame.number), *row], axis=1))
     tables = [
         np.concatenate([np.zeros((0, width), np.int64), *found])
         for width, found in zip((3, 4, 2, 2), rows_of, strict=True)
     ]
-    return Events(*tables), matched / np.maximum(seen, 1), fragmentations
-
-
-def _assigned(similarity: Array, last: Array, found: Array) -> tuple[Array, Array]:
-    """Rows and columns of the matches: first every object with its ``last`` track (T,) where that is among those
-    ``found`` (R,) and overlaps it, then the rest with the largest sum of overlaps."""
-    free = np.where(similarity >= MATCH_IOU - EPSILON, similarity, 0)
-    kept = []
-    for row, column in np.argwhere((last[:, None] == found) & (free > 0)).tolist():
-        if free[row, column] > 0:  # two objects may have had one track: the first one keeps it
-            kept.append((row, column))
-            free[row], free[:, column] = 0, 0
-    # As many matches as possible come before their overlap, as motmetrics has it.
-    rows, columns = linear_sum_assignment(-np.where(free > 0, free + min(free.shape), 0))
-    real = free[rows, columns] > 0
-    pairs = np.array(kept, np.int64).reshape(-1, 2)
-    return np.concatenate([pairs[:, 0], rows[real]]), np.concatenate([pairs[:, 1], columns[real]])
+    return Events(*tables), clear.shares(), clear.fragmentations
 
 
 def _right_identities(parts: Sequence[tuple[Array, Array, Array]], objects: int, tracks: int) -> Array:
@@ -179,7 +146,7 @@ def _right_identities(parts: Sequence[tuple[Array, Array, Array]], objects: int,
     for truth, found, similarity in parts:
         together[np.ix_(truth, found)] += similarity >= MATCH_IOU - EPSILON
     rows, columns = linear_sum_assignment(-together)
-    track_of = np.full(objects, _NONE)
+    track_of = np.full(objects, -1)
     track_of[rows] = columns
     return np.array([
         ((track_of[truth][:, None] == found) & (similarity >= MATCH_IOU - EPSILON)).sum()

@@ -36,7 +36,7 @@ class ScoredFrame:
     number: int = 0
 
 
-def _check_unique(boxes: MotBoxes, what: str) -> None:
+def check_unique(boxes: MotBoxes, what: str) -> None:
     """Raise EvaluationError where an id is twice in a frame: no metric is defined then."""
     pairs, counts = np.unique(np.stack([boxes.frames, boxes.ids]), axis=1, return_counts=True)
     if (counts > 1).any():
@@ -94,8 +94,8 @@ def scored_frames(ground_truth: MotBoxes, results: MotBoxes) -> Iterator[ScoredF
         EvaluationError: a scored id is twice in one frame, or no ground truth is scored.
     """
     all_scored = ground_truth.confidences != 0
-    _check_unique(ground_truth[all_scored], "ground truth")  # what is ignored may share the id of what is unknown
-    _check_unique(results, "results")
+    check_unique(ground_truth[all_scored], "ground truth")  # what is ignored may share the id of what is unknown
+    check_unique(results, "results")
     if not all_scored.any():
         raise EvaluationError(f"ground truth: none of its {len(ground_truth)} boxes is scored (confidence not 0)")
     separate_classes = len(np.unique(ground_truth.classes[all_scored])) > 1
@@ -103,9 +103,14 @@ def scored_frames(ground_truth: MotBoxes, results: MotBoxes) -> Iterator[ScoredF
     nothing = np.zeros(0, np.int64)
     for frame in sorted(truth_rows.keys() | result_rows.keys()):
         truth = ground_truth[truth_rows.get(frame, nothing)]
-        found = results[result_rows.get(frame, nothing)]
-        scored = truth.confidences != 0
-        similarity = _similarity(truth, scored, found, separate_classes)
-        kept = ~results_on(~scored, similarity)
-        if scored.any() or kept.any():
-            yield ScoredFrame(truth.ids[scored], found.ids[kept], similarity[np.ix_(scored, kept)], frame)
+        found = scored_frame(frame, truth, results[result_rows.get(frame, nothing)], separate_classes)
+        if len(found.truth_ids) or len(found.result_ids):
+            yield found
+
+
+def scored_frame(number: int, truth: MotBoxes, results: MotBoxes, separate_classes: bool) -> ScoredFrame:
+    """One frame of :func:`scored_frames`, in which nothing may be left to score."""
+    scored = truth.confidences != 0
+    similarity = _similarity(truth, scored, results, separate_classes)
+    kept = ~results_on(~scored, similarity)
+    return ScoredFrame(truth.ids[scored], results.ids[kept], similarity[np.ix_(scored, kept)], number)

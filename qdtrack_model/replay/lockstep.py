@@ -21,9 +21,8 @@ from qdtrack_model.data.readers.mot import class_columns, from_tracks
 from qdtrack_model.fleet.listing import Listed
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.replay.detections import read_detections
-from qdtrack_model.replay.measures import truth_described
 from qdtrack_model.replay.run import Collected, Run, Settings
-from qdtrack_model.replay.sequence import DETECTIONS, SCORED, TRUTH, ReplayedSequence, SequenceWriter, write_truth
+from qdtrack_model.replay.sequence import DETECTIONS, SCORED, TRUTH, ReplayedSequence, SequenceWriter, TruthWriter
 from qdtrack_model.replay.truth import Columns, camera_folder, read_truth
 from qdtrack_model.sensors.stamps import Order, StampOrder
 from qdtrack_model.structures import Array, Detections
@@ -162,12 +161,11 @@ def replay_bag(
                 raise
             run.leave_out(told["bag"], str(error))
             continue
-        found = read_truth(truth, bag, topic, name, images.times, known)
-        write_truth(run.folder / name, found)
-        more = {
-            **told, "topic": topic, "size": images.size, "left_out": images.left_out, "truth": truth_described(found),
-        }  # fmt: skip
-        done.append((name, more))
+        with TruthWriter(run.folder / name) as files:
+            taken = read_truth(truth, bag, topic, name, images.times, known, files.write)
+            files.finish(taken.frames if taken else None)
+        more = {**told, "topic": topic, "size": images.size, "left_out": images.left_out}
+        done.append((name, {**more, "truth": taken.to_mapping() if taken else None}))
     if not done:
         raise NoImage(f"{bag}: not one image of any topic could be decoded")
     for name, more in done:

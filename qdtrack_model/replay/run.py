@@ -7,7 +7,6 @@ it was written to. Reports, comparisons and tuning read a run, and nothing else.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from qdtrack_model.atomic import atomic_write
 from qdtrack_model.config import TrackerConfig, to_mapping
 from qdtrack_model.evaluation.scores import Scores, combine
 from qdtrack_model.fleet.places import below, local_copy, read_text
-from qdtrack_model.replay.measures import described, scored_classes, truth_described
+from qdtrack_model.replay.measures import measured
 from qdtrack_model.replay.sequence import OVERLAY, ReplayedSequence, RunError
 from qdtrack_model.tracker_config import read_tracker
 
@@ -77,17 +76,9 @@ class Collected:
 
     def add(self, name: str, more: Mapping[str, Any]) -> None:
         """Score what was written of a sequence, with what else is to be told of it."""
-        sequence = ReplayedSequence.read(self.folder / name)
-        scored = scored_classes(sequence, self.settings.classes)
-        self._scores.append({kind: parts.whole for kind, parts in scored.items()})
-        rate = sequence.frame_rate
-        self._sequences.append({
-            "name": name, **more, "frames": len(sequence.frames),
-            "frame_rate": round(rate, 3) if math.isfinite(rate) else None,
-            "seconds": round(float(sequence.seconds[-1]), 6) if len(sequence.frames) else 0.0,
-            "truth": more.get("truth") or truth_described(sequence.truth),
-            **described(sequence, scored, self.settings.classes),
-        })  # fmt: skip
+        told, scores = measured(self.folder / name, self.settings.classes)
+        self._scores.append(scores)
+        self._sequences.append({"name": name, **more, "truth": more.get("truth"), **told})
 
     def leave_out(self, bag: Path | str, reason: str) -> None:
         """Remember a bag that could not be replayed, and why."""

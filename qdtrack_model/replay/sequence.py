@@ -22,7 +22,7 @@ from types import TracebackType
 
 import numpy as np
 
-from qdtrack_model.data.readers.mot import MotBoxes, format_rows, read_mot, write_mot
+from qdtrack_model.data.readers.mot import MotBoxes, format_rows, join, read_mot, write_mot
 from qdtrack_model.replay.detections import DetectedFrame, DetectionWriter
 from qdtrack_model.replay.truth import Truth
 from qdtrack_model.structures import Array, Detections
@@ -82,13 +82,85 @@ class SequenceWriter:
         self._resources.__exit__(kind, error, trace)
 
 
-def write_truth(folder: Path, truth: Truth | None) -> None:
-    """Write the ground truth of a sequence, or remove that of an older run."""
-    for name in (TRUTH, SCORED):
-        (folder / name).unlink(missing_ok=True)
-    if truth is not None:
-        write_mot(folder / TRUTH, truth.boxes)
-        np.savetxt(folder / SCORED, truth.frames, "%d")
+class TruthWriter:
+    """Writes the ground truth of a sequence as it comes; a context manager that leaves no file where none came.
+
+    Args:
+        folder: of the sequence; ground truth of an older run there is removed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._last, self._late = folder, 0, list[MotBoxes]()
+        for name in (TRUTH, SCORED):
+            (folder / name).unlink(missing_ok=True)
+        self._file = (folder / TRUTH).open("w", encoding="utf-8")
+
+    def write(self, boxes: MotBoxes) -> None:
+        """Append the boxes of one frame, or of several in order; earlier frames may follow, and are kept until the
+        end."""
+        if len(boxes) and boxes.frames[0] < self._last:
+            self._late.append(boxes)
+        elif len(boxes):
+            self._last = int(boxes.frames[-1])
+            self._file.writelines(format_rows(boxes))
+
+    def finish(self, frames: Array | None) -> None:
+        """Say which frames are covered; None: there is no ground truth.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        self._file.close()
+        path = self._folder / TRUTH
+        if frames is None:
+            path.unlink()
+            return
+        if self._late:
+            boxes = join([read_mot(path), *self._late])
+            write_mot(path, boxes[np.argsort(boxes.frames, kind="stable")])
+        np.savetxt(self._folder / SCORED, frames, "%d")
+
+    def __enter__(self) -> TruthWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+@dataclass(frozen=True, eq=False)
+class Times:
+    """Numbers (F,) int64 of the frames of a sequence, and seconds (F,) of their header stamps."""
+
+    numbers: Array
+    stamps: Array
+
+    @classmethod
+    def read(cls, folder: Path) -> Times:
+        """Read ``frames.csv``.
+
+        Raises:
+            RunError: it is missing or broken.
+        """
+        table = _table(folder / FRAMES)
+        return cls(table["frame"].astype(np.int64), table["time"])
+
+    @property
+    def seconds(self) -> Array:
+        """(F,) seconds since the first image."""
+        return self.stamps - self.stamps[0] if len(self.stamps) else self.stamps
+
+    @property
+    def rate(self) -> float:
+        """Frames a second, by the median step; NaN for fewer than two."""
+        steps = np.diff(self.stamps)
+        return float(1 / np.median(steps)) if len(steps) and np.median(steps) > 0 else math.nan
+
+
+def read_covered(folder: Path) -> Array:
+    """Numbers (K,) int64 of the frames that the ground truth covers, growing."""
+    return np.sort(np.loadtxt(folder / SCORED, np.int64, ndmin=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,15 +190,13 @@ class ReplayedSequence:
         Raises:
             RunError, MotError: a file is missing or broken.
         """
-        frames = _table(folder / FRAMES)
+        times = Times.read(folder)
         timing = _table(folder / TIMING) if (folder / TIMING).is_file() else {}
         truth = None
         if (folder / TRUTH).is_file():
-            scored = np.loadtxt(folder / SCORED, np.int64, ndmin=1)
-            truth = Truth(TRUTH, read_mot(folder / TRUTH), scored, {})
-        numbers = frames["frame"].astype(np.int64)
+            truth = Truth(read_mot(folder / TRUTH), read_covered(folder))
         seconds = {stage: values for stage, values in timing.items() if stage != "frame"}
-        return cls(folder, numbers, frames["time"], read_mot(folder / TRACKS), truth, seconds)
+        return cls(folder, times.numbers, times.stamps, read_mot(folder / TRACKS), truth, seconds)
 
     @property
     def tracked(self) -> Array:
@@ -137,13 +207,12 @@ class ReplayedSequence:
     @property
     def seconds(self) -> Array:
         """(F,) seconds since the first image."""
-        return self.times - self.times[0] if len(self.times) else self.times
+        return Times(self.frames, self.times).seconds
 
     @property
     def frame_rate(self) -> float:
         """Frames a second, by the median step; NaN for fewer than two."""
-        steps = np.diff(self.times)
-        return float(1 / np.median(steps)) if len(steps) and np.median(steps) > 0 else math.nan
+        return Times(self.frames, self.times).rate
 
     def seconds_of(self, frames: Array) -> Array:
         """Seconds since the first image of frames by number."""

@@ -6,7 +6,7 @@ Messages belong to the images of their header stamp; line numbers of files to th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,26 +31,46 @@ class Truth:
     """Ground truth of a sequence.
 
     Args:
-        source: topic or file.
         boxes: of the frames of the sequence, those of confidence 0 ignored.
         frames: (F,) int64, sorted: the frames that are scored; in others nobody looked.
-        left_out: what could not be used -> how often.
     """
 
-    source: str
     boxes: MotBoxes
     frames: Array
-    left_out: Mapping[str, int]
 
     def scored(self, results: MotBoxes) -> MotBoxes:
         """The results in frames that are scored."""
         return results[np.isin(results.frames, self.frames)]
 
 
+@dataclass(frozen=True, eq=False)
+class Taken:
+    """What was read of a sequence's ground truth.
+
+    Args:
+        source: topic or file.
+        boxes: how many.
+        frames: (F,) int64, sorted: the frames that are scored; in others nobody looked.
+        left_out: what could not be used -> how often.
+    """
+
+    source: str
+    boxes: int
+    frames: Array
+    left_out: Mapping[str, int]
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "source": self.source, "frames": len(self.frames), "boxes": self.boxes, "left_out": dict(self.left_out)
+        }  # fmt: skip
+
+
 def read_truth(
-    where: str, bag: Path, topic: str, name: str, times: Mapping[float, int], columns: Columns
-) -> Truth | None:
-    """The ground truth of the images of ``topic``, None where there is none.
+    where: str, bag: Path, topic: str, name: str, times: Mapping[float, int], columns: Columns,
+    write: Callable[[MotBoxes], None],
+) -> Taken | None:  # fmt: skip
+    """Read the ground truth of the images of ``topic``; None where there is none.
 
     Args:
         where: ``auto`` (the topic ``ground_truth`` beside the camera's, where there is one), ``none``, a topic, or a
@@ -60,6 +80,7 @@ def read_truth(
         name: of the sequence, BAG/CAMERA.
         times: seconds of header stamps -> number of the frame.
         columns: numbers of classes.
+        write: called with boxes, those of one frame at once.
 
     Raises:
         TruthError, MotError, BagError: it is not there, or broken.
@@ -67,12 +88,12 @@ def read_truth(
     if where == NONE or not times:
         return None
     if where != AUTOMATIC and Path(where).exists():
-        return _from_file(_file(Path(where), name), max(times.values()))
+        return _from_file(_file(Path(where), name), max(times.values()), write)
     wanted = f"{camera_folder(topic)}/ground_truth" if where == AUTOMATIC else where
     with bags.opened(bag) as reader:
         topics = sorted({c.topic for c in reader.connections if c.msgtype in (bags.ARRAY, TRACKS)})
         if wanted in topics:
-            return _from_topic(reader, wanted, times, columns)
+            return _from_topic(reader, wanted, times, columns, write)
     if where == AUTOMATIC:
         return None
     raise TruthError(
@@ -114,23 +135,25 @@ def camera_folder(topic: str) -> str:
     return "/" + "/".join(parts[: ends[0]] if ends and ends[0] else parts[:1])
 
 
-def _from_topic(reader: Reader, topic: str, times: Mapping[float, int], columns: Columns) -> Truth:
-    """Ground truth of messages that come in any order; one whose image has had one already is not taken."""
-    parts: dict[int, Array] = {}
-    left_out: Counter[str] = Counter()
+def _from_topic(
+    reader: Reader, topic: str, times: Mapping[float, int], columns: Columns, write: Callable[[MotBoxes], None]
+) -> Taken:
+    """Messages may come in any order; one whose image has had one already is not taken."""
+    frames: set[int] = set()
+    boxes, left_out = 0, Counter[str]()
     for connection, _, raw in reader.messages([c for c in reader.connections if c.topic == topic]):
         frame = times.get(bags.stamp_of(raw) / 1e9)
-        if frame is None or frame in parts:
+        if frame is None or frame in frames:
             left_out["messages without an image of their own"] += 1
             continue
+        frames.add(frame)
         message: Any = bags.typestore().deserialize_cdr(raw, connection.msgtype)
         rows, twice = _rows_of(message, frame, columns)
-        parts[frame] = np.array(rows, np.float64).reshape(-1, 9)
         left_out["boxes without a number of their own as id"] += twice
-    frames = sorted(parts)
-    table = np.concatenate([np.zeros((0, 9)), *(parts.pop(frame) for frame in frames)])
-    boxes = MotBoxes(table[:, 0], table[:, 1], table[:, 2:6], table[:, 6], table[:, 7], table[:, 8])
-    return Truth(topic, boxes, np.array(frames, np.int64), +left_out)
+        table = np.array(rows, np.float64).reshape(-1, 9)
+        write(MotBoxes(table[:, 0], table[:, 1], table[:, 2:6], table[:, 6], table[:, 7], table[:, 8]))
+        boxes += len(rows)
+    return Taken(topic, boxes, np.array(sorted(frames), np.int64), +left_out)
 
 
 def _rows_of(message: Any, frame: int, columns: Columns) -> tuple[list[tuple[float, ...]], int]:
@@ -161,7 +184,7 @@ def _file(where: Path, name: str) -> Path:
     raise TruthError(f"--ground-truth {where}: neither gt/gt.txt nor gt.txt there or below {name}/ or {bag}/")
 
 
-def _from_file(path: Path, last: int) -> Truth:
+def _from_file(path: Path, last: int, write: Callable[[MotBoxes], None]) -> Taken:
     """Frames from the first to the last that the file names are scored."""
     boxes = read_mot(path)
     if not len(boxes):
@@ -171,4 +194,5 @@ def _from_file(path: Path, last: int) -> Truth:
         raise TruthError(f"{path}: begins at frame {boxes.frames.min()}, and there are {last} images")
     left_out = {f"boxes beyond the last image, {last}": int((~known).sum())} if not known.all() else {}
     boxes = join([boxes[known]])
-    return Truth(str(path), boxes, np.arange(boxes.frames.min(), boxes.frames.max() + 1), left_out)
+    write(boxes)
+    return Taken(str(path), len(boxes), np.arange(boxes.frames.min(), boxes.frames.max() + 1), left_out)

@@ -22,9 +22,8 @@ from qdtrack_model import checkpoints
 from qdtrack_model.data import bags
 from qdtrack_model.data.readers.mot import class_columns, from_tracks
 from qdtrack_model.replay.lockstep import chosen_topics
-from qdtrack_model.replay.measures import truth_described
 from qdtrack_model.replay.run import RunWriter, Settings
-from qdtrack_model.replay.sequence import SequenceWriter, write_truth
+from qdtrack_model.replay.sequence import SequenceWriter, TruthWriter
 from qdtrack_model.replay.truth import Columns, read_truth
 from qdtrack_model.structures import Array, Tracks
 from qdtrack_model.tracker_config import retuned
@@ -212,11 +211,13 @@ def add_played(run: RunWriter, settings: Settings, bag: Path, played: Mapping[st
                 tracks = one.received[stamp].tracks if stamp in one.received else Tracks.empty()
                 writer.write(number, stamp / 1e9, from_tracks(tracks, number, columns), {"latency": latency}, None)
         times = {stamp / 1e9: number for stamp, number in one.numbers.items()}
-        found = read_truth(truth, bag, one.topic, name, times, Columns(list(settings.classes.values()), columns))
-        write_truth(run.folder / name, found)
+        known = Columns(list(settings.classes.values()), columns)
+        with TruthWriter(run.folder / name) as files:
+            taken = read_truth(truth, bag, one.topic, name, times, known, files.write)
+            files.finish(taken.frames if taken else None)
         run.add(name, {
             "bag": str(bag), "topic": one.topic, "size": bags.image_size(bag, one.topic), "rate": one.rate,
-            "left_out": {"dropped": len(one.sent) - len(one.received)}, "truth": truth_described(found),
+            "left_out": {"dropped": len(one.sent) - len(one.received)}, "truth": taken.to_mapping() if taken else None,
             "advice": one.advice(),
         })  # fmt: skip
 

@@ -98,13 +98,15 @@ def _add_pair(page: Page, path: Path, pair: Pair, names: tuple[str, str]) -> Non
         )
         page.add(f"<div class=pair>{''.join(shown)}</div>")
     seconds, series, what = _over_time(pair)
+    every = figures.images_a_point(pair.first)
+    mean = f" A point is the mean of {every} images." if every > 1 else ""
     traces = [
-        figures.line(name, seconds, values, place)
+        figures.line(name, figures.thinned(seconds, every), figures.thinned(values, every), place)
         for place, (name, values) in enumerate(zip(names, series, strict=True))
     ]
     page.add(page.plot(
         figures.figure(traces, "time [s]", what), f"{what} in each image of both runs",
-        f"{what.capitalize()} in each image of both runs. A click plays both videos there.", pair.name,
+        f"{what.capitalize()} in each image of both runs.{mean} A click plays both videos there.", pair.name,
     ))  # fmt: skip
     moments = differing(seconds, series)
     items = [

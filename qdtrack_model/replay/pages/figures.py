@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ DASHES = ("solid", "dot", "dash", "longdash", "dashdot")
 SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "triangle-down", "star", "hexagon", "pentagon")
 MOST_ROWS = 400  # tracks in the timeline
 _POINTS = 600  # in the map of embeddings
+_IN_A_LINE = 750  # points that a line over time has or more, of twice as many images
 
 
 def figure(traces: Sequence[Figure], x: str, y: str, height: int = 300, **layout: Any) -> Figure:
@@ -75,11 +76,26 @@ def durations(sequence: ReplayedSequence) -> Figure:
     return figure([bars], f"{name} [ms]", "images", 260, bargap=0)
 
 
+def images_a_point(sequence: ReplayedSequence) -> int:
+    """How many images share a point of a line over time: one, until there are more than can be told apart."""
+    count = len(sequence.frames)
+    return 1 if count <= 2 * _IN_A_LINE else math.ceil(count / _IN_A_LINE)
+
+
+def thinned(values: Array, every: int, how: Callable[[Array], float] = np.nanmean) -> Array:
+    """Means, or what ``how`` makes, of every so many values; those of nothing are NaN."""
+    if every == 1:
+        return values
+    parts = (values[first : first + every] for first in range(0, len(values), every))
+    return np.array([how(part) if np.isfinite(part).any() else np.nan for part in parts])
+
+
 def durations_over_time(sequence: ReplayedSequence) -> Figure:
-    """Milliseconds of every image, the camera's period, and which images were dropped."""
+    """Milliseconds of every image, of several that share a point the longest; the camera's period, and which images
+    were dropped."""
     name, values = duration_of(sequence)
-    seconds = sequence.seconds
-    traces = [line(name, seconds, values)]
+    seconds, every = sequence.seconds, images_a_point(sequence)
+    traces = [line(name, thinned(seconds, every), thinned(values, every, np.nanmax))]
     if math.isfinite(sequence.frame_rate):
         ends = np.array([0.0, seconds[-1]])
         traces.append(line("period of the camera", ends, np.full(2, 1e3 / sequence.frame_rate), 1))
@@ -93,14 +109,15 @@ def durations_over_time(sequence: ReplayedSequence) -> Figure:
 
 
 def errors_over_time(sequence: ReplayedSequence, scored: ByFrame | None) -> Figure:
-    """Tracks in each image and, with ground truth, objects, misses, false positives and ID switches."""
+    """Tracks in each image and, with ground truth, objects, misses, false positives and ID switches; of several images
+    that share a point the mean, but each image with a switch."""
+    every = images_a_point(sequence)
     counts = np.searchsorted(np.sort(sequence.tracks.frames), np.stack([sequence.frames, sequence.frames + 1]))
-    traces = [line("tracks", sequence.seconds, counts[1] - counts[0])]
+    traces = [line("tracks", thinned(sequence.seconds, every), thinned(counts[1] - counts[0], every))]
     if scored is not None:
         seconds = sequence.seconds_of(scored.frames)
-        traces.append(line("objects", seconds, scored.counts[:, 0], 1))
-        traces.append(line("missed", seconds, scored.counts[:, 3], 2))
-        traces.append(line("false positives", seconds, scored.counts[:, 2], 3))
+        for place, (name, column) in enumerate((("objects", 0), ("missed", 3), ("false positives", 2)), start=1):
+            traces.append(line(name, thinned(seconds, every), thinned(scored.counts[:, column], every), place))
         switched = scored.counts[:, 4] > 0
         mark = {"symbol": "diamond", "size": 9, "color": COLOURS[5], "line": {"width": 1, "color": "#ffffff"}}
         traces.append({
@@ -131,17 +148,20 @@ def timeline(sequence: ReplayedSequence, classes: Mapping[int, str]) -> tuple[Fi
             text += [str(one), str(one), None]
         name = classes.get(kinds[one], str(kinds[one]))
         rows.append((one, name, f"{begin[0]:.2f}", f"{end[-1]:.2f}", len(parts) - 1))
+    few = len(shown) <= 45
     for place, (kind, (x, y, text)) in enumerate(sorted(lines.items())):
         traces.append({
             "type": "scatter", "mode": "lines+markers", "name": classes.get(kind, f"class {kind}"), "x": x, "y": y,
             "text": text, "hovertemplate": "track %{text}<br>%{x:.2f} s<extra></extra>",
-            "line": {"color": COLOURS[place % len(COLOURS)], "width": 5},
-            "marker": {"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 6, "color": COLOURS[place % len(COLOURS)]},
+            "line": {"color": COLOURS[place % len(COLOURS)], "width": 5 if few else 2},
+            "marker": {
+                "symbol": SYMBOLS[place % len(SYMBOLS)], "size": 6 if few else 3, "color": COLOURS[place % len(COLOURS)]
+            },
         })  # fmt: skip
+    made = figure(traces, "time [s]", "track" if few else "tracks as they come", 140 + min(14 * len(shown), 620))
     labels = {"tickmode": "array", "tickvals": list(range(len(shown))), "ticktext": [str(one) for one in shown]}
-    few = len(shown) <= 60
-    made = figure(traces, "time [s]", "track", 140 + (14 if few else 5) * len(shown))
-    made["layout"]["yaxis"].update({"autorange": "reversed", "rangemode": "normal", **(labels if few else {})})
+    axis = labels if few else {"showticklabels": False, "showgrid": False}
+    made["layout"]["yaxis"].update({"range": [len(shown), -1], "rangemode": "normal", "zeroline": False, **axis})
     return made, rows
 
 

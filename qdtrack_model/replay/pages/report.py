@@ -155,19 +155,21 @@ def _add_sequence(
     elif moments:
         page.add(side)
     kind, values = figures.duration_of(sequence)
+    every = figures.images_a_point(sequence)
+    longest, mean = (f" A point is the {what} of {every} images." if every > 1 else "" for what in ("longest", "mean"))
     if np.isfinite(values).any():
         whole = timing[f"{kind} [ms]"]
         told_of = f"Median {whole['p50']:.1f} ms, 95 % below {whole['p95']:.1f} ms, {timing['dropped']} images dropped."
         rows = [[stage, *values.values()] for stage, values in timing.items() if isinstance(values, Mapping)]
         over_time = f"{kind.capitalize()} of each image over time"
         page.add(
-            page.plot(figures.durations_over_time(sequence), over_time, f"{over_time}. {told_of}", name),
+            page.plot(figures.durations_over_time(sequence), over_time, f"{over_time}.{longest} {told_of}", name),
             page.plot(figures.durations(sequence), f"Histogram of {kind}", f"How many images took how long. {told_of}"),
             folded("Stages as a table", table(f"Time of stages of {name}", ["stage", "p50", "p95", "largest"], rows)),
         )
     page.add(page.plot(
         figures.errors_over_time(sequence, scored), "Tracks and errors in each image over time",
-        "What each image shows. A click plays the video there.", name,
+        f"What each image shows.{mean} A click plays the video there.", name,
     ))  # fmt: skip
     made, lasting = figures.timeline(sequence, run.settings.classes)
     total = told["tracks"][ALL]["tracks"]

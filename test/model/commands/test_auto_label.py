@@ -20,8 +20,7 @@ from qdtrack_model.data.sources import SourceError, open_source
 from qdtrack_model.evaluation import evaluate
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.replay.run import Run, RunWriter, Settings
-from qdtrack_model.replay.sequence import SequenceWriter, write_truth
-from qdtrack_model.replay.truth import Truth
+from qdtrack_model.replay.sequence import SequenceWriter, TruthWriter
 
 MODEL = OneShotConfig(classes=("pedestrian",), input_size=(96, 160))
 
@@ -81,7 +80,9 @@ def test_the_seconds_around_switches_are_labelled(
             files.write(frame, 1e9 + frame / 10, found, {}, None)
     if known:
         boxes = join([one_box(frame, 1) for frame in range(1, 81)])
-        write_truth(writer.folder / name, Truth("truth.txt", boxes, np.arange(1, 81), {}))
+        with TruthWriter(writer.folder / name) as truth:
+            truth.write(boxes)
+            truth.finish(np.arange(1, 81))
     writer.add(
         name, {"bag": str(tmp_path / "drive"), "topic": "/camera/image/compressed", "size": (160, 96), "left_out": {}}
     )

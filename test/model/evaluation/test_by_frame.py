@@ -10,6 +10,8 @@ import pytest
 from qdtrack_model.data.readers.mot import MotBoxes, read_mot
 from qdtrack_model.evaluation import evaluate
 from qdtrack_model.evaluation.by_frame import by_frame
+from qdtrack_model.evaluation.frames import scored_frames
+from qdtrack_model.evaluation.whole import whole
 
 
 def crowd(seed: int) -> tuple[MotBoxes, MotBoxes]:
@@ -42,6 +44,7 @@ def test_the_whole_is_that_of_motmetrics_and_trackeval(seed: int) -> None:
     truth, found = crowd(seed)
     expected, parts = evaluate(truth, found), by_frame(truth, found)
     assert parts.whole.to_mapping() == expected.to_mapping()
+    assert whole(lambda: scored_frames(truth, found)).to_mapping() == expected.to_mapping()
 
 
 @pytest.mark.parametrize("name", ["TUD-Campus", "TUD-Stadtmitte"])
@@ -49,15 +52,24 @@ def test_the_whole_of_a_real_tracker(clips: Path, name: str) -> None:
     truth = read_mot(clips / "mot15_tud" / name / "gt" / "gt.txt")
     [results] = [path for path in (clips / "mot15_tud").rglob("*.txt") if name in str(path) and "gt" not in path.parts]
     found = read_mot(results)
-    assert by_frame(truth, found).whole.to_mapping() == evaluate(truth, found).to_mapping()
+    expected = evaluate(truth, found).to_mapping()
+    assert by_frame(truth, found).whole.to_mapping() == expected
+    assert whole(lambda: scored_frames(truth, found)).to_mapping() == expected
+
+
+def test_results_that_meet_nothing_and_no_results() -> None:
+    truth = boxes([(1, 1, 0.0), (2, 1, 0.0)])
+    for found in (boxes([(1, 5, 90.0)]), truth[:0]):
+        expected = evaluate(truth, found).to_mapping()
+        assert whole(lambda found=found: scored_frames(truth, found)).to_mapping() == expected  # type: ignore[misc]
 
 
 def test_frames_add_up() -> None:
     parts = by_frame(*crowd(7))
     once = parts.scores(np.ones(len(parts.frames)))
-    whole = parts.whole.to_mapping()
-    assert {name: whole[name] for name in once if name in whole} == pytest.approx(
-        {name: value for name, value in once.items() if name in whole}, abs=1e-6
+    told = parts.whole.to_mapping()
+    assert {name: told[name] for name in once if name in told} == pytest.approx(
+        {name: value for name, value in once.items() if name in told}, abs=1e-6
     )
     twice = parts.scores(np.full(len(parts.frames), 2))
     assert (twice["mota"], twice["idf1"], twice["hota"]) == pytest.approx((once["mota"], once["idf1"], once["hota"]))
@@ -66,11 +78,11 @@ def test_frames_add_up() -> None:
 
 def test_what_happened_is_what_was_counted() -> None:
     parts = by_frame(*crowd(3))
-    events, whole = parts.events, parts.whole
-    assert len(events.switches) == whole.id_switches > 0
-    assert len(events.misses) == whole.false_negatives > 0
-    assert len(events.false_positives) == whole.false_positives > 0
-    assert len(events.matches) == whole.objects - whole.false_negatives
+    events, scores = parts.events, parts.whole
+    assert len(events.switches) == scores.id_switches > 0
+    assert len(events.misses) == scores.false_negatives > 0
+    assert len(events.false_positives) == scores.false_positives > 0
+    assert len(events.matches) == scores.objects - scores.false_negatives
     frame, thing, before, after = events.switches[0].tolist()
     earlier = events.matches[(events.matches[:, 0] < frame) & (events.matches[:, 1] == thing)]
     assert earlier[-1, 2] == before != after

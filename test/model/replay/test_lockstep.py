@@ -97,6 +97,21 @@ def test_ground_truth_of_files_and_of_another_length(squares_bag: Bags, replayed
             replayed(bag, truth=wrong)
 
 
+def test_ground_truth_that_comes_late_is_put_in_order(squares_bag: Bags, replayed: Replayed, tmp_path: Path) -> None:
+    bag = squares_bag(frames=6)
+    records = list(bags.read_raw(bag))
+    truth = [record for record in records if record[0] == bags.TRUTH_TOPIC]
+    order = [*(record for record in records if record[0] != bags.TRUTH_TOPIC), *truth[3:], *truth[:3], truth[1]]
+    bags.write_raw(
+        tmp_path / "late", ((topic, kind, 10**9 + at, data) for at, (topic, kind, _, data) in enumerate(order))
+    )
+    found, expected = replayed(tmp_path / "late", "one"), replayed(bag, "two")
+    files = [run.folder / name / "camera" / "truth.txt" for run, name in ((found, "late"), (expected, "squares"))]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert found.content["total"] == expected.content["total"]
+    assert found.content["sequences"][0]["truth"]["left_out"] == {"messages without an image of their own": 1}
+
+
 def stamped(bag: Path, target: Path, order: list[int]) -> Path:
     """A copy of the images of a bag in another order, recorded at even times."""
     records = [record for record in bags.read_raw(bag) if record[0] == bags.IMAGE_TOPIC]

@@ -111,7 +111,7 @@ def test_the_longest_false_positives_come_first() -> None:
     truth = boxes([(frame, 1, 0.0) for frame in range(1, 21)])
     found = join([truth, boxes([(3, 7, 90.0), *((frame, 8, 50.0) for frame in range(5, 10)), (15, 8, 50.0)])])
     frames = np.arange(1, 21)
-    sequence = ReplayedSequence(Path(), frames, frames / 10, found, Truth("t", truth, frames, {}), {})
+    sequence = ReplayedSequence(Path(), frames, frames / 10, found, Truth(truth, frames), {})
     told = [moment.text for moment in worst_moments(sequence, by_frame(truth, found))]
     assert told[0] == "track 8 on no object for 0.5 s (5 frames)"
     assert len(told) == 3

@@ -16,6 +16,7 @@ from qdtrack_model.data.readers.mot import (
     class_columns,
     from_tracks,
     read_mot,
+    read_mot_frames,
     read_seqinfo,
     write_mot,
     write_seqinfo,
@@ -104,6 +105,27 @@ def test_detections_share_the_id_of_none_and_an_empty_file_is_valid(tmp_path: Pa
     assert len(read_mot(tmp_path / "det.txt")) == 2
     (tmp_path / "empty.txt").write_text("")
     assert len(read_mot(tmp_path / "empty.txt")) == 0
+
+
+@pytest.mark.parametrize("lines", [1, 2, 3, 100])
+def test_frames_of_a_long_file_come_one_by_one(tmp_path: Path, lines: int) -> None:
+    frames = [1, 1, 1, 4, 4, 5, 9]
+    table = np.arange(28, dtype=float).reshape(7, 4)
+    table[:, 2:] += table[:, :2]
+    ones = np.ones(7)
+    write_mot(tmp_path / "long.txt", MotBoxes(frames, np.arange(7), table, ones, ones, ones))
+    whole = read_mot(tmp_path / "long.txt")
+    found = list(read_mot_frames(tmp_path / "long.txt", lines))
+    assert [number for number, _ in found] == [1, 4, 5, 9]
+    for number, boxes in found:
+        assert boxes.ids.tolist() == whole.ids[whole.frames == number].tolist()
+        np.testing.assert_array_equal(boxes.boxes, whole.boxes[whole.frames == number])
+    (tmp_path / "empty.txt").touch()
+    assert list(read_mot_frames(tmp_path / "empty.txt")) == []
+    for text, message in (("1,1,0,0,5\n", "5 columns"), ("2,1,0,0,5,5,1,1,1\n1,1,0,0,5,5,1,1,1\n", "not in order")):
+        (tmp_path / "wrong.txt").write_text(text)
+        with pytest.raises(MotError, match=message):
+            list(read_mot_frames(tmp_path / "wrong.txt", lines))
 
 
 def test_columns_of_different_lengths() -> None:
