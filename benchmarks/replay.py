@@ -3,9 +3,9 @@
     python benchmarks/replay.py [--weights street] [--frames 150] [--minutes 30]
 
 The first is a bag of small images at 10 a second with a network that does nothing but to give 20 boxes, whose memory is
-asked for along the way, and a bag of a sixth of its length before it. The second is 20 objects in 2000 frames on one core. The third is a synthetic street at
-1280x720: the processor time of a whole replay, with its files and scores, against that of the pipeline's stages in it;
-reading and decoding, which everybody who tracks a bag needs, is apart.
+asked for along the way, after one of a sixth of its length. The second is 20 objects in 2000 frames on one core. The
+third is a synthetic street at 1280x720: the processor time of a whole replay, with its files and scores, against that
+of the pipeline's stages in it; reading and decoding, which everybody who tracks a bag needs, is apart.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from qdtrack_model.commands.evaluate import format_table
 from qdtrack_model.commands.network import add_pipeline_arguments, load_pipeline, pipeline_arguments
 from qdtrack_model.config import retuned
 from qdtrack_model.fleet.listing import Listed, listed
-from qdtrack_model.fleet.places import below, is_remote, read_text, written
+from qdtrack_model.fleet.places import below, is_remote, local_copy, read_text, written
 from qdtrack_model.fleet.workers import LostWorker, team
 from qdtrack_model.replay.lockstep import Progress, settings_of, track_again
 from qdtrack_model.replay.measures import ALL, COUNTS, SCORES
@@ -27,9 +27,9 @@ from qdtrack_model.replay.pages.page import ReportError
 from qdtrack_model.replay.pages.report import write_report
 from qdtrack_model.replay.pictures import write_pictures
 from qdtrack_model.replay.results import write_results
-from qdtrack_model.replay.run import RUN, Run, RunWriter, Settings
+from qdtrack_model.replay.run import RUN, Collected, Run, RunWriter, Settings
 from qdtrack_model.replay.truth import AUTOMATIC
-from qdtrack_model.replay.worker import BagWorker, Replayed, gathered
+from qdtrack_model.replay.worker import BagWorker, Replayed, gathered, show
 
 LEFT_OUT = 1  # exit status where bags were left out
 MOST_ROWS = 40  # sequences printed
@@ -72,19 +72,27 @@ def leave_out(run: RunWriter, bag: Path, error: Exception) -> None:
     print(f"qdtrack: warning: left out: {error}", file=sys.stderr)
 
 
-def _again(args: argparse.Namespace, folder: Path) -> RunWriter:
-    """Track the cached detections of a run."""
+def _again(args: argparse.Namespace, folder: Path) -> bool:
+    """Track the cached detections of a run; says whether each bag has a page of its own."""
     [place] = args.inputs
     source = Run.read(place)
     if not is_remote(args.output) and Path(args.output).resolve() == source.folder.resolve():
         raise ValueError(f"--output {args.output}: is the run that is read")
-    old = source.settings
+    old, bags = source.settings, source.bags()
     tracker = retuned(old.tracker, key_values(args.tracker, "--tracker"))
     run = RunWriter(folder, Settings("cached", old.weights, old.runtime, tracker, old.classes))
+    parts: list[Collected] = []
     with _bar() as progress:
-        track_again(source, tracker, run, progress)
-    run.write()
-    return run
+        for bag in bags:
+            parts.append(Collected(folder, run.settings))
+            [name, *_] = track_again(bag, tracker, parts[-1], progress)
+            with ExitStack() as stack:
+                recorded = bag.content["sequences"][0]["bag"]
+                path = None if args.no_pictures else stack.enter_context(local_copy(recorded))
+                show(parts[-1], name.partition("/")[0], path, len(bags) > ON_ONE_PAGE, progress)
+            run.hold(parts)
+            run.write()
+    return len(bags) > ON_ONE_PAGE
 
 
 def replay_bags(args: argparse.Namespace, folder: Path, bags: Sequence[Listed], apart: bool = False) -> int:
@@ -261,8 +269,7 @@ def main(args: argparse.Namespace) -> int:
         return _live(args)
     with written(args.output) as folder:
         if runs:
-            _again(args, folder)
-            finish(folder, not args.no_pictures, args.output)
+            finish(folder, False, args.output, _again(args, folder))
             return 0
         bags = listed(args.inputs)
         apart = len(bags) > ON_ONE_PAGE or is_remote(args.output)

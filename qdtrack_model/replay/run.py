@@ -202,6 +202,13 @@ class Run:
         """Names of its sequences."""
         return [sequence["name"] for sequence in self.content["sequences"]]
 
+    def bags(self) -> list[Run]:
+        """Each bag by itself; totals are still of all."""
+        found: dict[str, list[Mapping[str, Any]]] = {}
+        for told in self.content["sequences"]:
+            found.setdefault(told["bag"], []).append(told)
+        return [Run(self.place, {**self.content, "sequences": told}, self.settings) for told in found.values()]
+
     @contextmanager
     def sequence(self, name: str) -> Iterator[ReplayedSequence]:
         """The files of a sequence; those of a run at a URL are copied here for the block, but for its pictures."""

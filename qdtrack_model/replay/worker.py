@@ -78,12 +78,25 @@ class BagWorker:
 
     def _replay(self, bag: Path, listed: Listed, part: Collected) -> None:
         replay_bag(bag, self._topics, self._truth, self._pipeline, part, self._progress, listed)
-        run = Run(part.folder, part.content(), self._settings)
-        if self._pictures:
-            write_pictures(run, self._progress, bag)
-        if self._page:
-            with suppress(ReportError):  # told once, where the page of all bags is written
-                write_report(run, part.folder / listed.name / REPORT)
+        show(part, listed.name, bag if self._pictures else None, self._page, self._progress)
+
+
+def show(part: Collected, name: str, bag: Path | None, page: bool, progress: Progress) -> None:
+    """Write what is to be looked at of one bag.
+
+    Args:
+        part: of the run.
+        name: of the bag in it.
+        bag: to take pictures from; None for none.
+        page: whether the bag has a report of its own.
+        progress: called after each image.
+    """
+    run = Run(part.folder, part.content(), part.settings)
+    if bag is not None:
+        write_pictures(run, progress, bag)
+    if page:
+        with suppress(ReportError):  # told once, where the page of all bags is written
+            write_report(run, part.folder / name / REPORT)
 
 
 def gathered(done: Sequence[tuple[Listed, Replayed | LostWorker]], run: Collected) -> None:

@@ -82,7 +82,10 @@ def _forest(comparison: Comparison) -> figures.Figure:
         "type": "scatter", "mode": "markers", "x": figures.numbers(values), "y": [each.name for each in shown],
         "error_x": bars, "marker": {"size": 10, "color": figures.COLOURS[0], "symbol": "diamond"}, "name": "difference",
     }  # fmt: skip
-    return figures.figure([points], "difference", "", 90 + 36 * len(shown))
+    made = figures.figure([points], "difference", "", 90 + 36 * len(shown))
+    made["layout"]["xaxis"].update({"zerolinecolor": figures.INK, "zerolinewidth": 2})
+    made["layout"]["yaxis"]["autorange"] = "reversed"
+    return made
 
 
 def _add_pair(page: Page, path: Path, pair: Pair, names: tuple[str, str]) -> None:

@@ -32,7 +32,8 @@ a { color: var(--accent); }
 .wide { overflow: auto; max-height: 480px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 14px; }
 th, td { padding: 4px 10px; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th:first-child, td:first-child, td.text { text-align: left; } td.text { white-space: normal; min-width: 180px; }
+th:first-child, td:first-child, th.text, td.text { text-align: left; }
+td.text { white-space: normal; min-width: 180px; }
 caption { text-align: left; color: var(--soft); padding-bottom: 6px; }
 figure { margin: 0 0 16px; } figcaption { color: var(--soft); font-size: 13.5px; padding-top: 6px; }
 .watch { display: grid; grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); gap: 16px; }
@@ -141,7 +142,10 @@ def tiles(values: Iterable[tuple[str, str]]) -> str:
 
 def table(caption: str, header: Sequence[str], rows: Iterable[Sequence[object]], text: Sequence[int] = ()) -> str:
     """A table that scrolls where it is wide; ``text`` are the columns of sentences."""
-    head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in header)
+    head = "".join(
+        f'<th scope="col"{" class=text" if place in text else ""}>{html.escape(cell)}</th>'
+        for place, cell in enumerate(header)
+    )
     body = "".join(
         "<tr>"
         + "".join(

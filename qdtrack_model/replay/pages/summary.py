@@ -18,8 +18,10 @@ _MOST = 60  # rows of a figure
 
 def add_groups(page: Page, content: Mapping[str, Any]) -> None:
     """For each tag a table and a figure of what was scored under each of its values."""
+    counts = ("IDSw", "FP", "FN")
     for tag, values in content.get("groups", {}).items():
-        counts = ("IDSw", "FP", "FN")
+        if len(values) == 1:
+            continue
         rows = []
         for value, told in values.items():
             scores = told["scores"].get(ALL, {})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from pathlib import Path
 
+import numpy as np
+
 from qdtrack_model.replay.pages import figures
 from qdtrack_model.replay.pages.page import Page, table
 from qdtrack_model.replay.tuning import Tuned
@@ -30,8 +32,9 @@ def write_tuning(path: Path, tuned: Tuned) -> None:
                            "How much each setting matters to the score (PED-ANOVA)."))  # fmt: skip
     best = [max(tuned.history[: place + 1]) for place in range(len(tuned.history))]
     numbers = list(range(1, len(best) + 1))
-    dots = {"type": "scatter", "mode": "markers", "name": "trials", "x": numbers, "y": tuned.history}
-    steps = {"type": "scatter", "mode": "lines", "name": "best so far", "x": numbers, "y": best}
+    mark = {"color": figures.COLOURS[0], "size": 8}
+    dots = {"type": "scatter", "mode": "markers", "name": "trials", "x": numbers, "y": tuned.history, "marker": mark}
+    steps = figures.line("best so far", np.array(numbers), np.array(best), 1)
     made = figures.figure([dots, steps], "trial", f"{tuned.metric.upper()} [%]")
     made["layout"]["yaxis"]["rangemode"] = "normal"
     page.add(
