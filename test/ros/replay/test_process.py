@@ -53,10 +53,11 @@ def test_every_image_comes_back_with_its_stamp(tmp_path: Path) -> None:
     node = Node("driver")
     recorder = Recorder(node, "/alone/tracker")
     player = Player(node, {"/camera": ("/alone/image/compressed", COMPRESSED)})
-    # From the start: the node would find out by itself and subscribe anew, with images on their way.
-    reliable = {"qos_overrides./alone/image/compressed.subscription.reliability": "reliable"}
-    # A queue for all of them: on a busy machine this is about stamps all the same.
-    parameters = {"weights": "blobs", "queue_size": 64, **reliable}
+    # Reliable from the start: the node would find out by itself and subscribe anew, with images on their way. And
+    # queues for all of them: on a busy machine this is about stamps all the same.
+    qos = {"reliability": "reliable", "depth": 64}
+    overrides = {f"qos_overrides./alone/image/compressed.subscription.{key}": value for key, value in qos.items()}
+    parameters = {"weights": "blobs", "queue_size": 64, **overrides}
     with spinning(node), NodeProcess(node, "/alone", parameters, tmp_path / "log", PROGRAM) as process:
         process.change_state("configure")
         process.change_state("activate")
