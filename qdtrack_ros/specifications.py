@@ -229,8 +229,8 @@ _GENERAL = (
     ),
     Specification(
         "depth", bool, False,
-        "Take depth images that are aligned with the images from the topic depth, and publish ~/detections_3d by them"
-        " and camera_info.",
+        "Take depth images that are aligned with the images from the topic depth, and publish ~/detections_3d and"
+        " ~/objects by them and camera_info.",
         "unconfigured",
     ),
     Specification(
@@ -245,15 +245,15 @@ _GENERAL = (
     ),
     Specification(
         "target_frame", str, "",
-        "The tf frame in which ~/detections_3d are published, such as base_link; empty for that of the image. Needs"
-        " tf2_ros.",
+        "The tf frame in which ~/detections_3d and ~/objects are published, such as base_link; empty for that of the"
+        " image. Needs tf2_ros.",
         "unconfigured",
         check=_tf_problem,
     ),
     Specification(
         "ground", bool, False,
         "Where depth does not tell it, take objects to stand on the ground of target_frame, and publish"
-        " ~/detections_3d by the feet of their boxes and camera_info.",
+        " ~/detections_3d and ~/objects by the feet of their boxes and camera_info.",
         "unconfigured",
     ),
     Specification(
@@ -261,8 +261,8 @@ _GENERAL = (
     ),
     Specification(
         "fixed_frame", str, "",
-        "A tf frame in which the ground stands still, such as odom. With it the places in ~/detections_3d are"
-        " filtered. Needs tf2_ros.",
+        "A tf frame in which the ground stands still, such as odom. With it places in space are filtered, and"
+        " velocities known. Needs tf2_ros.",
         "unconfigured",
         check=_tf_problem,
     ),

@@ -15,4 +15,9 @@ DEFINITIONS = {
         "std_msgs/Header header\nuint64 session\nuint32 image_width\nuint32 image_height\n"
         "qdtrack/TrackedDetection[] tracks\n"
     ),
+    "qdtrack/msg/TrackedObject": (
+        "int64 id\nint32 class_id\nstring class_name\nfloat32 score\nfloat64 age\n"
+        "geometry_msgs/PoseWithCovariance pose\ngeometry_msgs/Vector3 size\ngeometry_msgs/TwistWithCovariance twist\n"
+    ),
+    "qdtrack/msg/TrackedObjectArray": "std_msgs/Header header\nuint64 session\nqdtrack/TrackedObject[] objects\n",
 }

@@ -9,7 +9,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from qdtrack.msg import TrackedDetection, TrackedDetectionArray
+from geometry_msgs.msg import Point, Quaternion, Vector3
+from qdtrack.msg import TrackedDetection, TrackedDetectionArray, TrackedObject, TrackedObjectArray
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import (
@@ -115,9 +116,7 @@ def detections_message(tracks: Tracks, header: Header) -> Detection2DArray:
 def detections_3d_message(tracks: Tracks, boxes: Boxes3D, header: Header) -> Detection3DArray:
     """The tracks whose place in space is known as ``vision_msgs/Detection3DArray``, named as in two dimensions."""
     message = Detection3DArray(header=header)
-    covariances = np.zeros((len(boxes), 6, 6))  # of the pose; nothing is known of how the object is turned
-    covariances[:, :3, :3] = boxes.covariances
-    columns = (boxes.rows.tolist(), boxes.centres.tolist(), boxes.sizes.tolist(), covariances)
+    columns = (boxes.rows.tolist(), boxes.centres.tolist(), boxes.sizes.tolist(), boxes.covariances)
     for row, centre, size, covariance in zip(*columns, strict=True):
         detection = Detection3D(header=header, id=str(int(tracks.ids[row])))
         result = _hypothesis(tracks, row)
@@ -126,10 +125,46 @@ def detections_3d_message(tracks: Tracks, boxes: Boxes3D, header: Header) -> Det
         for turn in (detection.bbox.center.orientation, result.pose.pose.orientation):
             turn.x, turn.y, turn.z, turn.w = boxes.quaternion.tolist()
         detection.bbox.size.x, detection.bbox.size.y, detection.bbox.size.z = size
-        result.pose.covariance = covariance.ravel()
+        result.pose.covariance = _covariance(covariance)
         detection.results.append(result)
         message.detections.append(detection)
     return message
+
+
+def objects_message(tracks: Tracks, boxes: Boxes3D, header: Header, classes: Sequence[str]) -> TrackedObjectArray:
+    """The same as ``qdtrack/TrackedObjectArray``, with velocities."""
+    message = TrackedObjectArray(header=header, session=SESSION)
+    turn = dict(zip("xyzw", boxes.quaternion.tolist(), strict=True))
+    for number, row in enumerate(boxes.rows.tolist()):
+        one = TrackedObject(
+            id=int(tracks.ids[row]),
+            class_id=int(tracks.labels[row]),
+            class_name=classes[int(tracks.labels[row])],
+            score=float(tracks.scores[row]),
+            age=float(tracks.ages[row]),
+            size=Vector3(**_xyz(boxes.sizes[number])),
+        )
+        one.pose.pose.position, one.pose.pose.orientation = Point(**_xyz(boxes.centres[number])), Quaternion(**turn)
+        one.pose.covariance = _covariance(boxes.covariances[number])
+        if boxes.velocities is None or boxes.velocity_covariances is None:
+            one.twist.covariance[0] = -1.0
+        else:
+            one.twist.twist.linear = Vector3(**_xyz(boxes.velocities[number]))
+            one.twist.covariance = _covariance(boxes.velocity_covariances[number])
+        message.objects.append(one)
+    return message
+
+
+def _xyz(values: Array) -> dict[str, float]:
+    """Three numbers as the fields of a message."""
+    return dict(zip("xyz", values.tolist(), strict=True))
+
+
+def _covariance(linear: Array) -> Array:
+    """The covariance (36,) of a pose or twist, row by row, of which the linear part (3, 3) is known."""
+    whole = np.zeros((6, 6))
+    whole[:3, :3] = linear
+    return whole.ravel()
 
 
 def _hypothesis(tracks: Tracks, row: int) -> ObjectHypothesisWithPose:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from qdtrack.msg import TrackedDetectionArray
+from qdtrack.msg import TrackedDetectionArray, TrackedObjectArray
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_msgs.msg import Header
@@ -13,7 +13,12 @@ from vision_msgs.msg import Detection2DArray, Detection3DArray
 
 from qdtrack_model.drawing.overlay import Trails
 from qdtrack_ros.output.annotations import AnnotationsPublisher
-from qdtrack_ros.output.conversions import detections_3d_message, detections_message, tracks_message
+from qdtrack_ros.output.conversions import (
+    detections_3d_message,
+    detections_message,
+    objects_message,
+    tracks_message,
+)
 from qdtrack_ros.output.frame import TrackedFrame
 from qdtrack_ros.output.labels import ClassSource, LabelsPublisher
 from qdtrack_ros.output.markers import MarkersPublisher
@@ -56,13 +61,11 @@ class Publishers:
         self._detections = node.create_lifecycle_publisher(
             Detection2DArray, f"{prefix}detections", 10, qos_overriding_options=overridable
         )
-        self._detections_3d = (
-            node.create_lifecycle_publisher(
-                Detection3DArray, f"{prefix}detections_3d", 10, qos_overriding_options=overridable
-            )
+        self._space = [
+            node.create_lifecycle_publisher(kind, f"{prefix}{name}", 10, qos_overriding_options=overridable)
+            for kind, name in ((Detection3DArray, "detections_3d"), (TrackedObjectArray, "objects"))
             if space
-            else None
-        )
+        ]
         self._labels = LabelsPublisher(node, prefix, source)
         self._markers = MarkersPublisher(node, prefix, source.classes)
         self._pictures: list[Picture] = [
@@ -84,9 +87,9 @@ class Publishers:
     @property
     def wants_space(self) -> bool:
         """Whether places in space are known and somebody subscribes to what tells or shows them."""
-        if self._detections_3d is None:
+        if not self._space:
             return False
-        return bool(self._detections_3d.get_subscription_count() > 0) or self._markers.wanted
+        return any(one.get_subscription_count() > 0 for one in self._space) or self._markers.wanted
 
     @property
     def wants_pictures(self) -> bool:
@@ -112,9 +115,14 @@ class Publishers:
 
     def publish_space(self, frame: TrackedFrame) -> None:
         """Publish where in space the tracks of one image are."""
-        if frame.placed is not None and self._detections_3d is not None:
-            header = Header(stamp=frame.header.stamp, frame_id=frame.frame)
-            self._detections_3d.publish(detections_3d_message(frame.tracks, frame.placed, header))
+        if frame.placed is None or not self._space:
+            return
+        detections, objects = self._space
+        header = Header(stamp=frame.header.stamp, frame_id=frame.frame)
+        if detections.get_subscription_count() > 0:
+            detections.publish(detections_3d_message(frame.tracks, frame.placed, header))
+        if objects.get_subscription_count() > 0:
+            objects.publish(objects_message(frame.tracks, frame.placed, header, self._classes))
 
     def publish_pictures(self, frame: TrackedFrame, length: int) -> None:
         """Draw one image for those who look, with trails of so many of the images that are drawn."""
@@ -140,9 +148,8 @@ class Publishers:
 
     def close(self) -> None:
         """Remove the publishers."""
-        for publisher in (self._tracks, self._detections, self._detections_3d):
-            if publisher is not None:
-                self._node.destroy_lifecycle_publisher(publisher)
+        for publisher in (self._tracks, self._detections, *self._space):
+            self._node.destroy_lifecycle_publisher(publisher)
         self._labels.close()
         for picture in self._pictures:
             picture.close()

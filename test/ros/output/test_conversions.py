@@ -8,14 +8,16 @@ import pytest
 
 pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces (make)")
 
-from scenes import HEADER
+from scenes import CLASSES, HEADER, tracks_at
 
+from qdtrack_model.sensors.depth import Boxes3D
 from qdtrack_model.structures import Tracks
 from qdtrack_ros.input.source_image import image_array
 from qdtrack_ros.output.conversions import (
     compressed_message,
     detections_message,
     image_message,
+    objects_message,
     tracks_from_message,
     tracks_message,
 )
@@ -79,3 +81,30 @@ def test_detections_message() -> None:
     assert second.results[0].hypothesis.score == pytest.approx(0.6)
     assert second.bbox.center.position.x == pytest.approx(1910.05, abs=1e-4)
     assert second.bbox.size_y == pytest.approx(33.3, abs=1e-4)
+
+
+@pytest.mark.parametrize("moving", [True, False])
+def test_objects_in_space(moving: bool) -> None:
+    tracks = tracks_at([[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]], ids=[4, 9, 2])
+    spread = np.tile(np.arange(9.0).reshape(3, 3), (2, 1, 1))
+    known = {"velocities": np.array([[1.0, 2, 3], [4, 5, 6]]), "velocity_covariances": spread + 10} if moving else {}
+    boxes = Boxes3D(
+        np.array([0, 2]),
+        np.array([[1.0, 2, 3], [4, 5, 6]]),
+        np.ones((2, 3)),
+        spread,
+        np.array([0.6, 0, 0, 0.8]),
+        **known,
+    )
+    message = objects_message(tracks, boxes, HEADER, CLASSES)
+    assert message.header == HEADER and [one.id for one in message.objects] == [4, 2]
+    last = message.objects[1]
+    place, turn, speed = last.pose.pose.position, last.pose.pose.orientation, last.twist.twist.linear
+    assert (place.x, place.y, place.z, turn.x, turn.w) == (4, 5, 6, 0.6, 0.8)
+    assert (last.class_name, last.size.y) == ("pedestrian", 1)
+    assert np.array_equal(np.reshape(last.pose.covariance, (6, 6))[:3, :3], spread[1])
+    if moving:
+        assert (speed.x, speed.y, speed.z) == (4, 5, 6)
+        assert np.array_equal(np.reshape(last.twist.covariance, (6, 6))[:3, :3], spread[1] + 10)
+    else:
+        assert last.twist.covariance[0] == -1

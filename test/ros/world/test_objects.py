@@ -14,6 +14,7 @@ pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces 
 
 from frames import BEGIN, CAMERA, camera, robot, tell, tell_mount
 from graph import running, wait_until
+from qdtrack.msg import TrackedObjectArray
 from rclpy.time import Time
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import Image
@@ -196,6 +197,25 @@ def test_people_on_the_ground_without_depth(tf: Any) -> None:
         for one in bench.found[0].detections:
             covariance = np.reshape(one.results[0].pose.covariance, (6, 6))[:2, :2]
             assert 0.3 < np.sqrt(np.trace(covariance)) < 3.0
+
+
+def test_objects_that_stand_have_no_velocity(tf: Any) -> None:
+    with seeing(ground=True, target_frame="base_link", fixed_frame="odom") as bench:
+        bench.look()
+        found: list[TrackedObjectArray] = []
+        bench.other.create_subscription(TrackedObjectArray, "tracker/objects", found.append, 10)
+        wait_until(lambda: bench.node.count_subscribers("/tracker/objects") == 1, "the test's own subscription")
+        tell(bench.buffer, 0.0, 1.0)
+        for number in range(8):
+            bench.see(number * 0.1, FEET, depth=False)
+            wait_until(lambda count=number + 1: len(bench.found) == count, "places")
+        wait_until(lambda: bool(found) and found[-1].header == bench.found[-1].header, "objects")
+        assert {one.id for one in found[-1].objects} == {int(one.id) for one in bench.found[-1].detections}
+        for one in found[-1].objects:
+            speed, spread = one.twist.twist.linear, np.reshape(one.twist.covariance, (6, 6))[:3, :3]
+            apart = np.array([speed.x, speed.y, speed.z])
+            # The robot drives at 6 m/s: in its own eyes they come towards it.
+            assert np.linalg.norm(apart) < 3 and apart @ np.linalg.solve(spread, apart) < 16
 
 
 def test_a_frame_that_tf_does_not_know_is_counted_as_missing(tf: Any) -> None:
