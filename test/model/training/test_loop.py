@@ -150,7 +150,7 @@ def test_terms_of_the_loss_are_read_where_they_are_shown(tmp_path: Path, monkeyp
 def test_it_learns_to_find_and_to_tell_apart(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     config = OneShotTraining(
-        model=MODEL, steps=320, batch=4, pairs=PairConfig((64, 96), (0.9, 1.1), reference_range=3),
+        model=MODEL, steps=280, batch=2, pairs=PairConfig((64, 96), (0.9, 1.1), reference_range=3),
         warm_up=10, ema_decay=0.9, learning_rate=4e-3, places=48, seed=2,
     )  # fmt: skip
     network = run(config, tmp_path / "state.pt")
