@@ -31,7 +31,7 @@ from qdtrack_model.structures import Array, Detections
 from qdtrack_model.tracking.offline import Trajectory, track_offline
 
 _AROUND = 2.0  # seconds labelled before the last right frame and after the first wrong one
-_SUSPICIOUS = ("ID switch", "back after a gap")
+_SUSPICIOUS = ("ID switch", "back after a gap", "looks other")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,7 +121,8 @@ class _Stretch(Source):
 def around_switches(
     done: Run, name: str, pipeline: Pipeline, output: Path, form: Form = "mot", least_score: float = 0.5
 ) -> list[Summary]:
-    """Label a sequence's seconds around each ID switch; without ground truth around tracks that came back after a gap.
+    """Label a sequence's seconds around each ID switch; without ground truth around tracks that came back after a gap
+    or looked other at once.
 
     Each stretch is a set of its own in ``output``, named by its camera and its first frame.
 
@@ -219,7 +220,9 @@ def main(args: argparse.Namespace) -> int:
                 raise ValueError(f"{tasks[place].place}: {found}")
             parts += found
     if not parts:
-        raise SourceError(f"{' '.join(args.inputs)}: no ID switch, and no track that came back after a gap")
+        raise SourceError(
+            f"{' '.join(args.inputs)}: no ID switch, and no track that came back after a gap or looked other at once"
+        )
     frames, objects, boxes = (sum(getattr(one, name) for one in parts) for name in ("frames", "objects", "boxes"))
     what = f"{len(parts)} {'stretches' if args.around else 'recordings'}, " if args.around or len(parts) > 1 else ""
     interpolated = sum(one.interpolated for one in parts)

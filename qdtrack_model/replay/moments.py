@@ -9,12 +9,14 @@ import numpy as np
 from qdtrack_model.data.readers.mot import MotBoxes
 from qdtrack_model.evaluation.by_frame import ByFrame
 from qdtrack_model.evaluation.frames import rows_by_frame
+from qdtrack_model.replay.appearance import changes
 from qdtrack_model.replay.measures import AWAY, spells
 from qdtrack_model.replay.sequence import ReplayedSequence
 from qdtrack_model.structures import Array
 
 MOST = 100  # switches shown; a report of more is a report that nobody reads
 LONGEST = 5  # misses, false positives
+MOST_CHANGES = 20  # of looks
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +32,7 @@ class Moment:
     """A moment.
 
     Args:
-        kind: ``ID switch``, ``miss``, ``false positive`` or ``back after a gap``.
+        kind: ``ID switch``, ``miss``, ``false positive``, ``back after a gap`` or ``looks other``.
         text: what happened, for people.
         frame: number of the frame it happened in.
         before: what to show first.
@@ -45,9 +47,14 @@ class Moment:
 
 
 def worst_moments(sequence: ReplayedSequence, scored: ByFrame | None) -> list[Moment]:
-    """Every ID switch, the longest misses and false positives; without ground truth the longest gaps of tracks."""
+    """Every ID switch, the longest misses and false positives; without ground truth the longest gaps of tracks
+    and where tracks look other than before.
+
+    Raises:
+        CacheError: the cached detections are broken.
+    """
     if scored is None or sequence.truth is None:
-        return _returns(sequence)
+        return [*_returns(sequence), *_changes(sequence)]
     truth, tracks = _Boxes(sequence.truth.boxes), _Boxes(sequence.tracks)
     runs = _runs(scored.events.misses[:, [1, 0]], sequence.truth.frames)
     moments = _switches(scored, truth)
@@ -106,6 +113,16 @@ def _returns(sequence: ReplayedSequence) -> list[Moment]:
         )
         for away, one, gone, back in sorted(gaps, reverse=True)[:MOST]
     ]
+
+
+def _changes(sequence: ReplayedSequence) -> list[Moment]:
+    """Tracks that look other than in the image before."""
+    boxes, moments = _Boxes(sequence.tracks), []
+    for one in changes(sequence)[:MOST_CHANGES]:
+        text = f"track {one.track} looks other than in frame {one.before} (similarity {one.similarity:.2f})"
+        before, after = boxes(one.before, one.track), boxes(one.frame, one.track)
+        moments.append(Moment("looks other", text, one.frame, before, after))
+    return moments
 
 
 def _seconds(sequence: ReplayedSequence, first: int, last: int) -> float:

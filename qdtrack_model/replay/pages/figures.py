@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from qdtrack_model.boxes import box_iou
 from qdtrack_model.drawing.embeddings import in_a_plane
 from qdtrack_model.evaluation.by_frame import ByFrame
-from qdtrack_model.evaluation.frames import rows_by_frame
-from qdtrack_model.replay.detections import read_detections
+from qdtrack_model.replay.appearance import looks
 from qdtrack_model.replay.measures import spells
-from qdtrack_model.replay.sequence import DETECTIONS, ReplayedSequence
+from qdtrack_model.replay.sequence import ReplayedSequence
 from qdtrack_model.structures import Array
 
 Figure = dict[str, Any]
@@ -172,24 +170,14 @@ def embedding_map(sequence: ReplayedSequence) -> Figure | None:
         ValueError: scikit-learn is not installed.
         CacheError: the cached detections are broken.
     """
-    if not (sequence.folder / DETECTIONS).is_file() or not len(sequence.tracks):
-        return None
-    rows, tracks = rows_by_frame(sequence.tracks), sequence.tracks
-    mean = len(tracks) / max(1, len(sequence.frames))
+    mean = len(sequence.tracks) / max(1, len(sequence.frames))
     every = max(1, math.ceil(len(sequence.frames) * mean / _POINTS))
-    embeddings, ids, when = [], [], []
-    for place, frame in enumerate(read_detections(sequence.folder / DETECTIONS)):
-        if place % every or frame.number not in rows or not len(frame.detections):
-            continue
-        chosen = rows[frame.number]
-        overlap = box_iou(tracks.boxes[chosen], frame.detections.boxes.astype(np.float64))
-        best = overlap.argmax(axis=1)
-        same = overlap[np.arange(len(chosen)), best] > 0.95  # the track's box is that of its detection
-        embeddings.append(frame.detections.embeddings[best[same]])
-        ids.append(tracks.ids[chosen[same]])
-        when.append(np.full(int(same.sum()), place))
-    if sum(map(len, ids)) < 10 or not embeddings[0].shape[1]:
+    found = list(looks(sequence, every))
+    if sum(len(rows) for _, rows, _ in found) < 10:
         return None
+    ids = [sequence.tracks.ids[rows] for _, rows, _ in found]
+    embeddings = [each for _, _, each in found]
+    when = [np.full(len(rows), place) for place, rows, _ in found]
     points, names, places = in_a_plane(np.concatenate(embeddings)), np.concatenate(ids), np.concatenate(when)
     traces = []
     for place, one in enumerate(np.unique(names).tolist()):

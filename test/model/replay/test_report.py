@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -99,6 +100,21 @@ def test_without_ground_truth_tracks_that_come_back_are_shown(squares_bag: Bags,
         "track 1 seen again after 2.5 s",
     )
     assert "Worst moments" in write_report(run).read_text(encoding="utf-8")
+
+
+def test_without_ground_truth_tracks_that_look_other_are_shown(squares_bag: Bags, replayed: Replayed) -> None:
+    """From frame 20 on two of three tracks have each other's names."""
+    run = replayed(squares_bag(frames=40), truth="none")
+    [(_, sequence)] = run.sequences()
+    assert worst_moments(sequence, None) == []
+    tracks = sequence.tracks
+    late = tracks.frames >= 20
+    ids = np.where(late & (tracks.ids == 1), 2, np.where(late & (tracks.ids == 2), 1, tracks.ids))
+    write_mot(sequence.folder / "tracks.txt", replace(tracks, ids=ids))
+    [(_, confused)] = run.sequences()
+    moments = worst_moments(confused, None)
+    assert [(moment.kind, moment.frame, moment.before.frame) for moment in moments] == [("looks other", 20, 19)] * 2
+    assert "similarity -0.5" in moments[0].text
 
 
 def boxes(rows: list[tuple[int, int, float]]) -> MotBoxes:
