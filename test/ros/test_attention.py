@@ -19,7 +19,6 @@ from test_node import Bench, header, walk
 
 from qdtrack_ros.node import TrackerNode
 from qdtrack_ros.output.conversions import image_message
-from qdtrack_ros.tuning import choose_gpu
 
 ERROR = TransitionCallbackReturn.ERROR
 
@@ -85,14 +84,3 @@ def test_what_cannot_be_used_is_told_when_it_is_configured(
     finally:
         node.close()
         node.destroy_node()
-
-
-@pytest.mark.parametrize(
-    ("index", "visible", "chosen"),
-    [(-1, "", ""), (1, "", "1"), (1, "4,GPU-7", "GPU-7"), (2, "4,GPU-7", "-1"), (-1, "4,5", "4,5")],
-)
-def test_one_gpu_alone_is_seen(index: int, visible: str, chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    monkeypatch.setenv("CUDA_DEVICE_ORDER", "")
-    choose_gpu(index)
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == chosen
