@@ -108,7 +108,8 @@ def replay_bags(args: argparse.Namespace, folder: Path, bags: Sequence[Listed], 
         How many bags were left out.
     """
     workers = chosen_workers(args)
-    pipeline = load_pipeline(args)
+    network = pipeline_arguments(args, args.threads if workers.here else workers.cores)
+    pipeline = load_pipeline(network)
     done: dict[int, Replayed | LostWorker] = {}
     try:
         pipeline.runtime.warm_up()
@@ -121,7 +122,7 @@ def replay_bags(args: argparse.Namespace, folder: Path, bags: Sequence[Listed], 
             if workers.here:
                 make = partial(BagWorker, pipeline, **options, progress=progress)
             else:
-                make = partial(_bag_worker, pipeline_arguments(args, workers.cores), options)
+                make = partial(_bag_worker, network, options)
             with team(make, workers) as apply:
                 for place, one in apply(bags):
                     done[place] = one
@@ -236,6 +237,8 @@ def finish(folder: Path, pictures: bool, place: str | None = None, apart: bool =
 
 def _live(args: argparse.Namespace) -> int:
     """Replay in a process of ROS, which this package knows nothing of."""
+    if args.jobs or args.ray:
+        raise ValueError("--live plays one bag after the other: leave out --jobs and --ray")
     if importlib.util.find_spec("rclpy") is None or importlib.util.find_spec("qdtrack_ros") is None:
         raise ValueError("--live needs ROS 2 and the built package: source its environment (docs/replay.md)")
     arguments = [*args.inputs, "--output", args.output, "--ground-truth", args.ground_truth]
