@@ -45,7 +45,7 @@ def listed(inputs: Sequence[str]) -> list[Listed]:
 
 def _of_list(place: str) -> list[tuple[str, Mapping[str, str]]]:
     try:
-        rows = list(csv.DictReader(read_text(place).splitlines()))
+        rows = list(csv.DictReader(read_text(place).removeprefix("\ufeff").splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise PlaceError(f"{place}: cannot be read: {error}") from None
     if not rows or not all(row.get("bag") for row in rows):
@@ -60,6 +60,7 @@ def _of_list(place: str) -> list[tuple[str, Mapping[str, str]]]:
 
 
 def _stem(place: str) -> str:
-    """What to call a bag: its name without the end of a file's."""
+    """What to call a bag: its name without the end of a file's, and never a way out of the run."""
     path = PurePosixPath(place) if is_remote(place) else PurePosixPath(Path(place).resolve())
-    return path.stem if path.suffix in (".mcap", ".db3") else path.name
+    stem = path.stem if path.suffix in (".mcap", ".db3") else path.name
+    return stem.strip(".") or "bag"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 
 class PlaceError(ValueError):
@@ -67,7 +68,9 @@ def local_copy(place: str | Path, without: Collection[str] = ()) -> Iterator[Pat
         def fetch(system: Any, path: str) -> Path:
             root = PurePosixPath(path)
             target = Path(folder) / root.name
-            names = [name for name in system.find(path) if not name.endswith(tuple(without))]
+            found = system.find(path) if system.exists(path) else []
+            # Stores keep an empty object for a folder that somebody made by hand: `bags/a/`.
+            names = [name for name in found if not name.endswith(("/", *without))]
             if not names:
                 raise PlaceError(f"{place}: nothing there")
             for name in names:
@@ -85,6 +88,8 @@ def local_copy(place: str | Path, without: Collection[str] = ()) -> Iterator[Pat
 def written(place: str | Path) -> Iterator[Path]:
     """Give a folder to write into: the place itself, or one whose files go to the URL where the block ends well.
 
+    A folder in it replaces what lies under its name at the URL; other files and folders there stay.
+
     Raises:
         PlaceError: it cannot be written.
     """
@@ -96,6 +101,9 @@ def written(place: str | Path) -> Iterator[Path]:
         yield folder
 
         def store(system: Any, path: str) -> None:
+            for older in (below(path, one.name) for one in folder.iterdir() if one.is_dir()):
+                if system.exists(older):
+                    system.rm(older, recursive=True)
             for file in sorted(one for one in folder.rglob("*") if one.is_file()):
                 target = below(path, file.relative_to(folder).as_posix())
                 system.makedirs(target.rpartition("/")[0], exist_ok=True)
@@ -110,6 +118,11 @@ def _asked(place: str, ask: Callable[[Any, str], Any]) -> Any:
         from fsspec.core import url_to_fs
     except ModuleNotFoundError:
         raise PlaceError(f"{place}: needs fsspec: pip install 'qdtrack[fleet]'") from None
+    if urlsplit(place).password is not None:
+        raise PlaceError(
+            f"{place.partition('://')[0]}://...@{place.rpartition('@')[2]}: holds a password, and runs tell their places: "
+            "give it in the environment or in a file that fsspec reads"
+        )
     try:
         return ask(*url_to_fs(place))
     except (PlaceError, FileNotFoundError):

@@ -104,7 +104,9 @@ def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.get_host_and_port()[1]}")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "nobody")
-    fsspec.filesystem("s3", skip_instance_cache=True).mkdir("s3://fleet")
+    system = fsspec.filesystem("s3", skip_instance_cache=True)
+    system.mkdir("s3://fleet")
+    system.call_s3("put_object", Bucket="fleet", Key="bags/a/", Body=b"")  # as a console makes a folder by hand
     yield "s3://fleet"
     server.stop()
 
@@ -130,3 +132,7 @@ def test_bags_and_runs_may_lie_in_a_store(
     with fsspec.open(f"{store}/compared/comparison.json") as file:
         assert {each["difference"] for each in json.load(file)["differences"].values()} == {0.0}
     assert main(["tune", f"{store}/first", "--output", str(tmp_path / "tuning"), "--trials", "2"]) == 0
+    none = ["--ground-truth", "none", "--no-pictures", "--output", f"{store}/first"]
+    assert main(["replay", f"{store}/bags/*", *none]) == 0
+    with Run.read(f"{store}/first").sequence("a/camera") as sequence:
+        assert sequence.truth is None, "nothing stays of the older run"
