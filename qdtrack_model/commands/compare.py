@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 
 from qdtrack_model.atomic import atomic_write
@@ -66,6 +67,6 @@ def _table(found: Comparison) -> str:
     for each in found.differences:
         rows.append([
             each.name, f"{each.baseline:.2f}", f"{each.value:.2f}", f"{each.difference:+.2f}",
-            f"{each.low:+.2f} .. {each.high:+.2f}", each.verdict,
+            f"{each.low:+.2f} .. {each.high:+.2f}" if math.isfinite(each.low) else "too short", each.verdict,
         ])  # fmt: skip
     return format_table(rows)

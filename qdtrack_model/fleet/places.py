@@ -119,10 +119,8 @@ def _asked(place: str, ask: Callable[[Any, str], Any]) -> Any:
     except ModuleNotFoundError:
         raise PlaceError(f"{place}: needs fsspec: pip install 'qdtrack[fleet]'") from None
     if urlsplit(place).password is not None:
-        raise PlaceError(
-            f"{place.partition('://')[0]}://...@{place.rpartition('@')[2]}: holds a password, and runs tell their places: "
-            "give it in the environment or in a file that fsspec reads"
-        )
+        told = f"{place.partition('://')[0]}://...@{place.rpartition('@')[2]}"
+        raise PlaceError(f"{told}: holds a password, which runs would tell: give it in the environment")
     try:
         return ask(*url_to_fs(place))
     except (PlaceError, FileNotFoundError):

@@ -25,6 +25,7 @@ from qdtrack_model.structures import Array
 
 RESAMPLES = 1000
 LEVEL = 95  # per cent
+FEWEST = 6  # segments: fewer all go one way by chance more often than once in twenty times
 PERCENT = ("mota", "idf1", "hota", "deta", "assa", "loca")
 MISTAKES = ("false_positives", "id_switches", "fragments per minute", "flickers per minute")
 FEWER_IS_BETTER = (*MISTAKES, "false_negatives")
@@ -39,7 +40,7 @@ class Difference:
     Args:
         baseline: of the first run.
         value: of the second.
-        low: lower end of the interval of the difference; NaN where there are fewer than two segments.
+        low: lower end of the interval of the difference; NaN where there are fewer than FEWEST segments.
         high: upper end.
         fair: False for what is counted where the runs tracked other images: who tracks fewer makes fewer mistakes.
     """
@@ -191,7 +192,7 @@ def differences(first: Array, second: Array, scored: bool, same_images: bool, se
     rng = np.random.default_rng(seed)
     times = rng.multinomial(count, np.full(count, 1 / count), RESAMPLES).astype(float)
     before, after = (_figures(part.sum(0), scored) for part in (first, second))
-    drawn = [[_figures(drawn, scored) for drawn in times @ part] for part in (first, second)] if count > 1 else [[], []]
+    drawn = [[_figures(drawn, scored) for drawn in times @ part] for part in (first, second)] if count >= FEWEST else [[], []]
     found = []
     for name in before:
         spread = np.array([two[name] - one[name] for one, two in zip(*drawn, strict=True)])
