@@ -192,11 +192,11 @@ def differences(first: Array, second: Array, scored: bool, same_images: bool, se
     rng = np.random.default_rng(seed)
     times = rng.multinomial(count, np.full(count, 1 / count), RESAMPLES).astype(float)
     before, after = (_figures(part.sum(0), scored) for part in (first, second))
-    drawn = [[_figures(drawn, scored) for drawn in times @ part] for part in (first, second)] if count >= FEWEST else [[], []]
+    drawn = [[_figures(drawn, scored) for drawn in times @ part] for part in (first, second)]
     found = []
     for name in before:
         spread = np.array([two[name] - one[name] for one, two in zip(*drawn, strict=True)])
-        spread = spread[np.isfinite(spread)]
+        spread = spread[np.isfinite(spread) & (count >= FEWEST)]
         edge = (100 - LEVEL) / 2
         low, high = np.percentile(spread, [edge, 100 - edge]) if len(spread) else (np.nan, np.nan)
         fair = same_images or name not in MISTAKES

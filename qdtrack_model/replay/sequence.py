@@ -148,8 +148,11 @@ class Times:
 
     @property
     def seconds(self) -> Array:
-        """(F,) seconds since the first image."""
-        return self.stamps - self.stamps[0] if len(self.stamps) else self.stamps
+        """(F,) seconds since the first image; where the clock was set back it goes on from where it was."""
+        if not len(self.stamps):
+            return self.stamps
+        back = np.minimum(np.diff(self.stamps, prepend=self.stamps[:1]), 0)
+        return self.stamps - self.stamps[0] - np.cumsum(back)
 
     @property
     def rate(self) -> float:

@@ -68,6 +68,22 @@ def test_two_trackers_that_are_equally_good_are_seldom_called_different(segments
         sure += sum(each.verdict != "not sure" for each in differences(first, second, False, True))
     assert least <= sure <= most
 
+def test_a_clock_that_was_set_back_does_not_stop_time(run: Run) -> None:
+    """As of a bag that is played twice: its second half has the stamps of the first."""
+    looped = worsened(run, 3)
+    for one in (run, looped):
+        path = (one.folder / TRACKS).with_name("frames.csv")
+        head, *rows = path.read_text().splitlines()
+        stamps = [row.split(",")[1] for row in rows]
+        rows = [
+            ",".join([number, stamps[place % 30], *more])
+            for place, (number, _, *more) in enumerate(row.split(",") for row in rows)
+        ]
+        path.write_text("\n".join([head, *rows]) + "\n")
+    found = compare(run, looped, 1.0)
+    assert found.segments == 6
+    assert {each.name: each for each in found.differences}["mota"].verdict == "worse"
+
 
 def test_without_ground_truth_rates_are_compared(squares_bag: Bags, replayed: Replayed) -> None:
     run = replayed(squares_bag(frames=60), truth="none")
