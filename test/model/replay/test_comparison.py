@@ -68,6 +68,7 @@ def test_two_trackers_that_are_equally_good_are_seldom_called_different(segments
         sure += sum(each.verdict != "not sure" for each in differences(first, second, False, True))
     assert least <= sure <= most
 
+
 def test_a_clock_that_was_set_back_does_not_stop_time(run: Run) -> None:
     """As of a bag that is played twice: its second half has the stamps of the first."""
     looped = worsened(run, 3)
