@@ -19,7 +19,7 @@ from qdtrack_model.commands.evaluate import format_table
 from qdtrack_model.commands.network import add_pipeline_arguments, load_pipeline, pipeline_arguments
 from qdtrack_model.config import retuned
 from qdtrack_model.fleet.listing import Listed, listed
-from qdtrack_model.fleet.places import below, is_remote, local_copy, read_text, written
+from qdtrack_model.fleet.places import below, is_remote, local_copy, read_text, write_text, written
 from qdtrack_model.fleet.workers import LostWorker, team
 from qdtrack_model.replay.lockstep import Progress, settings_of, track_again
 from qdtrack_model.replay.measures import ALL, COUNTS, SCORES
@@ -128,6 +128,8 @@ def replay_bags(args: argparse.Namespace, folder: Path, bags: Sequence[Listed], 
                     done[place] = one
                     gathered([(bags[at], done[at]) for at in sorted(done)], run)
                     run.write()
+                    if is_remote(args.output):
+                        write_text(below(args.output, RUN), (folder / RUN).read_text(encoding="utf-8"))
                     if not workers.here:
                         progress(bags[place].name)
     finally:
@@ -239,6 +241,9 @@ def _live(args: argparse.Namespace) -> int:
     """Replay in a process of ROS, which this package knows nothing of."""
     if args.jobs or args.ray:
         raise ValueError("--live plays one bag after the other: leave out --jobs and --ray")
+    for place in (*args.inputs, args.output):
+        if is_remote(place) or place.endswith(".csv"):
+            raise ValueError(f"--live: got {place}, expected bags and a folder that lie here")
     if importlib.util.find_spec("rclpy") is None or importlib.util.find_spec("qdtrack_ros") is None:
         raise ValueError("--live needs ROS 2 and the built package: source its environment (docs/replay.md)")
     arguments = [*args.inputs, "--output", args.output, "--ground-truth", args.ground_truth]

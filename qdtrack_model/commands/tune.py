@@ -14,12 +14,14 @@ from qdtrack_model.commands import replay
 from qdtrack_model.commands.arguments import chosen_workers, positive_integer
 from qdtrack_model.commands.evaluate import format_table
 from qdtrack_model.fleet.listing import listed
+from qdtrack_model.fleet.places import is_remote
 from qdtrack_model.replay.pages.page import ReportError
 from qdtrack_model.replay.pages.tuning import write_tuning
 from qdtrack_model.replay.run import RUN, Run
 from qdtrack_model.replay.tuning import METRICS, Tuned, parameter_file, tune
 
 PARAMETERS = "tracker.yaml"
+MADE = "run-of.json"  # what was asked when the bags were replayed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,9 +35,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Choose settings, and say what they are worth."""
+    if is_remote(args.output):
+        raise ValueError(f"--output {args.output}: expected a folder here, where trials are kept as they are made")
     output = Path(args.output)
     output.mkdir(parents=True, exist_ok=True)
-    runs = [Run.read(place) for place in args.inputs if replay.is_run(place)] or [_replayed(args, output / "run")]
+    places = [place for place in args.inputs if replay.is_run(place)]
+    if places and len(places) < len(args.inputs):
+        other = next(place for place in args.inputs if place not in places)
+        raise ValueError(f"{other}: is no run, and {places[0]} is one: give runs alone, or bags alone")
+    runs = [Run.read(place) for place in places] or [_replayed(args, output / "run")]
     with tqdm(unit="trial", disable=None) as bar:
 
         def progress() -> None:
@@ -60,16 +68,16 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _replayed(args: argparse.Namespace, folder: Path) -> Run:
-    """The run of the bags, made once."""
+    """The run of the bags; one that is there and was made the same way is taken."""
     bags = listed(args.inputs)
-    if (folder / RUN).is_file():
-        run = Run.read(folder)
-        asked = {bag.place for bag in bags}
-        told = {one["bag"] for one in (*run.content["sequences"], *run.content["left_out"])}
-        if told == asked and run.settings.weights == str(args.weights):
-            return run
-    given = argparse.Namespace(**{**vars(args), "output": str(folder), "no_pictures": True})
-    replay.replay_bags(given, folder, bags)
+    names = ("topic", "ground_truth", "weights", "runtime", "precision", "tracker")
+    asked = json.dumps({"bags": [bag.place for bag in bags], **{name: str(getattr(args, name)) for name in names}})
+    made = folder.parent / MADE
+    if not (made.is_file() and made.read_text(encoding="utf-8") == asked and (folder / RUN).is_file()):
+        made.unlink(missing_ok=True)
+        given = argparse.Namespace(**{**vars(args), "output": str(folder), "no_pictures": True})
+        replay.replay_bags(given, folder, bags)
+        made.write_text(asked, encoding="utf-8")
     return Run.read(folder)
 
 

@@ -49,6 +49,15 @@ def read_text(place: str | Path) -> str:
     return _asked(str(place), lambda system, path: system.cat_file(path).decode("utf-8"))
 
 
+def write_text(url: str, text: str) -> None:
+    """Write a file in a store.
+
+    Raises:
+        PlaceError: it cannot be written.
+    """
+    _asked(url, lambda system, path: system.pipe_file(path, text.encode("utf-8")))
+
+
 @contextmanager
 def local_copy(place: str | Path, without: Collection[str] = ()) -> Iterator[Path]:
     """Give the path of a file or folder: where it is, or of a copy that is gone afterwards.

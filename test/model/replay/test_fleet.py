@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from qdtrack_model import checkpoints
 from qdtrack_model.cli import main
 from qdtrack_model.commands import replay
 from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.replay import worker
 from qdtrack_model.replay.run import Run
 
 Bags = Callable[..., Path]
@@ -136,3 +139,33 @@ def test_bags_and_runs_may_lie_in_a_store(
     assert main(["replay", f"{store}/bags/*", *none]) == 0
     with Run.read(f"{store}/first").sequence("a/camera") as sequence:
         assert sequence.truth is None, "nothing stays of the older run"
+
+
+def test_an_error_in_the_middle_leaves_a_run_in_the_store(
+    squares_bag: Bags, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed: pip install -e '.[fleet]'")
+    fsspec.filesystem("memory").store.clear()
+    bags = [str(squares_bag(name, frames=4)) for name in ("a", "b")]
+    monkeypatch.setattr(Pipeline, "load", lambda *args, **kwargs: pipeline)
+    replay_bag = worker.replay_bag
+
+    def full(bag: Path, *rest: Any) -> list[str]:
+        if bag.name == "b":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replay_bag(bag, *rest)
+
+    monkeypatch.setattr(worker, "replay_bag", full)
+    assert main(["replay", *bags, "--output", "memory://fleet/run", "--no-pictures"]) == 2
+    assert "No space left" in capsys.readouterr().err
+    run = Run.read("memory://fleet/run")
+    assert run.names == ["a/camera"]
+    with run.sequence("a/camera") as sequence:
+        assert len(sequence.frames) == 4
+
+
+def test_live_plays_what_lies_here(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "drives.csv").write_text("bag\nx\n")
+    for bag in ("s3://fleet/bag.mcap", str(tmp_path / "drives.csv")):
+        assert main(["replay", bag, "--live", "--output", str(tmp_path / "run")]) == 2
+        assert f"--live: got {bag}, expected bags" in capsys.readouterr().err

@@ -86,3 +86,25 @@ def test_runs_that_cannot_be_tuned_on(
     other = Run(run.folder, run.content, replace(run.settings, tracker=QuasiDenseConfig()))
     with pytest.raises(TuningError, match="different weights or settings"):
         tune([run, other], tmp_path / "tuning")
+
+
+def test_bags_are_replayed_once_for_what_was_asked(
+    squares_bag: Bags, pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(Pipeline, "load", lambda *args, **kwargs: pipeline)
+    bags = [str(squares_bag(name, frames=5)) for name in ("first", "second")]
+    command = ["tune", *bags, "--output", str(tmp_path / "tuning"), "--trials", "1"]
+    assert main([*command, "--ground-truth", "none"]) == 2
+    assert "got 0 bags with ground truth" in capsys.readouterr().err
+    assert main(command) == 0
+    times = (tmp_path / "tuning" / "run" / "run.json").stat().st_mtime_ns
+    assert main(command) == 0
+    assert (tmp_path / "tuning" / "run" / "run.json").stat().st_mtime_ns == times, "the run is taken as it is"
+
+
+def test_places_that_cannot_be_tuned_in_or_on(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["tune", str(run.folder), "--output", "memory://tuning"]) == 2
+    assert "--output memory://tuning: expected a folder here" in capsys.readouterr().err
+    assert main(["tune", str(run.folder), str(tmp_path / "first"), "--output", str(tmp_path / "tuning")]) == 2
+    assert f"{tmp_path / 'first'}: is no run" in capsys.readouterr().err
