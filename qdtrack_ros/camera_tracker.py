@@ -229,6 +229,7 @@ class CameraTracker:
         if order is Order.BACK:
             # The tracker forgets on its own, and its ids go on: nobody sees an old id on a new object.
             self.publishers.reset()
+            self._world.went_back()
             if self._complaints.passes("stamps went back"):
                 self._logger.warning(self._named("stamps went back: all tracks are forgotten"))
         return stamp_seconds(header)

@@ -12,7 +12,7 @@ import numpy as np
 from qdtrack_model.config import ConfigError
 from qdtrack_model.structures import Array, Detections, Tracks
 
-_NUMBER = r"-?\d+(?:\.\d+)?"
+_NUMBER = r"-?\d{1,5}(?:\.\d+)?"  # OpenCV would draw for minutes towards a corner that is far out
 _POLYGON = re.compile(rf"{_NUMBER},{_NUMBER}(?:\s+{_NUMBER},{_NUMBER}){{2,}}")
 _HIDDEN = 0.5  # part of a box that lies in what is ignored, from which on it is, too
 

@@ -12,6 +12,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import Imu
 
 from qdtrack_model.sensors.poses import turn
+from qdtrack_model.sensors.stamps import Order, StampOrder
 from qdtrack_model.structures import Array
 from qdtrack_ros.input.stamps import stamp_nanoseconds
 
@@ -32,6 +33,7 @@ class Gyroscope:
         self._came = threading.Condition()
         self._stamps: deque[int] = deque(maxlen=_KEPT)
         self._rates: deque[tuple[float, float, float]] = deque(maxlen=_KEPT)
+        self._order = StampOrder()
         self.frame = ""  # of the newest message
         self._subscription = node.create_subscription(
             Imu,
@@ -69,10 +71,11 @@ class Gyroscope:
         if message.angular_velocity_covariance[0] == -1 or not np.isfinite(rates).all():  # -1: it does not measure them
             return
         with self._came:
-            if self._stamps and stamp <= self._stamps[-1]:
-                if stamp == self._stamps[-1]:
-                    return
-                self._stamps.clear()  # a bag that loops
+            order = self._order.judge(stamp)
+            if order in (Order.REPEATED, Order.LATE):
+                return
+            if order is Order.BACK:
+                self._stamps.clear()
                 self._rates.clear()
             self._stamps.append(stamp)
             self._rates.append(rates)

@@ -23,6 +23,9 @@ class Buffer(Protocol):
     ) -> TransformStamped:
         """Where the source frame is in the target frame at a time; waits for it, and raises where it does not come."""
 
+    def clear(self) -> None:
+        """Forget all transforms but the static ones."""
+
 
 class NoTransform(ValueError):
     """Where a frame is at the time of an image is not known; the text says why.
@@ -62,7 +65,7 @@ class Transforms:
         """What tf tells the node, in the executor's thread; parameters are refused where tf2_ros is not here."""
         import tf2_ros
 
-        buffer = tf2_ros.Buffer(node=node)
+        buffer = tf2_ros.Buffer()  # given a node, it makes a service there that nobody can remove again
         return cls(
             buffer,
             tf2_ros.TransformException,
@@ -84,6 +87,8 @@ class Transforms:
         """
         if target == source:
             return Pose.of((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+        if stamp == 0:  # the buffer would give the newest it has
+            raise NoTransform(f"from {source!r} to {target!r}: the image has no stamp", late=False)
         moment = Time(nanoseconds=stamp, clock_type=ClockType.ROS_TIME)
         try:
             found = self.buffer.lookup_transform(target, source, moment, timeout=Duration(seconds=wait)).transform
@@ -93,6 +98,10 @@ class Transforms:
             raise NoTransform(f"from {source!r} to {target!r}: {error}", isinstance(error, self.late)) from None
         except ValueError as error:
             raise NoTransform(f"from {source!r} to {target!r}: {error}", late=False) from None
+
+    def forget(self) -> None:
+        """Forget all but what is static: time was set back, and to the buffer what comes now would be too old."""
+        self.buffer.clear()
 
     def close(self) -> None:
         """Stop listening."""

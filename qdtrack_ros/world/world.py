@@ -51,6 +51,11 @@ class World:
             return ByRotation(by_transforms(self.transforms, self.fixed))
         return None
 
+    def went_back(self) -> None:
+        """Begin anew with transforms: a bag loops, or a simulation was restarted."""
+        if self.transforms is not None:
+            self.transforms.forget()
+
     def close(self) -> None:
         """Stop listening."""
         for held in (self.transforms, self._gyroscope):

@@ -12,6 +12,7 @@ from qdtrack_model.sensors.attention import Ignored, Pace, Region, class_scores,
 from qdtrack_model.structures import Detections
 
 BONNET = "0,60 100,60 100,100 0,100"
+FAR = "0,0 99999999999,0 5,99999999999"  # OpenCV would draw it for a minute
 SIZE = (100, 100)
 
 
@@ -63,7 +64,7 @@ def test_a_mask_of_any_size(tmp_path: Path) -> None:
     assert len(everything.without(boxes((250, 10, 270, 50)), (400, 100))) == 1  # another size from the same camera
 
 
-@pytest.mark.parametrize("text", ["0,60 100,60", "0,60 100,60 x,y", "/nowhere/mask.png", "0 60 100 60 100 100"])
+@pytest.mark.parametrize("text", ["0,60 100,60", "0,60 100,60 x,y", "/nowhere/mask.png", "0 60 100 60 100 100", FAR])
 def test_a_region_that_is_none_is_named(text: str) -> None:
     with pytest.raises(ValueError, match=f"got '{text}', expected three corners or more"):
         Region(text)

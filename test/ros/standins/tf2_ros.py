@@ -64,27 +64,36 @@ class Buffer:
         self._parents: dict[str, str] = {}
         self._stamps: dict[str, list[int]] = {}
         self._poses: dict[str, list[tuple]] = {}
+        self._static: set[str] = set()
 
     def set_transform(self, transform: TransformStamped, authority: str) -> None:
         child, stamp = transform.child_frame_id, Time.from_msg(transform.header.stamp).nanoseconds
         p, q = transform.transform.translation, transform.transform.rotation
         self._parents[child] = transform.header.frame_id
         stamps, poses = self._stamps.setdefault(child, []), self._poses.setdefault(child, [])
-        stamps.append(stamp)
-        poses.append(((p.x, p.y, p.z), (q.x, q.y, q.z, q.w)))
-        while stamps[0] < stamp - self._span:
+        if stamps and stamp < stamps[-1] - self._span:  # what is too old is left out
+            return
+        place = bisect.bisect(stamps, stamp)
+        stamps.insert(place, stamp)
+        poses.insert(place, ((p.x, p.y, p.z), (q.x, q.y, q.z, q.w)))
+        while stamps[0] < stamps[-1] - self._span:
             del stamps[0], poses[0]
 
     def set_transform_static(self, transform: TransformStamped, authority: str) -> None:
         self.set_transform(transform, authority)
-        self._stamps[transform.child_frame_id] = []
+        self._static.add(transform.child_frame_id)
+
+    def clear(self) -> None:
+        for child in self._stamps.keys() - self._static:
+            self._stamps[child].clear()
+            self._poses[child].clear()
 
     def _pose(self, child: str, stamp: int) -> tuple:
         stamps, poses = self._stamps[child], self._poses[child]
-        if not stamps:  # static
+        if child in self._static or (stamps and stamp == 0):  # 0 asks for the newest
             return poses[-1]
-        if not stamps[0] <= stamp <= stamps[-1]:
-            way = "into the past" if stamp < stamps[0] else "into the future"
+        if not stamps or not stamps[0] <= stamp <= stamps[-1]:
+            way = "into the past" if stamps and stamp < stamps[0] else "into the future"
             raise ExtrapolationException(f"Lookup would require extrapolation {way}")
         after = bisect.bisect_left(stamps, stamp)
         if stamps[after] == stamp:

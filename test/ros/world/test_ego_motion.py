@@ -101,6 +101,19 @@ def test_a_gyroscope_tells() -> None:
         assert bench.speed() < 15
 
 
+def test_a_rate_of_turn_that_comes_late_does_not_undo_those_before() -> None:
+    with bench_with(ego_motion="imu") as bench:
+        bench.start()
+        wait_until(lambda: bench.imu.get_subscription_count() == 1, "subscription of imu")
+        bench.turn(0)
+        bench.show(0)
+        bench.turn(1)
+        bench.imu.publish(rates(BEGIN + PERIOD // 2))
+        bench.turn(2)
+        bench.show(1)
+        assert bench.counts.without_motion == 0
+
+
 def test_a_gyroscope_that_is_silent_is_told_and_counted(capfd: pytest.CaptureFixture[str]) -> None:
     with bench_with(ego_motion="imu") as bench:
         bench.start()

@@ -157,6 +157,10 @@ def seeing(**parameters: Any) -> AbstractContextManager[Seeing]:
     return running(Seeing(**parameters))
 
 
+def header_in_odom(second: float) -> Header:
+    return Header(stamp=header(second).stamp, frame_id="odom")
+
+
 def places_of(message: Detection3DArray) -> Array:
     """Centres (K, 3), the farthest to the left in odom first."""
     centres = [one.bbox.center.position for one in message.detections]
@@ -182,6 +186,19 @@ def test_depth_in_odom_at_the_stamp_of_the_image(tf: Any, capfd: pytest.CaptureF
         wait_until(lambda: bench.counts.late_transforms == 1, "a late transform to be counted")
         assert (len(bench.found), bench.counts.missing_transforms, bench.counts.without_depth) == (4, 0, 0)
     assert "no places in space: no transform from 'camera_optical_frame' to 'odom'" in capfd.readouterr().err
+
+
+def test_a_bag_that_loops_brings_transforms_anew(tf: Any) -> None:
+    """tf2 leaves out what is more than ten seconds older than what it has."""
+    with seeing(ground=True, target_frame="odom") as bench:
+        bench.look()
+        tell(bench.buffer, 14.8, 15.2)
+        bench.see(15.0, FEET, depth=False)
+        wait_until(lambda: len(bench.found) == 1, "places")
+        bench.see(0.0, FEET, depth=False)
+        tell(bench.buffer, 0.0, 0.4)
+        bench.see(0.2, FEET, depth=False)
+        wait_until(lambda: bool(bench.found) and bench.found[-1].header == header_in_odom(0.2), "places after the loop")
 
 
 def test_people_on_the_ground_without_depth(tf: Any) -> None:

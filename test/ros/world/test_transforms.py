@@ -49,6 +49,14 @@ def test_what_is_not_known_is_never_guessed(transforms: Transforms) -> None:
     assert not told.value.late
 
 
+def test_an_image_without_a_stamp_is_not_where_the_camera_is_now(transforms: Transforms) -> None:
+    tell_mount(transforms.buffer)
+    tell(transforms.buffer, 0.0, 1.0)
+    with pytest.raises(NoTransform, match="from 'camera_optical_frame' to 'odom': the image has no stamp") as told:
+        transforms.pose("odom", CAMERA, 0, 0.0)
+    assert not told.value.late
+
+
 def test_numbers_that_are_none_are_refused(transforms: Transforms) -> None:
     class Broken:
         def lookup_transform(self, *arguments: object, **more: object) -> object:
