@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
@@ -94,6 +95,8 @@ class _Slot(Protocol):
 
     lost: tuple[type[BaseException], ...]  # what tells that the worker died
 
+    def ready(self) -> Future[Any]: ...  # done when the worker runs, or could not be started
+
     def submit(self, item: Any) -> Future[Any]: ...
 
     def renew(self) -> None: ...
@@ -103,22 +106,27 @@ class _Slot(Protocol):
 
 def _apply(slots: Sequence[_Slot], items: Sequence[Item]) -> Iterator[tuple[int, Any]]:
     waiting = deque((place, 1) for place in range(len(items)))
-    free = list(slots)
+    coming = {slot.ready(): slot for slot in slots}  # those that a cluster has no room for never come
+    free: list[_Slot] = []
     busy: dict[Future[Any], tuple[_Slot, int, int]] = {}
     while waiting or busy:
         while free and waiting:
             slot, (place, attempt) = free.pop(), waiting.popleft()
             busy[slot.submit(items[place])] = slot, place, attempt
-        for future in wait(busy, return_when=FIRST_COMPLETED).done:
+        for future in wait([*busy, *coming], return_when=FIRST_COMPLETED).done:
+            if future in coming:
+                free.append(coming.pop(future))
+                continue
             slot, place, attempt = busy.pop(future)
-            free.append(slot)
             error = future.exception()
             if error is None:
+                free.append(slot)
                 yield place, future.result()
             elif not isinstance(error, slot.lost):
-                raise error
+                raise getattr(error, "cause", None) or error  # Ray wraps what a worker raised in its traceback
             else:
                 slot.renew()
+                coming[slot.ready()] = slot
                 if attempt < ATTEMPTS:
                     waiting.append((place, attempt + 1))
                 else:
@@ -126,9 +134,17 @@ def _apply(slots: Sequence[_Slot], items: Sequence[Item]) -> Iterator[tuple[int,
 
 
 class _Worker(Generic[Item, Result]):
-    """In the worker's process: makes the function with the first item."""
+    """In the worker's process: makes the function with the first item.
 
-    def __init__(self, make: Callable[[], Work[Item, Result]]) -> None:
+    Args:
+        make: see :func:`team`.
+        folder: that paths start from, where this machine has it.
+    """
+
+    def __init__(self, make: Callable[[], Work[Item, Result]], folder: str | None = None) -> None:
+        if folder is not None:
+            with suppress(FileNotFoundError):
+                os.chdir(folder)
         self._make = make
         self._made: list[Work[Item, Result]] = []
 
@@ -162,6 +178,11 @@ class _Process:
         # A new interpreter: threads of runtimes and locks of this one do not survive a fork.
         self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _start, (self._make,))
 
+    def ready(self) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(None)
+        return done
+
     def submit(self, item: Any) -> Future[Any]:
         return self._pool.submit(_work, item)
 
@@ -182,11 +203,16 @@ def _actors(make: Callable[[], Work[Any, Any]], workers: Workers) -> list[_Slot]
             raise FleetError(
                 f"--ray {workers.ray}: no cluster there ({str(error).splitlines()[0]}); `ray start --head` makes one"
             ) from None
-    has = ray.cluster_resources()
-    gpus = int(has.get("GPU", 0))
-    room = gpus or int(has.get("CPU", 1)) // workers.cores
+    machines = [machine["Resources"] for machine in ray.nodes() if machine["Alive"]]
+    gpus = any(has.get("GPU", 0) for has in machines)
+    cores = [int(has.get("CPU", 0)) // workers.cores for has in machines]
+    room = sum(
+        min(int(has.get("GPU", 0)), count) if gpus else count for has, count in zip(machines, cores, strict=True)
+    )
+    if not room:
+        raise FleetError(f"--ray {workers.ray}: no machine there has {workers.cores} cores for a worker; see --threads")
     actor = ray.remote(num_cpus=workers.cores, num_gpus=1 if gpus else 0)(_Worker)
-    return [_Actor(actor, make) for _ in range(workers.jobs or max(1, room))]
+    return [_Actor(actor, make) for _ in range(workers.jobs or room)]
 
 
 class _Actor:
@@ -197,12 +223,16 @@ class _Actor:
 
         self.lost: tuple[type[BaseException], ...] = (
             exceptions.RayActorError, exceptions.WorkerCrashedError, exceptions.OutOfMemoryError,
+            exceptions.ObjectLostError,
         )  # fmt: skip
         self._kind, self._make = kind, make
         self.renew()
 
     def renew(self) -> None:
-        self._actor = self._kind.remote(self._make)
+        self._actor = self._kind.remote(self._make, os.getcwd())
+
+    def ready(self) -> Future[Any]:
+        return self._actor.__ray_ready__.remote().future()
 
     def submit(self, item: Any) -> Future[Any]:
         return self._actor.work.remote(item).future()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from qdtrack_model.fleet.workers import LostWorker, Workers, team
+from qdtrack_model.fleet.workers import FleetError, LostWorker, Workers, team
 
 FRAGILE = '''
 import os
@@ -56,11 +56,24 @@ def test_processes_that_die_lose_nothing(fragile: Callable[[], Any]) -> None:
 
 
 @pytest.mark.slow
-def test_ray_workers_that_die_lose_nothing(fragile: Callable[[], Any]) -> None:
+def test_ray_workers_that_die_lose_nothing(
+    fragile: Callable[[], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[fleet]'")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
     try:
-        check(fragile, Workers(ray="auto"))
+        check(fragile, Workers(2, ray="auto"))
+        monkeypatch.chdir(tmp_path)
+        with team(partial(partial, os.path.abspath), Workers(4, ray="auto")) as apply:
+            found = dict(apply([f"runs/{number}" for number in range(5)]))
+        assert found == {number: str(tmp_path / f"runs/{number}") for number in range(5)}, "also those without room"
+        with (
+            pytest.raises(ValueError, match=r"^invalid literal"),
+            team(partial(partial, int), Workers(1, "auto")) as apply,
+        ):
+            list(apply(["twelve"]))
+        with pytest.raises(FleetError, match="no machine there has 64 cores"), team(fragile, Workers(1, "auto", 64)):
+            pass
     finally:
         ray.shutdown()
 
