@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -119,12 +120,18 @@ class _Stretch(Source):
 
 
 def around_switches(
-    done: Run, name: str, pipeline: Pipeline, output: Path, form: Form = "mot", least_score: float = 0.5
+    done: Run,
+    name: str,
+    pipeline: Pipeline,
+    output: Path,
+    form: Form = "mot",
+    least_score: float = 0.5,
+    prefix: str = "",
 ) -> list[Summary]:
     """Label a sequence's seconds around each ID switch; without ground truth around tracks that came back after a gap
     or looked other at once.
 
-    Each stretch is a set of its own in ``output``, named by its camera and its first frame.
+    Each stretch is a set of its own in ``output``, named by ``prefix``, its camera and its first frame.
 
     Raises:
         SourceError, PlaceError: the recording cannot be read.
@@ -138,14 +145,21 @@ def around_switches(
     with local_copy(told["bag"]) as bag, open_source(bag, told["topic"]) as source:
         frames = iter(source)
         for first, last in stretches:
-            stretch = _Stretch(f"{name.replace('/', '_')}-{first:06d}", source, frames, first, last)
+            stretch = _Stretch(f"{prefix}{name.replace('/', '_')}-{first:06d}", source, frames, first, last)
+            shutil.rmtree(output / stretch.name, ignore_errors=True)  # of a worker that died at a later stretch
             summaries.append(run(stretch, pipeline, output / stretch.name, form, least_score=least_score))
     return summaries
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What is to be labelled: a recording, or a sequence of a run; and the name of its set, empty for the only one."""
+    """What is to be labelled: a recording, or a sequence of a run.
+
+    Args:
+        place: of the recording or of the run.
+        name: of its set, or what those of a run begin with; empty for the only one.
+        sequence: of the run.
+    """
 
     place: str
     name: str
@@ -169,7 +183,9 @@ class _Labeller:
         with written(args.output) as folder:
             if task.sequence is not None:
                 done = Run.read(task.place)
-                return around_switches(done, task.sequence, self._pipeline, folder, args.format, args.least_score)
+                return around_switches(
+                    done, task.sequence, self._pipeline, folder, args.format, args.least_score, task.name
+                )
             with local_copy(task.place) as place, open_source(place, args.topic) as source:
                 where = folder / task.name
                 return [run(source, self._pipeline, where, args.format, args.frames, args.least_score)]
@@ -232,7 +248,8 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _tasks(args: argparse.Namespace) -> list[_Task]:
-    if args.around:
-        return [_Task(place, "", name) for place in args.inputs for name in Run.read(place).names]
     inputs = listed(args.inputs)
-    return [_Task(one.place, one.name if len(inputs) > 1 else "") for one in inputs]
+    named = [(one.place, one.name if len(inputs) > 1 else "") for one in inputs]
+    if not args.around:
+        return [_Task(place, name) for place, name in named]
+    return [_Task(place, name and f"{name}_", one) for place, name in named for one in Run.read(place).names]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -39,12 +40,13 @@ class SequenceWriter:
     """Writes the files of a sequence frame by frame; a context manager.
 
     Args:
-        folder: made where missing; files of an older run are replaced.
+        folder: made anew: nothing of an older run may be taken for a part of this one.
         stages: names of the columns of ``timing.csv``.
         detections: whether they are kept.
     """
 
     def __init__(self, folder: Path, stages: Sequence[str], detections: bool = True) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         self._stages = stages
         self._resources = ExitStack()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from qdtrack_model import checkpoints, tracking
 from qdtrack_model.cli import main
+from qdtrack_model.commands import auto_label
 from qdtrack_model.commands.auto_label import around_switches, run
 from qdtrack_model.config import OneShotConfig, QuasiDenseConfig
 from qdtrack_model.data.bags import BagFrame, write_bag
@@ -66,7 +68,7 @@ def test_a_missed_object_is_interpolated(blob_folder: Path, tmp_path: Path, pipe
 
 @pytest.mark.parametrize("known", [True, False], ids=["ground truth", "none"])
 def test_the_seconds_around_switches_are_labelled(
-    tmp_path: Path, pipeline: Pipeline, blob_image: Any, known: bool
+    tmp_path: Path, pipeline: Pipeline, blob_image: Any, monkeypatch: pytest.MonkeyPatch, known: bool
 ) -> None:
     """Of 80 frames at 10 a second: an object has another id from frame 30 on, or is away until then."""
     write_bag(tmp_path / "drive", (BagFrame(blob_image(1 + index % 8)[0]) for index in range(80)), 10)
@@ -94,6 +96,15 @@ def test_the_seconds_around_switches_are_labelled(
     assert len(part.samples) == done.frames
     labels = read_mot(tmp_path / "labels" / f"drive_camera-{first:06d}" / "gt" / "gt.txt")
     assert (labels.frames.min(), labels.frames.max()) == (first, 50)
+    [again] = around_switches(Run.read(tmp_path / "run"), name, pipeline, tmp_path / "labels")
+    assert again == done, "whoever takes it over from a worker that died writes it anew"
+    shutil.copytree(tmp_path / "run", tmp_path / "other")
+    monkeypatch.setattr(auto_label, "load_pipeline", lambda args: pipeline)
+    runs = [str(tmp_path / "run"), str(tmp_path / "other")]
+    assert main(["auto-label", *runs, "--around", "switches", "--output", str(tmp_path / "both")]) == 0
+    assert {path.name for path in (tmp_path / "both").iterdir()} == {
+        f"{run}_drive_camera-{first:06d}" for run in ("run", "other")
+    }
 
 
 def one_box(frame: int, identity: int) -> MotBoxes:

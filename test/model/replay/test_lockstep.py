@@ -37,6 +37,14 @@ def test_two_runs_are_the_same_bytes(squares_bag: Bags, replayed: Replayed, stor
     assert {"run.json", "squares/camera/tracks.txt", "squares/camera/detections.npz"} <= first.keys()
 
 
+def test_nothing_of_an_older_run_stays_beside_a_new_one(squares_bag: Bags, replayed: Replayed) -> None:
+    bag = squares_bag(frames=4)
+    without = files_of(replayed(bag, "new", "none")).keys()
+    older = replayed(bag, "old")
+    (older.folder / "squares" / "camera" / "overlay.mp4").touch()
+    assert files_of(replayed(bag, "old", "none")).keys() == without
+
+
 def test_scores_that_are_right_by_construction(squares_bag: Bags, replayed: Replayed) -> None:
     run = replayed(squares_bag(hidden=range(10, 14)))
     [told] = run.content["sequences"]
