@@ -33,14 +33,14 @@ def tune_process() -> None:
 def choose_gpu(index: int) -> None:
     """Have this process see one GPU alone, counted from 0 as nvidia-smi does; -1 leaves all as they are.
 
-    Where ``CUDA_VISIBLE_DEVICES`` is set, as in containers, it is one of those. To be called before anything asks for a
-    GPU: CUDA looks at its environment once. One that is not there is none at all.
+    Where ``CUDA_VISIBLE_DEVICES`` is set, as in containers, it is one of those; set to nothing, it hides all. To be
+    called before anything asks for a GPU: CUDA looks at its environment once. One that is not there is none at all.
     """
     if index < 0:
         return
-    visible = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one.strip()]
+    given, chosen = os.environ.get("CUDA_VISIBLE_DEVICES"), str(index)
+    if given is not None:
+        visible = [one.strip() for one in given.split(",") if one.strip()]
+        chosen = visible[index] if index < len(visible) else "-1"
     os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
-    if not visible:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(index)
-    else:
-        os.environ["CUDA_VISIBLE_DEVICES"] = visible[index] if index < len(visible) else "-1"
+    os.environ["CUDA_VISIBLE_DEVICES"] = chosen

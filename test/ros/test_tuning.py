@@ -26,10 +26,12 @@ def test_threads_take_short_turns() -> None:
 
 @pytest.mark.parametrize(
     ("index", "visible", "chosen"),
-    [(-1, "", ""), (1, "", "1"), (1, "4,GPU-7", "GPU-7"), (2, "4,GPU-7", "-1"), (-1, "4,5", "4,5")],
+    [(-1, "", ""), (1, None, "1"), (0, "", "-1"), (1, "4,GPU-7", "GPU-7"), (2, "4,GPU-7", "-1"), (-1, "4,5", "4,5")],
 )
-def test_one_gpu_alone_is_seen(index: int, visible: str, chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+def test_one_gpu_alone_is_seen(index: int, visible: str | None, chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")  # restored afterwards
+    if visible is None:
+        del os.environ["CUDA_VISIBLE_DEVICES"]
     monkeypatch.setenv("CUDA_DEVICE_ORDER", "")
     choose_gpu(index)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == chosen
