@@ -75,6 +75,12 @@ def leave_out(run: RunWriter, bag: Path, error: Exception) -> None:
 def _again(args: argparse.Namespace, folder: Path) -> bool:
     """Track the cached detections of a run; says whether each bag has a page of its own."""
     [place] = args.inputs
+    truth = args.ground_truth != AUTOMATIC
+    for name, given in (("ground-truth", truth), ("topic", args.topic), ("jobs", args.jobs), ("ray", args.ray)):
+        if given:
+            raise ValueError(
+                f"--{name}: {place} is a run, tracked again in this process with its own ground truth: leave it out"
+            )
     source = Run.read(place)
     if not is_remote(args.output) and Path(args.output).resolve() == source.folder.resolve():
         raise ValueError(f"--output {args.output}: is the run that is read")

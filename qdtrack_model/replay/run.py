@@ -104,8 +104,10 @@ class Collected:
         found: dict[str, dict[str, list[int]]] = {}
         tagged = any(sequence.get("tags") for sequence in self._sequences)
         for place, sequence in enumerate(self._sequences):
-            camera = {"camera": sequence["name"].rpartition("/")[2]} if tagged else {}
-            for tag, value in {**sequence.get("tags", {}), **camera}.items():
+            tags = dict(sequence.get("tags", {}))
+            if tagged:
+                tags.setdefault("camera", sequence["name"].rpartition("/")[2])
+            for tag, value in tags.items():
                 found.setdefault(tag, {}).setdefault(value, []).append(place)
         return {
             tag: {

@@ -69,7 +69,7 @@ def test_a_network_gives_the_same_bytes_in_one_process_and_in_two_of_which_one_i
 
 
 def test_tags_make_groups_a_table_and_a_page(
-    drives: Path, pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    drives: Path, pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(Pipeline, "load", lambda *args, **kwargs: pipeline)
     monkeypatch.setattr(replay, "ON_ONE_PAGE", 2)
@@ -79,6 +79,9 @@ def test_tags_make_groups_a_table_and_a_page(
     assert {day: told["sequences"] for day, told in days.items()} == {"": 1, "monday": 2}
     assert days["monday"]["scores"]["all"]["objects"] == 2 * days[""]["scores"]["all"]["objects"] == 60
     assert list(content["groups"]) == ["day", "camera"]
+    for given in (["--ground-truth", "none"], ["--jobs", "2"]):
+        assert main(["replay", str(tmp_path / "run"), "--output", str(tmp_path / "again"), *given]) == 2
+        assert f"{given[0]}: {tmp_path / 'run'} is a run" in capsys.readouterr().err
     page = (tmp_path / "run" / "report.html").read_text()
     assert "By day" in page
     assert 'href="a/report.html"' in page
@@ -90,6 +93,15 @@ def test_tags_make_groups_a_table_and_a_page(
         ("a/camera", "all", "monday"), ("a/camera", "pedestrian", "monday"), ("b/camera", "all", "monday"),
     ]  # fmt: skip
     assert rows[0]["mota"] == content["sequences"][0]["scores"]["all"]["mota"]
+
+
+def test_a_tag_may_be_called_camera(
+    squares_bag: Bags, pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "drives.csv").write_text(f"bag,camera\n{squares_bag(frames=4)},wide\n")
+    monkeypatch.setattr(Pipeline, "load", lambda *args, **kwargs: pipeline)
+    assert main(["replay", str(tmp_path / "drives.csv"), "--output", str(tmp_path / "run"), "--no-pictures"]) == 0
+    assert list(Run.read(tmp_path / "run").content["groups"]["camera"]) == ["wide"]
 
 
 @pytest.fixture(params=["memory", "s3"])
