@@ -46,10 +46,12 @@ class RerunRecording:
             recording.set_time("time", duration=nanoseconds.astype("timedelta64[ns]"))
         recording.log(f"{camera}/image", rr.EncodedImage(contents=jpeg(moment.image), media_type="image/jpeg"))
         colours = [_rgb(colour_of(identity)) for identity in moment.ids.tolist()]
-        boxes = rr.Boxes2D(
-            array=moment.boxes, array_format=rr.Box2DFormat.XYXY, labels=moment.captions, colors=colours
-        )  # fmt: skip
+        boxes = rr.Boxes2D(array=moment.boxes, array_format=rr.Box2DFormat.XYXY, colors=colours)
         recording.log(f"{camera}/image/tracks", boxes)
+        # Labels of boxes are broken to the boxes' width, those of points are not.
+        feet = np.stack([moment.boxes[:, [0, 2]].mean(axis=1), moment.boxes[:, 3]], axis=1)
+        names = rr.Points2D(feet, radii=0.0, labels=moment.captions, colors=colours, show_labels=True)
+        recording.log(f"{camera}/image/names", names)
         trails = rr.LineStrips2D(list(moment.trails.values()), colors=[_rgb(colour_of(one)) for one in moment.trails])
         recording.log(f"{camera}/image/trails", trails)
         for name, value in moment.measures.items():

@@ -176,7 +176,8 @@ def test_rerun_opens_a_run(run: Path, tmp_path: Path) -> None:
             columns.setdefault(name, []).extend(values)
     boxes = found["/drive/front/image/tracks"]
     assert boxes["frame"] == [1, 2, 3, 4]
-    assert boxes["Boxes2D:labels"][2:] == [["pedestrian 1"], ["pedestrian 1", "vehicle 2"]]
+    names = found["/drive/front/image/names"]
+    assert names["Points2D:labels"][2:] == [["pedestrian 1"], ["pedestrian 1", "vehicle 2"]]
     assert boxes["Boxes2D:half_sizes"][0] == [[8.0, 16.0], [10.0, 18.0]]
     assert [len(one) for one in found["/drive/front/image/trails"]["LineStrips2D:strips"]] == [0, 2, 2, 2]
     assert len(found["/drive/front/image"]["EncodedImage:blob"]) == 4
