@@ -10,7 +10,9 @@ from qdtrack_model.networks.roi_align import BINS, roi_align
 from qdtrack_model.networks.rpn import Proposals
 
 DEVIATIONS = (0.1, 0.1, 0.2, 0.2)
-CANDIDATES = 3840  # the most pairs of box and class that take part in suppression: TensorRT's limit of top-k
+# The most pairs of box and class, the best of all, that take part in suppression: TensorRT's limit of top-k. With
+# hundreds of classes it may leave fewer detections than are asked for (`benchmarks/candidates.py`).
+CANDIDATES = 3840
 
 
 class BoxHead(nn.Module):

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -163,6 +165,30 @@ def test_normalisation_happens_in_the_network() -> None:
         plain = images().permute(0, 3, 1, 2).flip(1).float()
         plain = (plain - torch.tensor(TINY.mean)[:, None, None]) / torch.tensor(TINY.deviation)[:, None, None]
         torch.testing.assert_close(rgb.neck(rgb.backbone(plain))[0], rgb.pyramid(images())[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("objects", "complete"), [(90, True), (3, False)])
+def test_the_best_candidates_of_all_classes_give_the_first_detections_of_all_candidates(
+    objects: int, complete: bool, benchmark: Callable[[str], ModuleType]
+) -> None:
+    # 90 proposals of 60 classes: 5400 candidates, of which 3840 take part.
+    random = np.random.default_rng(0)
+    corners = random.uniform(0, 500, (objects, 2))
+    places = np.concatenate([corners, corners + random.uniform(30, 90, (objects, 2))], axis=1)[np.arange(90) % objects]
+    proposals = Proposals(torch.from_numpy(places[None].astype(np.float32)), torch.ones(1, 90))
+    logits, deltas = torch.from_numpy(random.normal(0, 2, (1, 90, 61))).float(), torch.zeros(1, 90, 60, 4)
+    logits += 24 * torch.linspace(0, 1, 61)  # some classes have most of the best candidates
+    boxes, scores, labels = RoiHead(32, 8, 60, 1).detect(
+        proposals, logits, deltas, floor=0.0, nms_iou=0.5, count=170, clip=None
+    )
+    expected = benchmark("candidates").of_all(
+        logits[0].softmax(dim=-1)[:, :-1].numpy(), np.repeat(places[:, None], 60, axis=1), 0.0, 0.5, 170
+    )
+    kept = int((scores > 0).sum())
+    assert (kept == 170) == complete
+    for column, whole in zip((boxes, scores, labels), expected, strict=True):
+        assert len(whole) == 170
+        np.testing.assert_allclose(column[0, :kept], whole[:kept], rtol=1e-5)
 
 
 def test_build_takes_both_architectures() -> None:
