@@ -62,9 +62,10 @@ def test_tao(seed):
         assert_equal_stream(TaoTracker(), stored)
 
 
-@pytest.mark.parametrize("name", ["fairmot_2", "fairmot_3", "fairmot_euclidean_2"])
-def test_fairmot(name):
-    with np.load(FOLDER / f"{name}.npz") as stored:
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("settings", ["fairmot", "fairmot_euclidean"])
+def test_fairmot(settings, seed):
+    with np.load(FOLDER / f"{settings}_{seed}.npz") as stored:
         given = ast.literal_eval(str(stored["params"]))
         config = FairMotConfig(
             min_score=given["conf_thres"],
