@@ -43,9 +43,9 @@ def _data(args: argparse.Namespace, terms: Terms) -> Data:
     tracked: dict[str, list[Path]] = {}
     if args.plaza:
         learned["plaza"], tracked["plaza"] = [args.plaza], [args.plaza]
+    if bool(args.photos) != bool(args.clips):
+        raise ValueError("--photos and --clips: what is learned from stills is tracked on clips: give both or neither")
     if args.photos:
-        if not args.clips:
-            raise ValueError("--photos: what is learned from stills is tracked on clips: give --clips")
         found = [args.photos / name for name in PHOTOS if (args.photos / name).is_dir()]
         if not found:
             raise ValueError(f"--photos {args.photos}: expected folders {', '.join(PHOTOS)} in it")

@@ -94,20 +94,25 @@ def street(terms: Terms) -> tuple[list[Path], list[Path]]:
 
 def check_settings(folder: Path, terms: Terms, data: Data) -> None:
     """Keep what a study is made of; raise ValueError where its folder holds another one."""
-    paths = {kind: [path.name for path in found] for kind, found in {**data.trained}.items()}
+    places = {
+        part: {kind: [path.name for path in paths] for kind, paths in found.items()}
+        for part, found in (("data", data.trained), ("tracked", data.tracked))
+    }
     start = terms.start and checkpoints.load(terms.start).digest
-    settings = json.loads(json.dumps({"terms": to_mapping(terms), "data": paths, "start": start}))
+    settings = json.loads(json.dumps({"terms": to_mapping(terms), **places, "start": start}))
     path = folder / "settings.json"
     if path.exists():
         known = json.loads(path.read_text(encoding="utf-8"))
         differ = [key for key in settings["terms"] if known["terms"].get(key) != settings["terms"][key]]
-        differ += [kind for kind in paths if kind in known["data"] and known["data"][kind] != paths[kind]]
         differ += ["start"] if known.get("start", start) != start else []  # other weights of that name
+        for part, names in places.items():
+            before = known.get(part, {})
+            differ += [f"{part} of {kind}" for kind in names if before.get(kind, names[kind]) != names[kind]]
+            settings[part] = before | names
         if differ:
             raise ValueError(
                 f"{folder}: holds a study with other settings ({', '.join(differ)}); choose another --output"
             )
-        settings["data"] = {**known["data"], **settings["data"]}
     with atomic_write(path) as partial:
         partial.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 

@@ -159,6 +159,17 @@ def test_a_study_keeps_to_the_weights_that_it_began_with(tmp_path: Path) -> None
         check_settings(tmp_path, Terms(), Data({}, {}))
 
 
+@pytest.mark.parametrize(
+    ("learned", "tracked", "message"),
+    [("plaza", "cars", r"\(tracked of photos\)"), ("cars", "plaza", r"\(data of photos\)")],
+)
+def test_a_study_keeps_to_the_data_that_it_began_with(tmp_path: Path, learned: str, tracked: str, message: str) -> None:
+    check_settings(tmp_path, REDUCED, Data({"photos": [Path("plaza")]}, {"photos": [Path("plaza")]}))
+    check_settings(tmp_path, REDUCED, Data({"street": [Path("street-1")]}, {"street": [Path("street-2")]}))
+    with pytest.raises(ValueError, match=message):
+        check_settings(tmp_path, REDUCED, Data({"photos": [Path(learned)]}, {"photos": [Path(tracked)]}))
+
+
 def test_cells() -> None:
     assert (cell([]), cell([2.0]), cell([1.0, 2.0])) == ("-", "2.0", "1.5 (1.0..2.0)")
 
@@ -166,7 +177,8 @@ def test_cells() -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--photos", "nowhere"], "--photos: what is learned from stills is tracked on clips"),
+        (["--photos", "nowhere"], "what is learned from stills is tracked on clips: give both or neither"),
+        (["--clips", "somewhere"], "what is learned from stills is tracked on clips: give both or neither"),
         (["--photos", "nowhere", "--clips", "somewhere"], "expected folders coco, coco_person, manaus in it"),
         (["--plaza", "nowhere"], "qdtrack: error: nowhere: no such folder or file"),
         (["--seeds", "1", "1"], "--seeds: got [1, 1], expected different numbers of 0 or more"),
