@@ -27,7 +27,7 @@ class Change:
     similarity: float
 
 
-def looks(sequence: ReplayedSequence, every: int = 1) -> Iterator[tuple[int, Array, Array]]:
+def track_embeddings(sequence: ReplayedSequence, every: int = 1) -> Iterator[tuple[int, Array, Array]]:
     """Of every so many images its place, the rows (K,) of ``tracks`` that have a detection, and its embeddings (K, D).
 
     Nothing where no detections are cached, or they have no embeddings.
@@ -57,7 +57,7 @@ def changes(sequence: ReplayedSequence) -> list[Change]:
     """
     tracks, last = sequence.tracks, dict[int, tuple[int, Array]]()
     found: list[Change] = []
-    for _, rows, embeddings in looks(sequence):
+    for _, rows, embeddings in track_embeddings(sequence):
         units = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
         for row, unit in zip(rows.tolist(), units, strict=True):
             one, frame = int(tracks.ids[row]), int(tracks.frames[row])

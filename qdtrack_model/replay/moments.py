@@ -16,7 +16,7 @@ from qdtrack_model.structures import Array
 
 MOST = 100  # switches shown; a report of more is a report that nobody reads
 LONGEST = 5  # misses, false positives
-MOST_CHANGES = 20  # of looks
+MOST_CHANGES = 20  # of appearance
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 
 from qdtrack_model.drawing.embeddings import in_a_plane
 from qdtrack_model.evaluation.by_frame import ByFrame
-from qdtrack_model.replay.appearance import looks
+from qdtrack_model.replay.appearance import track_embeddings
 from qdtrack_model.replay.measures import spells
 from qdtrack_model.replay.sequence import ReplayedSequence
 from qdtrack_model.structures import Array
@@ -172,7 +172,7 @@ def embedding_map(sequence: ReplayedSequence) -> Figure | None:
     """
     mean = len(sequence.tracks) / max(1, len(sequence.frames))
     every = max(1, math.ceil(len(sequence.frames) * mean / _POINTS))
-    found = list(looks(sequence, every))
+    found = list(track_embeddings(sequence, every))
     if sum(len(rows) for _, rows, _ in found) < 10:
         return None
     ids = [sequence.tracks.ids[rows] for _, rows, _ in found]
