@@ -19,20 +19,21 @@ class Schedule:
         steps: of the whole training, from which the rates follow.
         last: the steps after which it ends: all of them, or those of a trial.
         warm_up: steps in which the rate rises evenly.
-        drops: steps from which on the rate is a tenth of what it was; none: it falls to a hundredth in half a cosine.
+        milestones: steps from which on the rate is a tenth of what it was; none: it falls to a hundredth in half a
+            cosine.
     """
 
     highest: float
     steps: int
     last: int
     warm_up: int
-    drops: tuple[int, ...]
+    milestones: tuple[int, ...]
 
     def rate(self, step: int) -> float:
         """The rate of a step."""
         warm = min(1.0, (step + 1) / max(1, self.warm_up))
-        if self.drops:
-            decay = 0.1 ** sum(step >= drop for drop in self.drops)
+        if self.milestones:
+            decay = 0.1 ** sum(step >= milestone for milestone in self.milestones)
         else:
             decay = 0.01 + 0.99 * (1 + math.cos(math.pi * step / self.steps)) / 2
         return self.highest * warm * decay
@@ -53,5 +54,5 @@ def make_schedule(config: TrainConfig, images: float) -> Schedule:
         steps,
         last=steps if config.max_steps is None else min(steps, config.max_steps),
         warm_up=max(config.warm_up, math.ceil(config.warm_up_epochs * epoch)),
-        drops=tuple(math.ceil(milestone * counted_in) for milestone in config.milestones),
+        milestones=tuple(math.ceil(milestone * counted_in) for milestone in config.milestones),
     )
