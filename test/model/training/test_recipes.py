@@ -52,6 +52,15 @@ def test_network_and_tracker_are_those_of_the_preset(name: str, preset: str) -> 
     assert recipe.tracker == expected.tracker
 
 
+@pytest.mark.parametrize("backbone", ["dla34", "hrnet_w18"])
+@pytest.mark.parametrize("small", [False, True])
+def test_one_recipe_trains_all_presets_of_fairmot(backbone: str, small: bool) -> None:
+    less = {"model.input_size": [320, 576], "model.head_width": 64, "model.max_detections": 200} if small else {}
+    recipe = read_recipe(RECIPES / "fairmot.yaml", {"model.backbone": backbone, **less})
+    expected = read_preset(f"fairmot_{backbone}{'_small' if small else ''}")
+    assert (recipe.model, recipe.tracker) == (expected.model, expected.tracker)
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_schedules_are_those_of_the_paper(name: str) -> None:
     """``-s`` prints them."""
