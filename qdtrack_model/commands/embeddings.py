@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--data", type=Path, nargs="+", required=True, metavar="PATH", help="sequences, or folders of them")
     add("--config", type=Path, metavar="RECIPE",
         help="what the sequences call the classes, and which frames are trained on and left out")  # fmt: skip
-    add("--frames", type=positive_integer, metavar="N", help="look at the first N frames alone")
+    add("--frames", type=positive_integer, metavar="N", help="look at the first N frames that are not left out")
     add_device_argument(parser)
     add("--json", type=Path, metavar="FILE", help="write all scores to FILE")
     add("--pictures", type=Path, metavar="FOLDER",
@@ -86,7 +86,8 @@ def main(args: argparse.Namespace) -> int:
     network = checkpoint.network().to(device)
     scores = {}
     for name, sequence in sequences.items():
-        found = embed_sequence(network, sequence, name, args.frames)
+        first = sequence.stretches[0][0]
+        found = embed_sequence(network, sequence, name, args.frames and first - 1 + args.frames)
         try:
             scores[name] = score_both(found.frames, found.ids, found.sizes, found.embeddings)
         except ValueError as error:

@@ -139,8 +139,9 @@ def _terms(terms: Terms, seeds: Sequence[int]) -> list[str]:
         "",
         "**Cells:** mean (lowest..highest) over the seeds, in per cent but for switches and numbers of tracks; a dash: "
         "not run yet. *Without*: the same tracker on the same boxes without embeddings; *quasi-dense*: QDTrack's "
-        "tracker with them; *TPR@.1*: pairs of one person accepted where a tenth of all other pairs are, of the ten "
-        f"largest people of the first frame and of all. {_tracked(terms)}",
+        "tracker with them, which matches by nothing else (its control is IoU only); *TPR@.1*: pairs of one person "
+        "accepted where a tenth of all other pairs are, of the ten largest people of the first frame and of all. "
+        f"{_tracked(terms)}",
     ]
 
 

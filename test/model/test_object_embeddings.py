@@ -65,6 +65,17 @@ def test_the_command_prints_both_choices_of_people(
     assert saved["all"] == saved["largest"]  # there are but three
 
 
+def test_the_first_frames_are_counted_from_where_training_ended(
+    checkpoint: Checkpoint, blob_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "recipe.yaml").write_text("data: {others: {frames: [1, 10]}}")
+    given = ["embeddings", "--weights", str(checkpoint.path), "--data", str(blob_folder), "--frames", "4"]
+    given += ["--config", str(tmp_path / "recipe.yaml"), "--device", "cpu", "--json", str(tmp_path / "scores.json")]
+    assert main(given) == 0
+    saved = json.loads((tmp_path / "scores.json").read_text())["sequences"]["squares"]
+    assert saved["all"]["count"] == 4 * 3
+
+
 @pytest.mark.parametrize(("frames", "message"), [("1", "squares: ids: 0 pairs are of one identity")])
 def test_what_cannot_be_scored_is_one_line(
     checkpoint: Checkpoint, blob_folder: Path, capsys: pytest.CaptureFixture[str], frames: str, message: str
