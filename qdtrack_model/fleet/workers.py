@@ -184,7 +184,12 @@ class _Process:
         return done
 
     def submit(self, item: Any) -> Future[Any]:
-        return self._pool.submit(_work, item)
+        try:
+            return self._pool.submit(_work, item)
+        except BrokenProcessPool as error:  # it died while it had nothing to do
+            lost: Future[Any] = Future()
+            lost.set_exception(error)
+            return lost
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)

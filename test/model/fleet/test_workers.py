@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from qdtrack_model.fleet.workers import FleetError, LostWorker, Workers, team
+from qdtrack_model.fleet.workers import FleetError, LostWorker, Workers, _Process, team
 
 FRAGILE = '''
 import os
@@ -53,6 +54,19 @@ def check(make: Callable[[], Any], workers: Workers) -> None:
 
 def test_processes_that_die_lose_nothing(fragile: Callable[[], Any]) -> None:
     check(fragile, Workers(2))
+
+
+def test_a_process_that_dies_while_it_waits_is_told_as_lost() -> None:
+    slot = _Process(partial(partial, int))
+    assert slot.submit("12").result() == 12
+    [process] = slot._pool._processes.values()
+    process.kill()
+    while not slot._pool._broken:
+        time.sleep(0.01)
+    assert isinstance(slot.submit("13").exception(), slot.lost)
+    slot.renew()
+    assert slot.submit("14").result() == 14
+    slot.close()
 
 
 @pytest.mark.slow
