@@ -315,7 +315,9 @@ def _optimised(
     from optuna import trial as optuna_trial
 
     space = _space(start)
-    if not study.trials:
+    # One that was interrupted may have begun, and was not scored.
+    states = (optuna_trial.TrialState.COMPLETE, optuna_trial.TrialState.WAITING)
+    if not study.get_trials(deepcopy=False, states=states):
         study.enqueue_trial({name: float(getattr(start, name)) for name in space})
 
     def objective(trial: optuna_trial.Trial) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from qdtrack_model.cli import main
-from qdtrack_model.config import QuasiDenseConfig
+from qdtrack_model.config import QuasiDenseConfig, TrackerConfig
 from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.replay import tuning
 from qdtrack_model.replay.lockstep import replay_bag, settings_of
 from qdtrack_model.replay.run import Run, RunWriter
 from qdtrack_model.replay.tuning import Fold, Tuned, TuningError, tune
@@ -60,6 +61,24 @@ def test_it_goes_on_where_it_stopped_and_the_command_writes_parameters(
     assert content["sure"]
     page = (tmp_path / "tuning" / "tuning.html").read_text(encoding="utf-8")
     assert "Settings chosen on all bags" in page
+
+
+def test_the_settings_as_they_were_are_tried_first_also_after_an_interruption(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = tuning.Judge.__call__
+
+    def interrupted(self: tuning.Judge, sequences: Sequence[tuning.Scored], config: TrackerConfig) -> float:
+        if len(sequences) == 2:
+            raise KeyboardInterrupt
+        return judge(self, sequences, config)
+
+    monkeypatch.setattr(tuning.Judge, "__call__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tune([run], tmp_path / "tuning", "idf1", trials=1)
+    monkeypatch.undo()
+    expected = tune([run], tmp_path / "other", "idf1", trials=1)
+    assert tune([run], tmp_path / "tuning", "idf1", trials=1).before == expected.before
 
 
 def test_other_trials_in_the_folder_are_refused(run: Run, tmp_path: Path) -> None:
