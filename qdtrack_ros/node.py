@@ -102,7 +102,7 @@ class TrackerNode(ManagedNode):
 
     def _on_set_parameters(self, new: list[Parameter[Any]]) -> SetParametersResult:
         """Whether these values can be taken; where rclpy calls nothing afterwards, they are also obeyed here."""
-        refusal = parameters.refusal(new, configured=self.state not in ("unconfigured", "finalized"))
+        refusal = parameters.refusal(new, self.state)
         if refusal:
             return SetParametersResult(successful=False, reason=refusal)
         try:
@@ -128,7 +128,8 @@ class TrackerNode(ManagedNode):
     def _retuned(self, new: list[Parameter[Any]]) -> TrackerConfig | None:
         """The trackers' settings with new ones, None where these are none; ConfigError where they do not fit."""
         settings = parameters.tracker_settings({parameter.name: parameter.value for parameter in new})
-        return retuned(self._cameras[0].tracker.config, settings) if settings and self._cameras else None
+        cameras = self._cameras  # a transition may take them away meanwhile
+        return retuned(cameras[0].tracker.config, settings) if settings and cameras else None
 
     def _apply(self, new: Mapping[str, Any]) -> OutputOptions:
         """Obey the ``new`` values, which rclpy may not have stored yet, and give the options of the outputs."""

@@ -67,8 +67,8 @@ def tracker_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def refusal(parameters: Iterable[Parameter[Any]], configured: bool) -> str | None:
-    """Why these new values cannot be taken now, or None."""
+def refusal(parameters: Iterable[Parameter[Any]], state: str) -> str | None:
+    """Why these new values cannot be taken in a state of the node, or None."""
     for parameter in parameters:
         specification = SPECIFICATIONS.get(parameter.name)
         if specification is None:
@@ -78,8 +78,10 @@ def refusal(parameters: Iterable[Parameter[Any]], configured: bool) -> str | Non
         problem = specification.problem(parameter.value)
         if problem:
             return problem
-        if configured and specification.change == "unconfigured":
+        if state not in ("unconfigured", "finalized") and specification.change == "unconfigured":
             return f"{parameter.name} is read when the node is configured: deactivate and clean up first"
+        if state == "configuring" and parameter.name.startswith(TRACKER_PREFIX):
+            return f"{parameter.name} was read just now: set it when the node is configured"
     return None
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,13 +13,15 @@ import yaml
 pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces (make)")
 
 from blobs import blob_pipeline
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 from qdtrack_model import checkpoints
 from qdtrack_model.config import TRACKERS, ConfigError, FairMotConfig, OneShotConfig, QuasiDenseConfig, TaoConfig
 from qdtrack_model.networks import build
-from qdtrack_model.runtimes import gpu
+from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.runtimes import Options, gpu
 from qdtrack_ros import parameters
 from qdtrack_ros.node import TrackerNode
 
@@ -169,6 +172,26 @@ def test_tracker_settings_change_while_tracking_if_the_tracker_has_them(node: Tr
     assert (result.successful, kept.config.memory_span) == (False, 3.0)
     assert "unknown key 'duplicate_iou'" in result.reason
     assert node.get_parameter("tracker.duplicate_iou").value is None
+
+
+def test_tracker_settings_are_refused_while_the_node_loads_with_those_it_has() -> None:
+    answers: list[SetParametersResult] = []
+
+    def load(weights: str, options: Options, tracker: Mapping[str, Any]) -> Pipeline:
+        answers.extend(made.set_parameters([Parameter("tracker.memory_span", value=3.0)]))
+        return blob_pipeline(weights, options, tracker)
+
+    made = TrackerNode(load)
+    try:
+        made.trigger_configure()
+        assert [answer.reason for answer in answers] == [
+            "tracker.memory_span was read just now: set it when the node is configured"
+        ]
+        assert made.set_parameters([Parameter("tracker.memory_span", value=3.0)])[0].successful
+        assert made._cameras[0].tracker.config.memory_span == 3.0
+    finally:
+        made.close()
+        made.destroy_node()
 
 
 def test_a_parameter_cannot_be_deleted(node: TrackerNode) -> None:
