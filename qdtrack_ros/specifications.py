@@ -234,8 +234,9 @@ _GENERAL = (
         "unconfigured",
     ),
     Specification(
-        "depth_tolerance", float, 0.05,
-        "How far the stamps of an image and of the depth image that is taken for it may be apart [s].",
+        "depth_tolerance", float, 0.02,
+        "How far the stamps of an image and of the depth image that is taken for it may be apart [s]; less than the"
+        " cameras' period, or an image whose own depth is missing gets its neighbour's.",
         "always", 0, 10,
     ),
     Specification(

@@ -12,6 +12,7 @@ from std_msgs.msg import Header
 from qdtrack_model.sensors.camera_model import CameraModel
 from qdtrack_model.sensors.depth import Boxes3D, depth_image, locate
 from qdtrack_model.sensors.messages import InvalidImage
+from qdtrack_model.sensors.stamps import Order, StampOrder
 from qdtrack_model.structures import Array
 from qdtrack_ros.input.stamps import stamp_nanoseconds
 from qdtrack_ros.input.subscription import MatchedSubscription
@@ -39,6 +40,7 @@ class DepthImages:
         self._begin = 0.0
         self._closed = True
         self._kept: tuple[Image, ...] = ()  # replaced, never changed: others read while the executor adds
+        self._order = StampOrder()
         self._came = threading.Condition()
         self.topic: str = node.resolve_topic_name(name)
 
@@ -119,5 +121,7 @@ class DepthImages:
 
     def _received(self, message: Image) -> None:
         with self._came:
-            self._kept = (message, *self._kept[: KEPT - 1])  # the newest first: it is taken where stamps are equal
+            # Nobody waits for depth while there is some of a later stamp: what was before a bag began anew must go.
+            before = () if self._order.judge(stamp_nanoseconds(message.header)) is Order.BACK else self._kept
+            self._kept = (message, *before[: KEPT - 1])  # the newest first: it is taken where stamps are equal
             self._came.notify_all()

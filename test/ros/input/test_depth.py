@@ -174,6 +174,29 @@ def test_an_image_waits_for_its_depth(bench: Bench, there: tuple[int, ...]) -> N
     assert bench.counts.without_depth == 0
 
 
+def test_an_image_whose_depth_is_missing_gets_no_other(bench: Bench) -> None:
+    """The depth images before and after it are as near as those of a camera of 25 images a second."""
+    bench.start()
+    bench.send_depth(depth_message(0, depth_of_the_scene() + 1))
+    bench.send_depth(depth_message(2, depth_of_the_scene()))
+    bench.send(1)
+    bench.wait_without_depth(1)
+    check_places(bench.locate(2))
+    assert len(bench.found) == 1
+
+
+def test_an_image_waits_for_its_depth_after_a_bag_began_anew(bench: Bench) -> None:
+    bench.start()
+    bench.send_depth(depth_message(100, depth_of_the_scene() + 1))
+    bench.locate(100)
+    bench.send_depth(depth_message(0, depth_of_the_scene() + 1))
+    bench.locate(0)
+    bench.send(1)
+    bench.send_depth(depth_message(1, depth_of_the_scene()))
+    wait_until(lambda: len(bench.found) == 3 or bench.counts.without_depth > 0, "places of the image")
+    check_places(bench.found[2])
+
+
 def test_depth_of_another_frame_is_refused_by_name(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
     bench.start()
     for number in range(2):
@@ -218,7 +241,6 @@ def test_the_depth_of_the_time_is_taken(bench: Bench) -> None:
     check_places(bench.locate(7.3))
 
 
-@pytest.mark.parametrize("bench", [{"depth_tolerance": 0.02}], indirect=True)
 def test_depth_of_another_time_is_none(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
     bench.start()
     bench.send_depth(depth_message(0, depth_of_the_scene()))
