@@ -18,8 +18,9 @@ from qdtrack_model.commands.arguments import add_workers_arguments, chosen_worke
 from qdtrack_model.commands.evaluate import format_table
 from qdtrack_model.commands.network import add_pipeline_arguments, load_pipeline, pipeline_arguments
 from qdtrack_model.config import retuned
+from qdtrack_model.data.bags import BagError
 from qdtrack_model.fleet.listing import Listed, listed
-from qdtrack_model.fleet.places import below, is_remote, local_copy, read_text, write_text, written
+from qdtrack_model.fleet.places import PlaceError, below, is_remote, local_copy, read_text, write_text, written
 from qdtrack_model.fleet.workers import LostWorker, team
 from qdtrack_model.replay.lockstep import Progress, settings_of, track_again
 from qdtrack_model.replay.measures import ALL, COUNTS, SCORES
@@ -87,18 +88,30 @@ def _again(args: argparse.Namespace, folder: Path) -> bool:
     old, bags = source.settings, source.bags()
     tracker = retuned(old.tracker, key_values(args.tracker, "--tracker"))
     run = RunWriter(folder, Settings("cached", old.weights, old.runtime, tracker, old.classes))
-    parts: list[Collected] = []
+    apart = len(bags) > ON_ONE_PAGE
+    parts = [Collected(folder, run.settings)]
+    for told in source.content["left_out"]:
+        parts[0].leave_out(told["bag"], told["reason"])
     with _bar() as progress:
         for bag in bags:
             parts.append(Collected(folder, run.settings))
             [name, *_] = track_again(bag, tracker, parts[-1], progress)
-            with ExitStack() as stack:
-                recorded = bag.content["sequences"][0]["bag"]
-                path = None if args.no_pictures else stack.enter_context(local_copy(recorded))
-                show(parts[-1], name.partition("/")[0], path, len(bags) > ON_ONE_PAGE, progress)
+            recorded = None if args.no_pictures else bag.content["sequences"][0]["bag"]
+            _show_again(parts[-1], name.partition("/")[0], recorded, apart, progress)
             run.hold(parts)
             run.write()
-    return len(bags) > ON_ONE_PAGE
+    return apart
+
+
+def _show_again(part: Collected, name: str, recorded: str | None, page: bool, progress: Progress) -> None:
+    """As :func:`show`, with pictures of a bag where there still is one."""
+    try:
+        with ExitStack() as stack:
+            path = None if recorded is None else stack.enter_context(local_copy(recorded))
+            show(part, name, path, page, progress)
+    except (BagError, PlaceError) as error:
+        print(f"qdtrack: warning: no pictures: {error}", file=sys.stderr)
+        show(part, name, None, page, progress)
 
 
 def replay_bags(args: argparse.Namespace, folder: Path, bags: Sequence[Listed], apart: bool = False) -> int:

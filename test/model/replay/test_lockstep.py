@@ -198,11 +198,15 @@ def test_bags_that_are_done_keep_their_results(
     assert "warning: left out" in output.err
     assert "good/camera" in output.out
     assert main(["replay", str(bad), "--output", str(tmp_path / "none")]) == 2
+    shutil.rmtree(good)
     assert (
         main(["replay", str(tmp_path / "run"), "--output", str(tmp_path / "again"), "--tracker", "init_score=0.99"])
         == 0
     )
-    assert Run.read(tmp_path / "again").content["sequences"][0]["tracks"]["all"]["tracks"] == 0
+    again = Run.read(tmp_path / "again").content
+    assert again["sequences"][0]["tracks"]["all"]["tracks"] == 0
+    assert again["left_out"] == content["left_out"]
+    assert f"warning: no pictures: {good}: no such file or folder" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_one_error_and_what_is_done_stays(
