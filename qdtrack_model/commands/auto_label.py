@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +32,7 @@ from qdtrack_model.replay.sequence import ReplayedSequence
 from qdtrack_model.structures import Array, Detections
 from qdtrack_model.tracking.offline import Trajectory, track_offline
 
+LEFT_OUT = 1  # exit status where recordings were left out
 _AROUND = 2.0  # seconds labelled before the last right frame and after the first wrong one
 _SUSPICIOUS = ("ID switch", "back after a gap", "looks other")
 
@@ -178,17 +180,24 @@ class _Labeller:
         self._pipeline = load_pipeline(args)
         self._pipeline.runtime.warm_up()
 
-    def __call__(self, task: _Task) -> list[Summary]:
+    def __call__(self, task: _Task) -> list[Summary] | str:
+        """What was labelled, or why the recording cannot be."""
+        with written(self._args.output) as folder:
+            try:
+                return self._labelled(task, folder)
+            except ValueError as error:  # of bags, videos, folders, stores: each has its own kind
+                return str(error)
+
+    def _labelled(self, task: _Task, folder: Path) -> list[Summary]:
         args = self._args
-        with written(args.output) as folder:
-            if task.sequence is not None:
-                done = Run.read(task.place)
-                return around_switches(
-                    done, task.sequence, self._pipeline, folder, args.format, args.least_score, task.name
-                )
-            with local_copy(task.place) as place, open_source(place, args.topic) as source:
-                where = folder / task.name
-                return [run(source, self._pipeline, where, args.format, args.frames, args.least_score)]
+        if task.sequence is not None:
+            done = Run.read(task.place)
+            return around_switches(
+                done, task.sequence, self._pipeline, folder, args.format, args.least_score, task.name
+            )
+        with local_copy(task.place) as place, open_source(place, args.topic) as source:
+            where = folder / task.name
+            return [run(source, self._pipeline, where, args.format, args.frames, args.least_score)]
 
 
 def _stretches(sequence: ReplayedSequence, classes: Mapping[int, str]) -> list[tuple[int, int]]:
@@ -230,21 +239,24 @@ def main(args: argparse.Namespace) -> int:
     given = {name: getattr(args, name) for name in ("output", "format", "frames", "least_score", "topic")}
     network = pipeline_arguments(args, args.threads if workers.here else workers.cores)
     parts: list[Summary] = []
+    left_out: list[str] = []
     with team(partial(_Labeller, argparse.Namespace(**vars(network), **given)), workers) as apply:
         for place, found in tqdm(apply(tasks), total=len(tasks), unit="recording", disable=None if tasks[1:] else True):
-            if isinstance(found, LostWorker):
-                raise ValueError(f"{tasks[place].place}: {found}")
-            parts += found
+            if isinstance(found, list):
+                parts += found
+            else:
+                left_out.append(f"{tasks[place].place}: {found}" if isinstance(found, LostWorker) else found)
     if not parts:
-        raise SourceError(
-            f"{' '.join(args.inputs)}: no ID switch, and no track that came back after a gap or looked other at once"
-        )
+        nothing = "no ID switch, and no track that came back after a gap or looked other at once"
+        raise SourceError("; ".join(left_out) or f"{' '.join(args.inputs)}: {nothing}")
+    for why in left_out:
+        print(f"qdtrack: warning: left out: {why}", file=sys.stderr)
     frames, objects, boxes = (sum(getattr(one, name) for one in parts) for name in ("frames", "objects", "boxes"))
     what = f"{len(parts)} {'stretches' if args.around else 'recordings'}, " if args.around or len(parts) > 1 else ""
     interpolated = sum(one.interpolated for one in parts)
     print(f"{what}{frames} frames, {objects} objects, {boxes} boxes, {interpolated} of them interpolated")
     print(f"labels: {args.output.rstrip('/')}/; look at them before training, and correct them")
-    return 0
+    return LEFT_OUT if left_out else 0
 
 
 def _tasks(args: argparse.Namespace) -> list[_Task]:

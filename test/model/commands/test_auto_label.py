@@ -122,6 +122,24 @@ def test_a_bag_is_labelled(tmp_path: Path, pipeline: Pipeline, blob_image: Any) 
     assert not (tmp_path / "none").exists()
 
 
+def test_a_recording_that_cannot_be_read_is_left_out_and_the_others_are_labelled(
+    blob_folder: Path,
+    tmp_path: Path,
+    pipeline: Pipeline,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setattr(auto_label, "load_pipeline", lambda args: pipeline)
+    (tmp_path / "broken.mcap").write_bytes(b"no bag")
+    command = ["auto-label", "--output", str(tmp_path / "labels"), str(tmp_path / "broken.mcap")]
+    assert main([*command, str(blob_folder)]) == 1
+    assert [path.name for path in (tmp_path / "labels").iterdir()] == [blob_folder.name]
+    assert f"warning: left out: {tmp_path / 'broken.mcap'}" in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "labels")
+    assert main(command) == 2
+    assert f"error: {tmp_path / 'broken.mcap'}" in capsys.readouterr().err
+
+
 def test_the_command(
     checkpoint: checkpoints.Checkpoint, blob_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
