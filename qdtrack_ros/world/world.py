@@ -36,6 +36,10 @@ class World:
             raise ConfigError("ego_motion: tf needs fixed_frame, a frame that is fixed to the ground such as odom")
         if self.ground is not None and not self.target:
             raise ConfigError("ground: true needs target_frame, a frame whose z points up such as base_link")
+        if self.target and self.ground is None and not parameters.value(node, "depth"):
+            node.get_logger().warning(
+                f"target_frame: {self.target} has no effect: set depth or ground, by which places in space are known"
+            )
         needed = bool(self.fixed or self.target) or (self._way == "imu" and tf_is_here())
         self.transforms = Transforms.of(node) if needed else None
         self._gyroscope = Gyroscope(node) if self._way == "imu" else None

@@ -249,3 +249,9 @@ def test_the_ground_is_that_of_a_frame() -> None:
         bench.node.start()
         wait_until(lambda: bool(bench.node.failure), "a refusal")
         assert "ground: true needs target_frame" in bench.node.failure
+
+
+def test_a_frame_without_places_in_it_is_told(tf: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    with seeing(target_frame="odom") as bench:
+        bench.start()
+    assert "target_frame: odom has no effect: set depth or ground" in capfd.readouterr().err
