@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 Arguments: TypeAlias = Mapping[str, tuple[str | None, str]]  # name -> default (None: has to be given), description
 Values: TypeAlias = Mapping[str, str]  # name -> what was given for it
 
-RESPAWN_DELAY = 2.0  # seconds after which a node that ended is started again
+RESPAWN_DELAY = 1.0  # seconds after which a node that ended is started again
 LAYOUTS = ("optical", "z_up")  # of RViz, in config/node/
 _INPUTS = ("image", "image/compressed", "image/ffmpeg", "image/foxglove", "camera_info", "depth")
 
