@@ -5,9 +5,10 @@
 The node runs in a process of its own with a network that takes a minute to load, as an engine that is built does. For
 ``--seconds`` its services are asked ten times a second in turns: the state, the transitions, a parameter. Then it is
 ended in three ways, each in a process of its own, by Ctrl-C (SIGINT), SIGTERM, and the transition ``shutdown``, in
-the middle of configuring. Last, a network that fails for ever with ``on_fault: exit``: how long from the image to the
-end of the process, and from the start of its successor to tracks. A line says whether each bound holds, and the status
-is 1 where one does not.
+the middle of configuring. Then a network that fails for ever with ``on_fault: exit``: how long from the image to the
+end of the process, and from the start of its successor to tracks. Last, with ``on_fault: rebuild``, how long
+diagnostics pause while inference fails for ever, is rebuilt and fails again, and while it hangs. A line says whether
+each bound holds, and the status is 1 where one does not.
 """
 
 from __future__ import annotations
@@ -53,12 +54,13 @@ from qdtrack_ros.replay.process import NodeProcess
 NAMESPACE = "/qdtrack_bounds"
 LOADING = 60.0  # seconds
 PATIENCE = 60.0  # seconds until something is given up
-FATAL = 9  # shade of grey
+FAULTY = 8.0  # seconds of images that inference fails or hangs at
+FATAL, HANGING = 9, 13  # shades of grey
 ANSWER, END, SUCCESSOR, DIAGNOSTICS = 0.2, 2.0, 5.0, 1.5  # the bounds [s]
 
 
 class FailingRuntime(IdleRuntime):
-    """Fails for ever from the first image on that is as dark as FATAL."""
+    """Fails for ever from the first image on that is as dark as FATAL, and hangs at one as dark as HANGING."""
 
     def __init__(self) -> None:
         super().__init__(0.0)
@@ -68,6 +70,8 @@ class FailingRuntime(IdleRuntime):
         self._failed |= bool(images[0, 0, 0, 0] == FATAL)
         if self._failed:
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        if images[0, 0, 0, 0] == HANGING:
+            time.sleep(LOADING)
         return super().infer(images)
 
 
@@ -202,10 +206,15 @@ def ends(node: Node, folder: Path) -> Iterator[tuple[str, float, float]]:
 
 
 def fault(node: Node, folder: Path) -> Iterator[tuple[str, float, float]]:
-    """A fault that ends the process, and its successor: seconds and their bounds."""
+    """A fault that ends the process, its successor, and diagnostics through others: seconds and their bounds."""
     namespace, tracks = f"{NAMESPACE}/fault", []
     images = node.create_publisher(Image, f"{namespace}/image", qos_profile_sensor_data)
     node.create_subscription(TrackedDetectionArray, f"{namespace}/tracker/tracks", tracks.append, 10)
+    told: list[float] = []
+
+    def heard(message: DiagnosticArray) -> None:
+        if any(status.name.startswith(namespace.strip("/")) for status in message.status):
+            told.append(time.monotonic())
 
     def show(shade: int, until: Callable[[], bool]) -> None:
         """Images 20 times a second."""
@@ -218,8 +227,8 @@ def fault(node: Node, folder: Path) -> Iterator[tuple[str, float, float]]:
             time.sleep(0.05)
 
     @contextmanager
-    def tracking() -> Iterator[NodeProcess]:
-        settings = {"weights": "idle", "on_fault": "exit"}
+    def tracking(on_fault: str) -> Iterator[NodeProcess]:
+        settings = {"weights": "idle", "on_fault": on_fault, "inference_timeout": 1.0}
         with NodeProcess(node, namespace, settings, folder / "log", (__file__, "--node")) as process:
             process.change_state("configure")
             process.change_state("activate")
@@ -227,13 +236,25 @@ def fault(node: Node, folder: Path) -> Iterator[tuple[str, float, float]]:
             show(128, lambda: len(tracks) > before)
             yield process
 
-    with tracking() as process:
+    with tracking("exit") as process:
         begin = time.monotonic()
         show(FATAL, lambda: _gone(process))
         yield "a fault for ever, on_fault: exit: until the process has ended", time.monotonic() - begin, SUCCESSOR
     begin = time.monotonic()
-    with tracking():
+    with tracking("exit"):
         yield "its successor: from its start to tracks", time.monotonic() - begin, SUCCESSOR
+    node.create_subscription(DiagnosticArray, "/diagnostics", heard, 10)
+    for name, shade in (("fails for ever", FATAL), ("hangs", HANGING)):
+        with tracking("rebuild"):
+            told.clear()
+            end = time.monotonic() + FAULTY
+            show(shade, lambda end=end: time.monotonic() > end)
+            pauses = np.diff([*told, time.monotonic()])
+            yield (
+                f"inference {name}, diagnostics: the longest of {len(pauses)} pauses",
+                float(pauses.max()),
+                DIAGNOSTICS,
+            )
 
 
 def _gone(process: NodeProcess) -> bool:
