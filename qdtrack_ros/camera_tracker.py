@@ -238,22 +238,23 @@ class CameraTracker:
         self, accepted: Accepted, detections: Detections, shared: dict[str, float], options: OutputOptions
     ) -> None:
         """Track an image further and publish it; ``shared`` are the timings of the batch it was in."""
-        with self._tracking:
-            if self.camera is None or self._showing is None:
-                return  # inference took so long that the node was deactivated meanwhile
-            frame = self._track_and_publish(accepted, detections, shared, options)
-            self._showing.offer(frame, options)
-        self.monitor.counts.tracked += 1
-
-    def _track_and_publish(
-        self, accepted: Accepted, detections: Detections, shared: dict[str, float], options: OutputOptions
-    ) -> TrackedFrame:
-        assert self.camera is not None
         started = perf_counter()
         detections = accepted.image.to_source(detections, self._network.clip_boxes)
         detections = self._attention.without_ignored(detections, accepted.image.size)
+        # Before tracks are held: what it waits for comes through the executor, which asks for tracks once a second.
         motion = self._motion(accepted, detections, options.rectified)
-        tracks, lost = self._track(detections, accepted.moment, motion, options.lost)
+        with self._tracking:
+            if self.camera is None or self._showing is None:
+                return  # inference took so long that the node was deactivated meanwhile
+            tracks, lost = self._track(detections, accepted.moment, motion, options.lost)
+            frame = self._published(accepted, tracks, lost, {**shared, "track": perf_counter() - started}, options)
+            self._showing.offer(frame, options)
+        self.monitor.counts.tracked += 1
+
+    def _published(
+        self, accepted: Accepted, tracks: Tracks, lost: Tracks, shared: dict[str, float], options: OutputOptions
+    ) -> TrackedFrame:
+        assert self.camera is not None
         tracked = perf_counter()
         frame = TrackedFrame(
             header=accepted.header,
@@ -267,7 +268,7 @@ class CameraTracker:
             Kept(self.publishers.tracks_topic, time.time_ns(), self.publishers.tracks_maker(frame, options))
         )
         self.monitor.seen = len(tracks)
-        timings = {**accepted.timings, **shared, "track": tracked - started, "publish": perf_counter() - tracked}
+        timings = {**accepted.timings, **shared, "publish": perf_counter() - tracked}
         self.monitor.add(timings, self._age(accepted.header))
         return frame
 

@@ -124,6 +124,23 @@ def test_a_gyroscope_that_is_silent_is_told_and_counted(capfd: pytest.CaptureFix
     assert capfd.readouterr().err.count(told) == 1
 
 
+def test_tracks_can_be_asked_for_while_a_motion_is_waited_for() -> None:
+    """What tells it comes through the executor: where that waited for the tracks, it would not come."""
+    with bench_with(ego_motion="image") as bench:
+        bench.start()
+        [camera] = bench.node._cameras
+        free: list[bool] = []
+
+        def motion(*_: object) -> None:
+            free.append(camera._tracking.acquire(timeout=5))
+            if free[-1]:
+                camera._tracking.release()
+
+        camera._ego_motion = motion  # type: ignore[assignment]
+        bench.show(0)
+        assert free == [True]
+
+
 def test_a_gyroscope_in_another_frame_needs_tf(capfd: pytest.CaptureFixture[str]) -> None:
     with bench_with(ego_motion="imu") as bench:
         bench.start()
