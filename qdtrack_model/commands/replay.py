@@ -32,6 +32,7 @@ from qdtrack_model.replay.run import RUN, Collected, Run, RunWriter, Settings
 from qdtrack_model.replay.truth import AUTOMATIC
 from qdtrack_model.replay.worker import BagWorker, Replayed, gathered, show
 
+WEIGHTS = "street"
 LEFT_OUT = 1  # exit status where bags were left out
 MOST_ROWS = 40  # sequences printed
 ON_ONE_PAGE = 8  # bags; of more each has a page of its own
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--rate", type=_rate, default=1.0, help="with --live: 2 for twice as fast as it was recorded [1]")
     add_workers_arguments(parser)
     add("--no-pictures", action="store_true", help="write no overlay video and no crops: the bags are read once only")
-    add("--weights", default="street", metavar="NAME|PATH", help="`qdtrack weights` lists names; or a file [street]")
+    add("--weights", default=WEIGHTS, metavar="NAME|PATH", help="`qdtrack weights` lists names; or a file [street]")
     add_pipeline_arguments(parser)
 
 
@@ -76,13 +77,17 @@ def leave_out(run: RunWriter, bag: Path, error: Exception) -> None:
 def _again(args: argparse.Namespace, folder: Path) -> bool:
     """Track the cached detections of a run; says whether each bag has a page of its own."""
     [place] = args.inputs
-    truth = args.ground_truth != AUTOMATIC
-    for name, given in (("ground-truth", truth), ("topic", args.topic), ("jobs", args.jobs), ("ray", args.ray)):
-        if given:
-            raise ValueError(
-                f"--{name}: {place} is a run, tracked again in this process with its own ground truth: leave it out"
-            )
     source = Run.read(place)
+    given = {
+        "ground-truth": args.ground_truth != AUTOMATIC, "topic": args.topic, "jobs": args.jobs, "ray": args.ray,
+        "weights": str(args.weights) not in (WEIGHTS, source.settings.weights),
+    }  # fmt: skip
+    wrong = [name for name, value in given.items() if value]
+    if wrong:
+        raise ValueError(
+            f"--{wrong[0]}: {place} is a run, tracked again in this process with what its own network saw and its own "
+            "ground truth: leave it out, or give the bags"
+        )
     if not is_remote(args.output) and Path(args.output).resolve() == source.folder.resolve():
         raise ValueError(f"--output {args.output}: is the run that is read")
     old, bags = source.settings, source.bags()

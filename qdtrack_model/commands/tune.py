@@ -37,6 +37,8 @@ def main(args: argparse.Namespace) -> int:
     """Choose settings, and say what they are worth."""
     if is_remote(args.output):
         raise ValueError(f"--output {args.output}: expected a folder here, where trials are kept as they are made")
+    if args.live:
+        raise ValueError("--live: live runs keep no detections to tune on: leave it out")
     output = Path(args.output)
     output.mkdir(parents=True, exist_ok=True)
     places = [place for place in args.inputs if replay.is_run(place)]

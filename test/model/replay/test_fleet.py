@@ -79,7 +79,7 @@ def test_tags_make_groups_a_table_and_a_page(
     assert {day: told["sequences"] for day, told in days.items()} == {"": 1, "monday": 2}
     assert days["monday"]["scores"]["all"]["objects"] == 2 * days[""]["scores"]["all"]["objects"] == 60
     assert list(content["groups"]) == ["day", "camera"]
-    for given in (["--ground-truth", "none"], ["--jobs", "2"]):
+    for given in (["--ground-truth", "none"], ["--jobs", "2"], ["--weights", "plaza"]):
         assert main(["replay", str(tmp_path / "run"), "--output", str(tmp_path / "again"), *given]) == 2
         assert f"{given[0]}: {tmp_path / 'run'} is a run" in capsys.readouterr().err
     page = (tmp_path / "run" / "report.html").read_text()

@@ -127,3 +127,5 @@ def test_places_that_cannot_be_tuned_in_or_on(run: Run, tmp_path: Path, capsys: 
     assert "--output memory://tuning: expected a folder here" in capsys.readouterr().err
     assert main(["tune", str(run.folder), str(tmp_path / "first"), "--output", str(tmp_path / "tuning")]) == 2
     assert f"{tmp_path / 'first'}: is no run" in capsys.readouterr().err
+    assert main(["tune", str(run.folder), "--output", str(tmp_path / "tuning"), "--live"]) == 2
+    assert "--live: live runs keep no detections" in capsys.readouterr().err
