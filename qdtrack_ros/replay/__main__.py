@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None, program: tuple[str, ...] = PROGRAM)
     except KeyboardInterrupt:
         print("\nqdtrack: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
-    except (NodeError, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:
         print(f"qdtrack: error: {error}", file=sys.stderr)
         return 2
 
@@ -47,7 +47,7 @@ def _run(args: argparse.Namespace, program: tuple[str, ...]) -> int:
         print(f"playing {bag} into a node with weights {args.weights} ...", flush=True)
         try:
             replay_live(bag, args.topic, args.ground_truth, settings, parameters, run, program, args.rate)
-        except (BagError, TruthError, MotError) as error:
+        except (NodeError, BagError, TruthError, MotError) as error:
             left_out += 1
             leave_out(run, bag, error)
     finish(run.folder, not args.no_pictures)

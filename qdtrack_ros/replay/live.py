@@ -233,7 +233,10 @@ def replay_live(
     rate: float = 1.0,
 ) -> dict[str, Played]:
     """Play the cameras of a bag into a node, and add what came back to a run; arguments as of the functions above."""
-    played = play_into_node(bag, chosen_topics(bag, topics), parameters, run.folder / "node.log", program, rate)
+    cameras = chosen_topics(bag, topics)
+    log = run.folder / run.name_of(bag, "node.log")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    played = play_into_node(bag, cameras, parameters, log, program, rate)
     add_played(run, settings, bag, played, truth)
     run.write()
     return played

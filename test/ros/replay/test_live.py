@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces 
 
 from blobs import PROGRAM, blob_pipeline, picture
 
+from qdtrack_model.commands.replay import LEFT_OUT
 from qdtrack_model.config import QuasiDenseConfig
 from qdtrack_model.data.bags import IMAGE_TOPIC, BagFrame, read_raw, write_bag, write_raw
 from qdtrack_model.data.readers.mot import MotBoxes, read_mot
@@ -104,6 +106,31 @@ def test_the_reserve_is_told_and_what_to_do_without_one(processing: float, lost:
     played = Played("/image", {stamp: place for place, stamp in enumerate(sent, 1)}, sent, received, processing)
     assert re.search(told, played.advice())
     assert np.isnan(played.latencies).sum() == lost
+
+
+def test_a_node_that_dies_costs_its_bag_alone(
+    rectangles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mortal = tmp_path / "mortal.py"
+    mortal.write_text(f"""
+import pathlib, runpy, sys
+died = pathlib.Path(__file__).with_suffix(".died")
+if not died.exists():
+    died.touch()
+    sys.exit("out of luck")
+sys.path.insert(0, {str(Path(PROGRAM[0]).parent)!r})
+runpy.run_path({PROGRAM[0]!r}, run_name="__main__")
+""")
+    first = shutil.copytree(rectangles, tmp_path / "first")
+    bags, output = [str(first), str(rectangles)], tmp_path / "run"
+    arguments = [*bags, "--output", str(output), "--no-pictures"]
+    assert main(arguments, (str(mortal),)) == LEFT_OUT
+    assert "qdtrack: warning: left out: the node ended" in capsys.readouterr().err
+    content = Run.read(output).content
+    assert [told["name"] for told in content["sequences"]] == ["rectangles/camera"]
+    assert [told["bag"] for told in content["left_out"]] == [str(first)]
+    assert "out of luck" in (output / "first" / "node.log").read_text()
+    assert "out of luck" not in (output / "rectangles" / "node.log").read_text()
 
 
 def test_a_bad_bag_is_left_out_with_one_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
