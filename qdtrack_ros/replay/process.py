@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.node import Node
 
@@ -21,12 +21,6 @@ _TRANSITIONS = {
     "activate": Transition.TRANSITION_ACTIVATE,
     "deactivate": Transition.TRANSITION_DEACTIVATE,
     "cleanup": Transition.TRANSITION_CLEANUP,
-}
-_GOALS = {
-    "configure": State.PRIMARY_STATE_INACTIVE,
-    "activate": State.PRIMARY_STATE_ACTIVE,
-    "deactivate": State.PRIMARY_STATE_INACTIVE,
-    "cleanup": State.PRIMARY_STATE_UNCONFIGURED,
 }
 
 
@@ -127,20 +121,22 @@ class NodeProcess:
         watcher = self._node.create_client(GetState, f"{self._namespace}/tracker/get_state")
         try:
             self.wait(client.service_is_ready, f"be there for {transition}", timeout)
-            request = ChangeState.Request()
-            request.transition.id = _TRANSITIONS[transition]
-            answer = client.call_async(request)
+            # DDS loses the answer to a client that the node has not discovered yet. Clients are discovered in the
+            # order of their making: when the later one has had an answer, the earlier one's will come too.
             state, asked = watcher.call_async(GetState.Request()), time.monotonic()
 
-            def settled() -> bool:
-                # DDS loses an answer to a client that the node has not discovered yet: the state tells as well.
+            def known() -> bool:
                 nonlocal state, asked
                 if time.monotonic() > asked + 1.0:
                     state, asked = watcher.call_async(GetState.Request()), time.monotonic()
-                return answer.done() or (state.done() and state.result().current_state.id == _GOALS[transition])
+                return state.done()
 
-            self.wait(settled, transition, timeout)
-            if answer.done() and not answer.result().success:
+            self.wait(known, f"answer before it was to {transition}", timeout)
+            request = ChangeState.Request()
+            request.transition.id = _TRANSITIONS[transition]
+            answer = client.call_async(request)
+            self.wait(answer.done, transition, timeout)
+            if not answer.result().success:
                 raise NodeError(f"the node could not {transition}:\n{self.last_lines()}")
         finally:
             self._node.destroy_client(client)
