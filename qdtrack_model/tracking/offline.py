@@ -21,12 +21,12 @@ from qdtrack_model.structures import Array, Detections, Tracks
 from qdtrack_model.tracking.assignment import assign
 from qdtrack_model.tracking.similarity import unit
 
-ROUNDS = (0.5, 1.5, 2.5)  # longest gaps [s] that are linked one after the other
+ROUNDS = (0.5, 1.5, 2.0)  # longest gaps [s] that are linked one after the other
 REACH, REACH_GROWTH = 0.5, 1.0  # box sizes from where it should be that an object may begin again; more each second
 COAST = 1.5  # [s] after which an object that nobody sees is taken to stand still
 FIT_SPAN = 0.6  # [s] at the end of a tracklet from which its velocity is taken
 SIZE_RATIO = 1.5  # by which the size of an object may change over a gap
-MOST_COST = 1.3  # of a link: distance / reach + 1 - cosine
+MOST_COST = 1.1  # of a link: distance / reach + 1 - cosine
 INTERPOLATED = 0.6  # [s] longest gap that gets boxes
 LEAST_LENGTH = 0.5  # [s] what is seen for less is taken for a mistake
 
