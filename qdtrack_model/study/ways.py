@@ -10,7 +10,6 @@ from qdtrack_model.data.pairs import PairConfig
 from qdtrack_model.training.config import OF_VIEWS, Frozen, Objective, OneShotTraining
 
 TRAINED = (1, 128)  # frames of plaza; what follows is held out
-PLAZA_WIDTH = 1280  # pixels of its images
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class Terms:
     )  # fmt: skip
     start: str | None = "street"
     start_steps: int = 600
-    steps: int = 30
+    steps: int = 600
     batch: int = 2
     places: int = 64
     crop_size: tuple[int, int] = (128, 224)
@@ -136,20 +135,16 @@ def data_config(kind: str) -> DataConfig:
     return DataConfig()
 
 
-def scale_range(terms: Terms, kind: str) -> tuple[float, float]:
-    """Of crops to learn from: about the scale at which the network sees whole images, rather less, so that there are
-    several people in a crop; of stills, whose people have all sizes, a wide range."""
-    if kind == "photos":
-        return 0.5, 1.2
-    scale = terms.model.input_size[1] / PLAZA_WIDTH if kind == "plaza" else 1.0
-    return 0.6 * scale, 1.1 * scale
+def scale_range(kind: str) -> tuple[float, float]:
+    """Of crops to learn from, of images that fit the network's input: about the size at which the network sees them,
+    rather less, so that there are several people in a crop; of stills, whose people have all sizes, a wide range."""
+    return (0.5, 1.2) if kind == "photos" else (0.6, 1.1)
 
 
 def recipe(way: Way, terms: Terms, kind: str, seed: int) -> OneShotTraining:
     """How a way is trained on data of a kind; the balance of losses as published with each."""
     views, start = way.embeddings in OF_VIEWS, way is START
-    scales = scale_range(terms, kind)
-    pairs = PairConfig(terms.crop_size, scale_range=scales, reference_range=8, rotation=5.0, shear=2.0)
+    pairs = PairConfig(terms.crop_size, scale_range=scale_range(kind), reference_range=8, rotation=5.0, shear=2.0)
     if views:
         pairs = replace(pairs, reference_range=0, identities="frame", mirrored=True)
     plain = start or way.embeddings == "quasi_dense"
