@@ -131,7 +131,7 @@ class NodeProcess:
                     state, asked = watcher.call_async(GetState.Request()), time.monotonic()
                 return state.done()
 
-            self.wait(known, f"answer before it was to {transition}", timeout)
+            self.wait(known, "answer", timeout)
             request = ChangeState.Request()
             request.transition.id = _TRANSITIONS[transition]
             answer = client.call_async(request)
