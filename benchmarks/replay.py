@@ -24,6 +24,7 @@ from qdtrack_model import pipeline
 from qdtrack_model.config import OneShotConfig, QuasiDenseConfig
 from qdtrack_model.data.bags import BagFrame, write_bag
 from qdtrack_model.data.readers.mot import MotBoxes
+from qdtrack_model.fleet.listing import Listed
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.replay import lockstep
 from qdtrack_model.replay.lockstep import replay_bag, settings_of, track_again
@@ -90,7 +91,7 @@ def replayed(bag: Path, folder: Path, network: Pipeline, memory: list[float] | N
             memory.append(resident())
 
     run = RunWriter(folder, settings_of(network, "benchmark"))
-    replay_bag(bag, None, "auto", network, run, progress)
+    replay_bag(Listed(str(bag), bag.name), None, "auto", network, run, progress)
     run.write()
 
 

@@ -23,6 +23,7 @@ import numpy as np
 
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")  # a robot on the same network hears nothing of it
 
+from qdtrack_model.fleet.listing import Listed
 from qdtrack_model.replay.run import Run, RunWriter
 from qdtrack_ros.demo.material import bag_of_scene
 from qdtrack_ros.replay.live import Played, replay_live, settings_of
@@ -42,10 +43,11 @@ def load(processes: int) -> Iterator[None]:
 
 def play(bag: Path, weights: str, rate: float = 1.0) -> tuple[Played, dict[str, float]]:
     """Play the bag into a node: what came back, and its scores."""
-    settings = settings_of(weights, {})
     with tempfile.TemporaryDirectory() as folder:
-        run = RunWriter(Path(folder), settings)
-        [played] = replay_live(bag, None, "auto", settings, {"weights": weights}, run, rate=rate).values()
+        run = RunWriter(Path(folder), settings_of(weights, {}))
+        listed = Listed(str(bag), bag.name)
+        [played] = replay_live(listed, None, "auto", {"weights": weights}, run, rate=rate).values()
+        run.write()
         return played, Run.read(folder).content["total"]["all"]
 
 

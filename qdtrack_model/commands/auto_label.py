@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from qdtrack_model import tracking
+from qdtrack_model import checkpoints, tracking
 from qdtrack_model.atomic import atomic_write
 from qdtrack_model.commands.arguments import add_workers_arguments, chosen_workers, frame_range
 from qdtrack_model.commands.network import add_pipeline_arguments, load_pipeline, pipeline_arguments
 from qdtrack_model.data.readers.mot import MotBoxes, class_columns, join
 from qdtrack_model.data.sources import DEFAULT_FRAME_RATE, Frame, Source, SourceError, open_source
 from qdtrack_model.data.writers.labels import FOLDERS, Form, Recorded, write_image, write_labels
-from qdtrack_model.fleet.listing import listed
-from qdtrack_model.fleet.places import is_remote, local_copy, written
+from qdtrack_model.fleet.listing import Listed, listed
+from qdtrack_model.fleet.places import below, is_remote, local_copy, written
+from qdtrack_model.fleet.unfinished import Unfinished
 from qdtrack_model.fleet.workers import LostWorker, team
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.replay.measures import ALL, scored_classes
 from qdtrack_model.replay.moments import worst_moments
-from qdtrack_model.replay.run import Run
+from qdtrack_model.replay.run import RUN, Run
 from qdtrack_model.replay.sequence import ReplayedSequence
 from qdtrack_model.structures import Array, Detections
 from qdtrack_model.tracking.offline import Trajectory, track_offline
@@ -167,6 +169,12 @@ class _Task:
     name: str
     sequence: str | None = None
 
+    def listed(self) -> Listed:
+        """What its result is kept under."""
+        if self.sequence is None:
+            return Listed(self.place, self.name)
+        return Listed(below(self.place, RUN), self.name + self.sequence)
+
 
 class _Labeller:
     """Labels one recording after the other with one pipeline.
@@ -197,6 +205,8 @@ class _Labeller:
             )
         with local_copy(task.place) as place, open_source(place, args.topic) as source:
             where = folder / task.name
+            if task.name:
+                shutil.rmtree(where, ignore_errors=True)  # of a worker that died before it could tell
             return [run(source, self._pipeline, where, args.format, args.frames, args.least_score)]
 
 
@@ -228,24 +238,63 @@ def _rate(times: list[float]) -> float:
     return float(1 / np.median(np.diff(times))) if len(times) > 1 else DEFAULT_FRAME_RATE
 
 
+def _unfinished(args: argparse.Namespace, tasks: Sequence[_Task]) -> Unfinished:
+    """Labels that an interrupted command began here with the same settings, or new ones.
+
+    Raises:
+        ValueError: something else is there.
+    """
+    unfinished, output = Unfinished(args.output), Path(args.output)
+    names = ("around", "format", "least_score", "frames", "topic", "runtime", "precision", "tracker")
+    asked = {name: getattr(args, name) for name in names} | {"weights": checkpoints.load(args.weights).digest}
+    terms, before = json.loads(json.dumps(asked)), unfinished.terms()
+    other = [name.replace("_", "-") for name in terms if before is not None and before.get(name) != terms[name]]
+    if other:
+        told = f"holds labels of an interrupted command with other settings ({', '.join(other)})"
+        raise ValueError(f"--output {args.output}: {told}; choose another place or remove it")
+    if before is None:
+        if not is_remote(args.output) and output.exists() and (not output.is_dir() or any(output.iterdir())):
+            raise ValueError(f"--output {args.output}: is there already; choose another place or remove it")
+        if len(tasks) > 1:
+            unfinished.begin(terms)
+    return unfinished
+
+
+def _done(unfinished: Unfinished, tasks: Sequence[_Task]) -> tuple[list[Summary], list[_Task]]:
+    """What was labelled before an interruption, and what is still to be labelled."""
+    found: list[Summary] = []
+    missing: list[_Task] = []
+    for task in tasks:
+        known = unfinished.known(task.listed())
+        found += [Summary(**one) for one in known or ()]
+        missing += [task] if known is None else []
+    if len(missing) < len(tasks):
+        done = len(tasks) - len(missing)
+        print(f"goes on with labels that were interrupted: {done} of {len(tasks)} recordings are done", flush=True)
+    return found, missing
+
+
 def main(args: argparse.Namespace) -> int:
     """Label, then print what was found."""
-    output = Path(args.output)
-    if not is_remote(args.output) and output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise ValueError(f"--output {args.output}: is there already; choose another place or remove it")
     if args.around and (args.frames or args.topic):
         raise ValueError("--around chooses frames and topics of a run: leave out --frames and --topic")
     tasks, workers = _tasks(args), chosen_workers(args)
     given = {name: getattr(args, name) for name in ("output", "format", "frames", "least_score", "topic")}
     network = pipeline_arguments(args, args.threads if workers.here else workers.cores)
-    parts: list[Summary] = []
+    unfinished, several = _unfinished(args, tasks), len(tasks) > 1
+    parts, missing = _done(unfinished, tasks)
     left_out: list[str] = []
     with team(partial(_Labeller, argparse.Namespace(**vars(network), **given)), workers) as apply:
-        for place, found in tqdm(apply(tasks), total=len(tasks), unit="recording", disable=None if tasks[1:] else True):
+        for place, found in tqdm(
+            apply(missing), total=len(missing), unit="recording", disable=None if several else True
+        ):
             if isinstance(found, list):
                 parts += found
+                if several:
+                    unfinished.keep(missing[place].listed(), [asdict(one) for one in found])
             else:
-                left_out.append(f"{tasks[place].place}: {found}" if isinstance(found, LostWorker) else found)
+                left_out.append(f"{missing[place].place}: {found}" if isinstance(found, LostWorker) else found)
+    unfinished.end()
     if not parts:
         nothing = "no ID switch, and no track that came back after a gap or looked other at once"
         raise SourceError("; ".join(left_out) or f"{' '.join(args.inputs)}: {nothing}")

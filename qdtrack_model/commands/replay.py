@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from qdtrack_model import checkpoints
 from qdtrack_model.commands.arguments import add_workers_arguments, chosen_workers, key_values
 from qdtrack_model.commands.evaluate import format_table
 from qdtrack_model.commands.network import add_pipeline_arguments, load_pipeline, pipeline_arguments
 from qdtrack_model.config import retuned
 from qdtrack_model.data.bags import BagError
 from qdtrack_model.fleet.listing import Listed, listed
-from qdtrack_model.fleet.places import PlaceError, below, is_remote, local_copy, read_text, write_text, written
-from qdtrack_model.fleet.workers import LostWorker, team
+from qdtrack_model.fleet.places import PlaceError, below, is_remote, local_copy, read_text, stamp, write_text, written
+from qdtrack_model.fleet.unfinished import Unfinished
+from qdtrack_model.fleet.workers import team
 from qdtrack_model.replay.lockstep import Progress, settings_of, track_again
 from qdtrack_model.replay.measures import ALL, COUNTS, SCORES
 from qdtrack_model.replay.pages.page import ReportError
@@ -30,7 +33,7 @@ from qdtrack_model.replay.pictures import write_pictures
 from qdtrack_model.replay.results import write_results
 from qdtrack_model.replay.run import RUN, Collected, Run, RunWriter, Settings
 from qdtrack_model.replay.truth import AUTOMATIC
-from qdtrack_model.replay.worker import BagWorker, Replayed, gathered, show
+from qdtrack_model.replay.worker import BagWorker, Replayed, part_of, show
 
 WEIGHTS = "street"
 LEFT_OUT = 1  # exit status where bags were left out
@@ -65,13 +68,6 @@ def _rate(text: str) -> float:
     if not 0 < rate < 1000:
         raise argparse.ArgumentTypeError(f"got {text!r}, expected a positive number")
     return rate
-
-
-def leave_out(run: RunWriter, bag: Path, error: Exception) -> None:
-    """Tell of a bag that cannot be replayed, and go on."""
-    run.leave_out(bag, str(error))
-    run.write()
-    print(f"qdtrack: warning: left out: {error}", file=sys.stderr)
 
 
 def _again(args: argparse.Namespace, folder: Path) -> bool:
@@ -134,7 +130,7 @@ def replay_bags(args: argparse.Namespace, folder: Path, bags: Sequence[Listed], 
     workers = chosen_workers(args)
     network = pipeline_arguments(args, args.threads if workers.here else workers.cores)
     pipeline = load_pipeline(network)
-    done: dict[int, Replayed | LostWorker] = {}
+    whole: list[Replayed] = []
     try:
         pipeline.runtime.warm_up()
         run = RunWriter(folder, settings_of(pipeline, str(args.weights)))
@@ -142,25 +138,74 @@ def replay_bags(args: argparse.Namespace, folder: Path, bags: Sequence[Listed], 
             "weights": str(args.weights), "output": args.output, "topics": args.topic, "truth": args.ground_truth,
             "pictures": not args.no_pictures, "page": apart,
         }  # fmt: skip
+        unfinished, parts = done_before(args, bags, run, apart)
+        missing = [bag for bag in bags if bag.name not in parts]
         with _bar("frame" if workers.here else "bag") as progress:
             if workers.here:
                 make = partial(BagWorker, pipeline, **options, progress=progress)
             else:
                 make = partial(_bag_worker, network, options)
             with team(make, workers) as apply:
-                for place, one in apply(bags):
-                    done[place] = one
-                    gathered([(bags[at], done[at]) for at in sorted(done)], run)
+                for place, one in apply(missing):
+                    bag = missing[place]
+                    part = parts[bag.name] = part_of(run, bag, one)
+                    if isinstance(one, Replayed):
+                        whole.append(one)
+                        if part.sequences:
+                            unfinished.keep(bag, part.to_state())
+                    run.hold([parts[bag.name] for bag in bags if bag.name in parts])
                     run.write()
                     if is_remote(args.output):
                         write_text(below(args.output, RUN), (folder / RUN).read_text(encoding="utf-8"))
                     if not workers.here:
-                        progress(bags[place].name)
+                        progress(bag.name)
     finally:
         pipeline.close()
-    if run.content()["sequences"]:
-        print(_cost(done, run.content()))
+    if any(one.part.sequences for one in whole):
+        print(_cost(whole))
     return _left_out(run.content())
+
+
+def done_before(
+    args: argparse.Namespace, bags: Sequence[Listed], run: RunWriter, page: bool = False
+) -> tuple[Unfinished, dict[str, Collected]]:
+    """What a replay that was interrupted has done of the bags, by their names; one with other settings is forgotten.
+
+    Args:
+        args: of the command.
+        bags: to replay.
+        run: that is to hold them.
+        page: whether each bag has a page of its own.
+
+    Returns:
+        Where to keep what is done from now on, and what was.
+    """
+    unfinished, settings, truth = Unfinished(args.output), run.settings.to_mapping(), args.ground_truth
+    terms = json.loads(json.dumps({
+        **{name: settings[name] for name in ("way", "runtime", "tracker")}, "page": page,
+        **{name: getattr(args, name) for name in ("precision", "topic", "rate", "no_pictures")},
+        "weights": checkpoints.load(args.weights).digest, "ground_truth": [truth, stamp(truth)],
+    }))  # fmt: skip
+    before = unfinished.terms()
+    if before != terms:
+        if before is not None:
+            other = ", ".join(name.replace("_", "-") for name in terms if before.get(name) != terms[name])
+            print(f"qdtrack: warning: replaces an interrupted replay with other settings ({other})", file=sys.stderr)
+        unfinished.begin(terms)
+        return unfinished, {}
+    parts: dict[str, Collected] = {}
+    for bag in bags:
+        state = unfinished.known(bag) or {}
+        with suppress(KeyError, TypeError, ValueError):  # of a broken file: the bag is replayed again
+            parts[bag.name] = Collected.from_state(run.folder, run.settings, state)
+    for name, part in list(parts.items()):
+        if not all(stamp(below(args.output, told["name"])) for told in part.sequences):  # somebody removed it
+            del parts[name]
+    if parts:
+        print(f"goes on with a replay that was interrupted: {len(parts)} of {len(bags)} bags are done", flush=True)
+        run.hold([parts[bag.name] for bag in bags if bag.name in parts])
+        run.write()
+    return unfinished, parts
 
 
 def _bag_worker(pipeline: argparse.Namespace, options: dict[str, Any]) -> BagWorker:
@@ -177,13 +222,9 @@ def _left_out(content: Mapping[str, Any]) -> int:
     return len(missing)
 
 
-def _cost(done: Mapping[int, Replayed | LostWorker], content: Mapping[str, Any]) -> str:
+def _cost(whole: Sequence[Replayed]) -> str:
     """What an hour of bag costs, in a line."""
-    lasting: dict[str, float] = {}
-    for told in content["sequences"]:
-        lasting[told["bag"]] = max(lasting.get(told["bag"], 0.0), told["seconds"])
-    hours = sum(lasting.values()) / 3600
-    whole = [one for one in done.values() if isinstance(one, Replayed)]
+    hours = sum(max((told["seconds"] for told in one.part.sequences), default=0.0) for one in whole) / 3600
     of_workers, of_cores = (
         sum(getattr(one, name) for one in whole) / 3600 for name in ("seconds", "processor_seconds")
     )
@@ -307,4 +348,5 @@ def main(args: argparse.Namespace) -> int:
         apart = len(bags) > ON_ONE_PAGE or is_remote(args.output)
         left_out = replay_bags(args, folder, bags, apart)
         finish(folder, False, args.output, apart)
+    Unfinished(args.output).end()
     return LEFT_OUT if left_out else 0

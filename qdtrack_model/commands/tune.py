@@ -15,6 +15,7 @@ from qdtrack_model.commands.arguments import chosen_workers, positive_integer
 from qdtrack_model.commands.evaluate import format_table
 from qdtrack_model.fleet.listing import listed
 from qdtrack_model.fleet.places import is_remote
+from qdtrack_model.fleet.unfinished import Unfinished
 from qdtrack_model.replay.pages.page import ReportError
 from qdtrack_model.replay.pages.tuning import write_tuning
 from qdtrack_model.replay.run import RUN, Run
@@ -80,6 +81,7 @@ def _replayed(args: argparse.Namespace, folder: Path) -> Run:
         given = argparse.Namespace(**{**vars(args), "output": str(folder), "no_pictures": True})
         replay.replay_bags(given, folder, bags)
         made.write_text(asked, encoding="utf-8")
+        Unfinished(str(folder)).end()
     return Run.read(folder)
 
 

@@ -6,8 +6,9 @@ Metrics", 2008. IDF1: Ristani et al., 2016 (both by motmetrics). HOTA, DetA, Ass
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ COUNTS = {
     "num_fragmentations": "fragmentations", "mostly_tracked": "mostly_tracked",
     "partially_tracked": "partly_tracked", "mostly_lost": "mostly_lost", "idtp": "id_true_positives",
 }  # fmt: skip
+_PARTS = tuple(part.name for part in fields(hota.Hota))
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,22 @@ class Scores:
             for name in ("mota", "motp", "idf1", "hota", "deta", "assa", "loca")
         }
         return scores | {name: int(getattr(self, name)) for name in COUNTS.values()}
+
+    def to_state(self) -> dict[str, Any]:
+        """All that :func:`combine` needs, exactly, ready for JSON."""
+        counts = {name: int(getattr(self, name)) for name in COUNTS.values()}
+        parts = {name: getattr(self.parts, name).tolist() for name in _PARTS}
+        return {**counts, "overlap": float(self.overlap), "parts": parts}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Scores:
+        """What :meth:`to_state` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        parts = hota.Hota(**{name: np.array(state["parts"][name]) for name in _PARTS})
+        return cls(**{**state, "parts": parts})
 
 
 def _distances(frame: ScoredFrame) -> Array:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
+
+from qdtrack_model.atomic import atomic_write
 
 
 class PlaceError(ValueError):
@@ -49,13 +52,51 @@ def read_text(place: str | Path) -> str:
     return _asked(str(place), lambda system, path: system.cat_file(path).decode("utf-8"))
 
 
-def write_text(url: str, text: str) -> None:
-    """Write a file in a store.
+def write_text(place: str | Path, text: str) -> None:
+    """Write a file, whole or not at all.
 
     Raises:
-        PlaceError: it cannot be written.
+        OSError, PlaceError: it cannot be written.
     """
-    _asked(url, lambda system, path: system.pipe_file(path, text.encode("utf-8")))
+    if is_remote(place):
+        _asked(str(place), lambda system, path: system.pipe_file(path, text.encode("utf-8")))
+        return
+    with atomic_write(place) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def remove(place: str | Path) -> None:
+    """Remove a folder and all in it, where it is there.
+
+    Raises:
+        OSError, PlaceError: it cannot be removed.
+    """
+    if is_remote(place):
+        _asked(str(place), lambda system, path: system.rm(path, recursive=True) if system.exists(path) else None)
+    elif Path(place).exists():
+        shutil.rmtree(place)
+
+
+def stamp(place: str | Path) -> list[list[str]]:
+    """Tells a file or folder from what it was before: name, size and time or mark of each file; empty for nothing.
+
+    Raises:
+        OSError, PlaceError: it cannot be read.
+    """
+    if is_remote(place):
+        return _asked(str(place), lambda system, path: _marks(system.find(path, detail=True)))
+    path = Path(place)
+    files = sorted(file for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
+    return [[str(file), str(file.stat().st_size), str(file.stat().st_mtime_ns)] for file in files]
+
+
+def _marks(found: dict[str, dict[str, Any]]) -> list[list[str]]:
+    """Of files in a store: each kind of store has another name for what changes with a file."""
+    keys = ("ETag", "etag", "md5Hash", "LastModified", "mtime", "created")
+    return [
+        [name, str(told.get("size")), next((str(told[key]) for key in keys if told.get(key)), "")]
+        for name, told in sorted(found.items())
+    ]
 
 
 @contextmanager

@@ -123,19 +123,19 @@ def camera_name(topic: str) -> str:
 
 
 def replay_bag(
-    bag: Path, topics: list[str] | None, truth: str, pipeline: Pipeline, run: Collected, progress: Progress,
-    listed: Listed | None = None,
+    listed: Listed, topics: list[str] | None, truth: str, pipeline: Pipeline, run: Collected, progress: Progress,
+    copy: Path | None = None,
 ) -> list[str]:  # fmt: skip
     """Replay the cameras of a bag; its sequences are added to the run when all are done.
 
     Args:
-        bag: folder or file.
+        listed: the bag, and its name in the run.
         topics: of images; None for all.
         truth: where the ground truth is, see :func:`read_truth`.
         pipeline: whose network and settings are taken.
         run: that the sequences are written into.
         progress: called after each image.
-        listed: what the run calls the bag, where ``bag`` may be a copy of what lies elsewhere.
+        copy: of a bag that lies elsewhere.
 
     Returns:
         The names of the sequences.
@@ -147,10 +147,11 @@ def replay_bag(
     done: list[tuple[str, dict[str, Any]]] = []
     columns = class_columns(pipeline.runtime.config)
     known = Columns(pipeline.runtime.config.classes, columns)
-    told: dict[str, Any] = {"bag": listed.place if listed else str(bag)}
-    told |= {"tags": dict(listed.tags)} if listed and listed.tags else {}
+    bag = copy or Path(listed.place)
+    told: dict[str, Any] = {"bag": listed.place}
+    told |= {"tags": dict(listed.tags)} if listed.tags else {}
     for camera, topic in chosen_topics(bag, topics).items():
-        name = f"{listed.name}/{camera}" if listed else run.name_of(bag, camera)
+        name = f"{listed.name}/{camera}"
         images = Images(bag, topic)
         try:
             with SequenceWriter(run.folder / name, STAGES) as writer:

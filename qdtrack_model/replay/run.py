@@ -67,12 +67,10 @@ class Collected:
         self._left_out: list[dict[str, str]] = []
         self._scores: list[dict[str, Scores]] = []  # of each sequence
 
-    def name_of(self, bag: Path, camera: str) -> str:
-        """A name that no sequence has yet: BAG/CAMERA."""
-        stem = bag.stem if bag.is_file() else bag.resolve().name
-        taken = {sequence["name"] for sequence in self._sequences}
-        names = (f"{stem}{f'-{number}' if number > 1 else ''}/{camera}" for number in range(1, len(taken) + 2))
-        return next(name for name in names if name not in taken)
+    @property
+    def sequences(self) -> Sequence[Mapping[str, Any]]:
+        """What is told of each."""
+        return self._sequences
 
     def add(self, name: str, more: Mapping[str, Any]) -> None:
         """Score what was written of a sequence, with what else is to be told of it."""
@@ -89,6 +87,23 @@ class Collected:
         self._sequences = [sequence for part in parts for sequence in part._sequences]
         self._left_out = [told for part in parts for told in part._left_out]
         self._scores = [scores for part in parts for scores in part._scores]
+
+    def to_state(self) -> dict[str, Any]:
+        """What it holds, ready for JSON."""
+        scores = [{kind: one.to_state() for kind, one in kinds.items()} for kinds in self._scores]
+        return {"sequences": self._sequences, "left_out": self._left_out, "scores": scores}
+
+    @classmethod
+    def from_state(cls, folder: Path, settings: Settings, state: Mapping[str, Any]) -> Collected:
+        """What :meth:`to_state` gave; arguments as of the class.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        collected = cls(folder, settings)
+        collected._sequences, collected._left_out = list(state["sequences"]), list(state["left_out"])
+        collected._scores = [{kind: Scores.from_state(one) for kind, one in kinds.items()} for kinds in state["scores"]]
+        return collected
 
     def content(self) -> dict[str, Any]:
         """What ``run.json`` holds."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +76,7 @@ class BagWorker:
         return Replayed(part, perf_counter() - started, process_time() - processor)
 
     def _replay(self, bag: Path, listed: Listed, part: Collected) -> None:
-        replay_bag(bag, self._topics, self._truth, self._pipeline, part, self._progress, listed)
+        replay_bag(listed, self._topics, self._truth, self._pipeline, part, self._progress, bag)
         show(part, listed.name, bag if self._pictures else None, self._page, self._progress)
 
 
@@ -99,14 +98,10 @@ def show(part: Collected, name: str, bag: Path | None, page: bool, progress: Pro
             write_report(run, part.folder / name / REPORT)
 
 
-def gathered(done: Sequence[tuple[Listed, Replayed | LostWorker]], run: Collected) -> None:
-    """Put what was done so far into the run, in the order of the list."""
-    parts = []
-    for listed, one in done:
-        if isinstance(one, LostWorker):
-            part = Collected(run.folder, run.settings)
-            part.leave_out(listed.place, str(one))
-        else:
-            part = one.part
-        parts.append(part)
-    run.hold(parts)
+def part_of(run: Collected, listed: Listed, one: Replayed | LostWorker | Exception) -> Collected:
+    """What a run holds of a bag."""
+    if isinstance(one, Replayed):
+        return one.part
+    part = Collected(run.folder, run.settings)
+    part.leave_out(listed.place, str(one))
+    return part

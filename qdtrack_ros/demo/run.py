@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from qdtrack_model.commands.replay import finish
+from qdtrack_model.fleet.listing import Listed
 from qdtrack_model.replay.run import RunWriter
 from qdtrack_ros.demo.material import bag_of_scene, bag_of_video
 from qdtrack_ros.replay.live import Played, replay_live, settings_of
@@ -65,7 +66,8 @@ def _run(args: argparse.Namespace) -> int:
         print(f"turning {args.video} into a bag ...", flush=True)
         bag_of_video(bag, args.video, args.frames)
     print(f"starting the node with weights {args.weights} ...", flush=True)
-    [played] = replay_live(bag, None, "auto", settings, {"weights": args.weights}, run).values()
+    [played] = replay_live(Listed(str(bag), bag.name), None, "auto", {"weights": args.weights}, run).values()
+    run.write()
     finish(run.folder, pictures=True)
     print()
     for label, value in table(played):

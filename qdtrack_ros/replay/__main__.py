@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 
 from qdtrack_model.commands.arguments import key_values
-from qdtrack_model.commands.replay import LEFT_OUT, add_arguments, finish, leave_out
+from qdtrack_model.commands.replay import LEFT_OUT, add_arguments, done_before, finish
 from qdtrack_model.data.bags import BagError
 from qdtrack_model.data.readers.mot import MotError
-from qdtrack_model.replay.run import RunWriter
+from qdtrack_model.fleet.listing import listed
+from qdtrack_model.replay.run import Collected, RunWriter
 from qdtrack_model.replay.truth import TruthError
+from qdtrack_model.replay.worker import part_of
 from qdtrack_ros.replay.live import PROGRAM, replay_live, settings_of
 from qdtrack_ros.replay.process import NodeError
 
@@ -40,17 +42,26 @@ def _run(args: argparse.Namespace, program: tuple[str, ...]) -> int:
         "weights": str(args.weights), "runtime": args.runtime, "precision": args.precision,
         "threads": args.threads or 0, **tracker,
     }  # fmt: skip
-    settings = settings_of(str(args.weights), parameters)
-    run = RunWriter(Path(args.output), settings)
+    run = RunWriter(Path(args.output), settings_of(str(args.weights), parameters))
+    bags = listed(args.inputs)
+    unfinished, parts = done_before(args, bags, run)
     left_out = 0
-    for bag in map(Path, args.inputs):
-        print(f"playing {bag} into a node with weights {args.weights} ...", flush=True)
+    for bag in bags:
+        if bag.name in parts:
+            continue
+        print(f"playing {bag.place} into a node with weights {args.weights} ...", flush=True)
+        part = parts[bag.name] = Collected(run.folder, run.settings)
         try:
-            replay_live(bag, args.topic, args.ground_truth, settings, parameters, run, program, args.rate)
+            replay_live(bag, args.topic, args.ground_truth, parameters, part, program, args.rate)
+            unfinished.keep(bag, part.to_state())
         except (NodeError, BagError, TruthError, MotError) as error:
             left_out += 1
-            leave_out(run, bag, error)
+            parts[bag.name] = part_of(run, bag, error)
+            print(f"qdtrack: warning: left out: {error}", file=sys.stderr)
+        run.hold([parts[one.name] for one in bags if one.name in parts])
+        run.write()
     finish(run.folder, not args.no_pictures)
+    unfinished.end()
     return LEFT_OUT if left_out else 0
 
 

@@ -21,8 +21,9 @@ from rclpy.signals import SignalHandlerOptions
 from qdtrack_model import checkpoints
 from qdtrack_model.data import bags
 from qdtrack_model.data.readers.mot import class_columns, from_tracks
+from qdtrack_model.fleet.listing import Listed
 from qdtrack_model.replay.lockstep import chosen_topics
-from qdtrack_model.replay.run import RunWriter, Settings
+from qdtrack_model.replay.run import Collected, Settings
 from qdtrack_model.replay.sequence import SequenceWriter, TruthWriter
 from qdtrack_model.replay.truth import Columns, read_truth
 from qdtrack_model.structures import Array, Tracks
@@ -197,48 +198,48 @@ def _wait(recorders: Collection[Recorder], expected: int) -> None:
     print(f"\rplayed: {expected} images sent, {received} back", flush=True)
 
 
-def add_played(run: RunWriter, settings: Settings, bag: Path, played: Mapping[str, Played], truth: str) -> None:
+def add_played(run: Collected, bag: Listed, played: Mapping[str, Played], truth: str) -> None:
     """Write what came back for each camera of a bag, and score it.
 
     Raises:
         TruthError, MotError, BagError: the ground truth cannot be used.
     """
-    columns = np.array(list(settings.classes), np.int64)
+    path, classes = Path(bag.place), run.settings.classes
+    columns = np.array(list(classes), np.int64)
     for camera, one in played.items():
-        name = run.name_of(bag, camera)
+        name = f"{bag.name}/{camera}"
         with SequenceWriter(run.folder / name, ("latency",), detections=False) as writer:
             for (stamp, number), latency in zip(one.numbers.items(), one.latencies.tolist(), strict=True):
                 tracks = one.received[stamp].tracks if stamp in one.received else Tracks.empty()
                 writer.write(number, stamp / 1e9, from_tracks(tracks, number, columns), {"latency": latency}, None)
         times = {stamp / 1e9: number for stamp, number in one.numbers.items()}
-        known = Columns(list(settings.classes.values()), columns)
+        known = Columns(list(classes.values()), columns)
         with TruthWriter(run.folder / name) as files:
-            taken = read_truth(truth, bag, one.topic, name, times, known, files.write)
+            taken = read_truth(truth, path, one.topic, name, times, known, files.write)
             files.finish(taken.frames if taken else None)
         run.add(name, {
-            "bag": str(bag), "topic": one.topic, "size": bags.image_size(bag, one.topic), "rate": one.rate,
+            "bag": bag.place, "topic": one.topic, "size": bags.image_size(path, one.topic), "rate": one.rate,
             "left_out": {"dropped": len(one.sent) - len(one.received)}, "truth": taken.to_mapping() if taken else None,
             "advice": one.advice(),
         })  # fmt: skip
 
 
 def replay_live(
-    bag: Path,
+    bag: Listed,
     topics: list[str] | None,
     truth: str,
-    settings: Settings,
     parameters: Mapping[str, object],
-    run: RunWriter,
+    run: Collected,
     program: Sequence[str] = PROGRAM,
     rate: float = 1.0,
 ) -> dict[str, Played]:
     """Play the cameras of a bag into a node, and add what came back to a run; arguments as of the functions above."""
-    cameras = chosen_topics(bag, topics)
-    log = run.folder / run.name_of(bag, "node.log")
+    path = Path(bag.place)
+    cameras = chosen_topics(path, topics)
+    log = run.folder / bag.name / "node.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    played = play_into_node(bag, cameras, parameters, log, program, rate)
-    add_played(run, settings, bag, played, truth)
-    run.write()
+    played = play_into_node(path, cameras, parameters, log, program, rate)
+    add_played(run, bag, played, truth)
     return played
 
 

@@ -18,7 +18,7 @@ from qdtrack_model.config import OneShotConfig, QuasiDenseConfig
 from qdtrack_model.data.bags import BagFrame, write_bag
 from qdtrack_model.data.loading import DataConfig, find_sets, load_sets
 from qdtrack_model.data.readers.mot import MotBoxes, join, read_mot, read_seqinfo
-from qdtrack_model.data.sources import SourceError, open_source
+from qdtrack_model.data.sources import Source, SourceError, open_source
 from qdtrack_model.evaluation import evaluate
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.replay.run import Run, RunWriter, Settings
@@ -138,6 +138,41 @@ def test_a_recording_that_cannot_be_read_is_left_out_and_the_others_are_labelled
     shutil.rmtree(tmp_path / "labels")
     assert main(command) == 2
     assert f"error: {tmp_path / 'broken.mcap'}" in capsys.readouterr().err
+
+
+def test_labels_that_were_interrupted_go_on(
+    blob_folder: Path,
+    tmp_path: Path,
+    pipeline: Pipeline,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setattr(auto_label, "load_pipeline", lambda args: pipeline)
+    labelled: list[str] = []
+    stops = ["second"]
+
+    def labelling(source: Source, pipeline: Pipeline, output: Path, *rest: Any) -> auto_label.Summary:
+        labelled.append(output.name)
+        done = run(source, pipeline, output, *rest)
+        if output.name in stops:
+            stops.remove(output.name)
+            raise KeyboardInterrupt
+        return done
+
+    monkeypatch.setattr(auto_label, "run", labelling)
+    sources = [blob_folder.rename(tmp_path / "first"), tmp_path / "second"]
+    shutil.copytree(*sources)
+    labels = tmp_path / "labels"
+    command = ["auto-label", *map(str, sources), "--output", str(labels)]
+    assert main(command) == 130
+    assert main([*command, "--format", "cocovid"]) == 2
+    told = capsys.readouterr().err
+    assert f"--output {labels}: holds labels of an interrupted command with other settings (format)" in told
+    assert main(command) == 0
+    assert labelled == ["first", "second", "second"]
+    assert "goes on with labels that were interrupted: 1 of 2 recordings are done" in (out := capsys.readouterr().out)
+    assert "2 recordings, 40 frames, 6 objects, 120 boxes" in out
+    assert sorted(path.name for path in labels.iterdir()) == ["first", "second"]
 
 
 def test_the_command(

@@ -1,5 +1,6 @@
 """Scores are held against known answers, against trackeval, and against tiny scenes counted by hand."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,14 @@ def test_combined_is_not_the_mean_of_sequences() -> None:
     assert both.idf1 == pytest.approx(2 / 11)
     assert both.motp == 1
     assert (both.objects, both.identities, both.mostly_lost) == (10, 2, 1)
+
+
+def test_scores_go_through_json_and_back_exactly() -> None:
+    scores = [evaluate(*random_tracks(seed)) for seed in (0, 1)]
+    back = [Scores.from_state(json.loads(json.dumps(one.to_state()))) for one in scores]
+    assert combine(back) == combine(scores)
+    for name, values in combine(scores).parts.by_name.items():
+        np.testing.assert_array_equal(combine(back).parts.by_name[name], values, strict=True)
 
 
 def test_to_mapping_is_plain() -> None:

@@ -11,6 +11,7 @@ import pytest
 from qdtrack_model.config import QuasiDenseConfig
 from qdtrack_model.data.bags import BagFrame, write_bag
 from qdtrack_model.data.readers.mot import MotBoxes
+from qdtrack_model.fleet.listing import Listed
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.replay.lockstep import replay_bag, settings_of
 from qdtrack_model.replay.run import Run, RunWriter
@@ -52,7 +53,7 @@ def replayed(pipeline: Pipeline, tmp_path: Path) -> Callable[..., Run]:
 
     def make(bag: Path, name: str = "run", truth: str = "auto") -> Run:
         run = RunWriter(tmp_path / name, settings_of(pipeline, "blobs"))
-        replay_bag(bag, None, truth, pipeline, run, lambda sequence: None)
+        replay_bag(Listed(str(bag), bag.name), None, truth, pipeline, run, lambda sequence: None)
         run.write()
         return Run.read(tmp_path / name)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import multiprocessing
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import pytest
 from qdtrack_model import checkpoints
 from qdtrack_model.cli import main
 from qdtrack_model.commands import replay
+from qdtrack_model.fleet.listing import Listed
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.replay import worker
 from qdtrack_model.replay.run import Run
@@ -162,7 +164,7 @@ def test_an_error_in_the_middle_leaves_a_run_in_the_store(
     monkeypatch.setattr(Pipeline, "load", lambda *args, **kwargs: pipeline)
     replay_bag = worker.replay_bag
 
-    def full(bag: Path, *rest: Any) -> list[str]:
+    def full(bag: Listed, *rest: Any) -> list[str]:
         if bag.name == "b":
             raise OSError(errno.ENOSPC, "No space left on device")
         return replay_bag(bag, *rest)
@@ -174,6 +176,79 @@ def test_an_error_in_the_middle_leaves_a_run_in_the_store(
     assert run.names == ["a/camera"]
     with run.sequence("a/camera") as sequence:
         assert len(sequence.frames) == 4
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch, pipeline: Pipeline) -> list[str]:
+    """The names of the bags that are replayed from now on; the first time that ``c`` is, Ctrl-C comes."""
+    replayed: list[str] = []
+    stops, replay_bag = ["c"], worker.replay_bag
+
+    def replaying(bag: Listed, *rest: Any) -> list[str]:
+        replayed.append(bag.name)
+        names = replay_bag(bag, *rest)
+        if bag.name in stops:
+            stops.remove(bag.name)
+            raise KeyboardInterrupt
+        return names
+
+    monkeypatch.setattr(Pipeline, "load", lambda *args, **kwargs: pipeline)
+    monkeypatch.setattr(worker, "replay_bag", replaying)
+    return replayed
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_an_interrupted_replay_goes_on(
+    remote: bool, drives: Path, interrupted: list[str], squares_bag: Bags, tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+) -> None:  # fmt: skip
+    if remote:
+        fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed: pip install -e '.[fleet]'")
+        fsspec.filesystem("memory").store.clear()
+    output = "memory:///fleet/run" if remote else str(tmp_path / "run")
+    command = ["replay", str(drives), "--no-pictures", "--output", output]
+    assert main(command) == 130
+    assert Run.read(output).names == ["a/camera", "b/camera"], "what is done is a run"
+    shutil.rmtree(tmp_path / "b")
+    squares_bag("b", frames=10, hidden=range(3))  # recorded again
+    interrupted.clear()
+    capsys.readouterr()
+    assert main(command) == 1
+    assert interrupted == ["b", "c", "gone"]
+    assert "goes on with a replay that was interrupted: 1 of 4 bags are done" in capsys.readouterr().out
+    assert main([*command[:-1], str(tmp_path / "other")]) == 1
+    went_on, at_once = Run.read(output), Run.read(tmp_path / "other")
+    assert went_on.content == at_once.content
+    for name in at_once.names:
+        with went_on.sequence(name) as one, at_once.sequence(name) as other:
+            assert (one.folder / "tracks.txt").read_bytes() == (other.folder / "tracks.txt").read_bytes()
+    assert not list((tmp_path / "other").glob(".*"))
+    interrupted.clear()
+    assert main(command) == 1
+    assert interrupted == ["a", "b", "c", "gone"], "one that was finished begins anew"
+
+
+def test_an_interrupted_replay_with_other_settings_begins_anew(
+    drives: Path, interrupted: list[str], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    command = ["replay", str(drives), "--no-pictures", "--output", str(tmp_path / "run")]
+    assert main(command) == 130
+    assert main([*command, "--ground-truth", "none"]) == 1
+    assert interrupted == ["a", "b", "c", "a", "b", "c", "gone"]
+    assert "replaces an interrupted replay with other settings (ground-truth)" in capsys.readouterr().err
+
+
+def test_a_bag_whose_results_were_removed_or_broken_is_replayed_again(
+    drives: Path, interrupted: list[str], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    command = ["replay", str(drives), "--no-pictures", "--output", str(run)]
+    assert main(command) == 130
+    shutil.rmtree(run / "a")
+    (run / ".unfinished" / "b.json").write_text('{"stamp": [], "result": [1, 2')
+    assert main(command) == 1
+    assert interrupted == ["a", "b", "c", "a", "b", "c", "gone"]
+    assert Run.read(run).names == ["a/camera", "b/camera", "c/camera"]
 
 
 def test_live_plays_what_lies_here(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -13,6 +13,7 @@ import pytest
 from qdtrack_model.cli import main
 from qdtrack_model.data import bags
 from qdtrack_model.data.readers.mot import read_mot, write_mot
+from qdtrack_model.fleet.listing import Listed
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.replay.detections import read_detections
 from qdtrack_model.replay.lockstep import camera_name, replay_bag, settings_of, track_again
@@ -262,4 +263,4 @@ def test_a_broken_run_is_told(tmp_path: Path, text: str) -> None:
 def test_a_topic_that_is_not_there_is_told(squares_bag: Bags, pipeline: Pipeline, tmp_path: Path) -> None:
     run = RunWriter(tmp_path / "run", settings_of(pipeline, "blobs"))
     with pytest.raises(bags.BagError, match=r"no images on /rear; topics of images: /camera/image/compressed"):
-        replay_bag(squares_bag(frames=2), ["/rear"], "auto", pipeline, run, lambda name: None)
+        replay_bag(Listed(str(squares_bag(frames=2)), "bag"), ["/rear"], "auto", pipeline, run, lambda name: None)

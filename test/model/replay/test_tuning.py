@@ -12,6 +12,7 @@ import yaml
 
 from qdtrack_model.cli import main
 from qdtrack_model.config import QuasiDenseConfig, TrackerConfig
+from qdtrack_model.fleet.listing import Listed
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.replay import tuning
 from qdtrack_model.replay.lockstep import replay_bag, settings_of
@@ -28,7 +29,8 @@ def run(squares_bag: Bags, pipeline: Pipeline, tmp_path: Path) -> Run:
     pipeline.tracker.configure(FORGETFUL)  # type: ignore[arg-type]
     writer = RunWriter(tmp_path / "run", settings_of(pipeline, "blobs"))
     for name, hidden in (("first", range(10, 18)), ("second", range(12, 21))):
-        replay_bag(squares_bag(name, frames=30, hidden=hidden), None, "auto", pipeline, writer, lambda name: None)
+        bag = Listed(str(squares_bag(name, frames=30, hidden=hidden)), name)
+        replay_bag(bag, None, "auto", pipeline, writer, lambda name: None)
     writer.write()
     return Run.read(tmp_path / "run")
 

@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,10 +19,12 @@ from qdtrack_model.commands.replay import LEFT_OUT
 from qdtrack_model.config import QuasiDenseConfig
 from qdtrack_model.data.bags import IMAGE_TOPIC, BagFrame, read_raw, write_bag, write_raw
 from qdtrack_model.data.readers.mot import MotBoxes, read_mot
+from qdtrack_model.fleet.listing import Listed
 from qdtrack_model.replay.lockstep import replay_bag, settings_of
 from qdtrack_model.replay.run import Run, RunWriter, Settings
 from qdtrack_model.runtimes import Options
 from qdtrack_model.structures import Tracks
+from qdtrack_ros.replay import __main__ as command
 from qdtrack_ros.replay.__main__ import main
 from qdtrack_ros.replay.live import NAMESPACE, Played, replay_live
 from qdtrack_ros.replay.recorder import Received
@@ -54,8 +57,9 @@ def blobs_settings(way: str = "live") -> Settings:
 
 
 def test_scores_are_known_and_lockstep_agrees(rectangles: Path, tmp_path: Path) -> None:
-    live = RunWriter(tmp_path / "live", blobs_settings())
-    [played] = replay_live(rectangles, None, "auto", blobs_settings(), PARAMETERS, live, PROGRAM, 0.5).values()
+    live, bag = RunWriter(tmp_path / "live", blobs_settings()), Listed(str(rectangles), "rectangles")
+    [played] = replay_live(bag, None, "auto", PARAMETERS, live, PROGRAM, 0.5).values()
+    live.write()
     assert len(played.received) == len(played.sent) == FRAMES
     assert np.isfinite(played.latencies).all()
     assert (played.latencies > 0).all()
@@ -66,7 +70,7 @@ def test_scores_are_known_and_lockstep_agrees(rectangles: Path, tmp_path: Path) 
 
     pipeline = blob_pipeline("blobs", Options(), {})
     lockstep = RunWriter(tmp_path / "lockstep", settings_of(pipeline, "blobs"))
-    replay_bag(rectangles, None, "auto", pipeline, lockstep, lambda name: None)
+    replay_bag(bag, None, "auto", pipeline, lockstep, lambda name: None)
     lockstep.write()
     one, other = (read_mot(tmp_path / run / "rectangles" / "camera" / "tracks.txt") for run in ("live", "lockstep"))
     assert one.frames.tolist() == other.frames.tolist()
@@ -79,8 +83,9 @@ def test_several_cameras_are_played_into_one_node(rectangles: Path, tmp_path: Pa
     topics = ("/front/image_raw/compressed", "/rear/image_raw/compressed")
     records = [record for record in read_raw(rectangles) if record[0] == IMAGE_TOPIC]
     write_raw(tmp_path / "two", ((topic, kind, time, data) for _, kind, time, data in records for topic in topics))
-    run = RunWriter(tmp_path / "run", blobs_settings())
-    played = replay_live(tmp_path / "two", None, "none", blobs_settings(), PARAMETERS, run, PROGRAM, 0.5)
+    run, bag = RunWriter(tmp_path / "run", blobs_settings()), Listed(str(tmp_path / "two"), "two")
+    played = replay_live(bag, None, "none", PARAMETERS, run, PROGRAM, 0.5)
+    run.write()
     assert [len(one.received) for one in played.values()] == [FRAMES, FRAMES]
     content = Run.read(tmp_path / "run").content
     assert [told["name"] for told in content["sequences"]] == ["two/front", "two/rear"]
@@ -131,6 +136,27 @@ runpy.run_path({PROGRAM[0]!r}, run_name="__main__")
     assert [told["bag"] for told in content["left_out"]] == [str(first)]
     assert "out of luck" in (output / "first" / "node.log").read_text()
     assert "out of luck" not in (output / "rectangles" / "node.log").read_text()
+
+
+def test_an_interrupted_replay_goes_on(
+    rectangles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = shutil.copytree(rectangles, tmp_path / "first")
+    arguments = [str(first), str(rectangles), "--output", str(tmp_path / "run"), "--no-pictures", "--rate", "2"]
+    played: list[str] = []
+
+    def playing(bag: Listed, *rest: Any) -> dict[str, Played]:
+        played.append(bag.name)
+        if played == ["first", "rectangles"]:
+            raise KeyboardInterrupt
+        return replay_live(bag, *rest)
+
+    monkeypatch.setattr(command, "replay_live", playing)
+    assert main(arguments, PROGRAM) == 130
+    assert main(arguments, PROGRAM) == 0
+    assert played == ["first", "rectangles", "rectangles"]
+    assert "1 of 2 bags are done" in capsys.readouterr().out
+    assert Run.read(tmp_path / "run").names == ["first/camera", "rectangles/camera"]
 
 
 def test_a_bad_bag_is_left_out_with_one_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
