@@ -8,6 +8,7 @@ Each subcommand's body is the module of its name in ``commands/``, with ``add_ar
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import logging
 import sys
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; what the user can mend is one line on stderr and status 2, never a traceback."""
     logging.basicConfig(format="%(message)s")
     logging.getLogger("qdtrack_model.checkpoints").setLevel(logging.INFO)  # a fetch takes minutes
+    args = None
     try:
         args = parse(sys.argv[1:] if arguments is None else arguments)
         return int(args.body.main(args))
@@ -71,7 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"qdtrack: error: the package {error.name!r} is needed for this and not installed", file=sys.stderr)
     except (ValueError, OSError) as error:
-        print(f"qdtrack: error: {error}", file=sys.stderr)
+        # A full disk does not say itself where it is.
+        output = getattr(args, "output", None) if getattr(error, "errno", None) == errno.ENOSPC else None
+        print(f"qdtrack: error: {f'{output}: ' if output else ''}{error}", file=sys.stderr)
     except RuntimeError as error:
         if not type(error).__module__.startswith("qdtrack_model"):
             raise

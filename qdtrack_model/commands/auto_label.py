@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import shutil
 import sys
@@ -11,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -24,7 +24,7 @@ from qdtrack_model.data.sources import DEFAULT_FRAME_RATE, Frame, Source, Source
 from qdtrack_model.data.writers.labels import FOLDERS, Form, Recorded, write_image, write_labels
 from qdtrack_model.fleet.listing import Listed, listed
 from qdtrack_model.fleet.places import below, is_remote, local_copy, written
-from qdtrack_model.fleet.unfinished import Unfinished
+from qdtrack_model.fleet.unfinished import Unfinished, forget, stamp_of
 from qdtrack_model.fleet.workers import LostWorker, team
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.replay.measures import ALL, scored_classes
@@ -176,6 +176,21 @@ class _Task:
         return Listed(below(self.place, RUN), self.name + self.sequence)
 
 
+@dataclass(frozen=True)
+class _Labelled:
+    """What was labelled of one recording.
+
+    Args:
+        parts: of each set.
+        made: their folders in the output.
+        stamp: of the recording before it was read.
+    """
+
+    parts: list[Summary]
+    made: list[str]
+    stamp: Sequence[Any]
+
+
 class _Labeller:
     """Labels one recording after the other with one pipeline.
 
@@ -188,26 +203,31 @@ class _Labeller:
         self._pipeline = load_pipeline(args)
         self._pipeline.runtime.warm_up()
 
-    def __call__(self, task: _Task) -> list[Summary] | str:
+    def __call__(self, task: _Task) -> _Labelled | str:
         """What was labelled, or why the recording cannot be."""
+        stamped = stamp_of(task.listed())
         with written(self._args.output) as folder:
             try:
-                return self._labelled(task, folder)
+                parts, made = self._labelled(task, folder)
+                return _Labelled(parts, made, stamped)
             except ValueError as error:  # of bags, videos, folders, stores: each has its own kind
                 return str(error)
 
-    def _labelled(self, task: _Task, folder: Path) -> list[Summary]:
+    def _labelled(self, task: _Task, folder: Path) -> tuple[list[Summary], list[str]]:
         args = self._args
         if task.sequence is not None:
             done = Run.read(task.place)
-            return around_switches(
+            parts = around_switches(
                 done, task.sequence, self._pipeline, folder, args.format, args.least_score, task.name
             )
+            named = f"{task.name}{task.sequence.replace('/', '_')}-"
+            return parts, sorted(one.name for one in folder.iterdir() if one.name.startswith(named)) if parts else []
         with local_copy(task.place) as place, open_source(place, args.topic) as source:
             where = folder / task.name
             if task.name:
                 shutil.rmtree(where, ignore_errors=True)  # of a worker that died before it could tell
-            return [run(source, self._pipeline, where, args.format, args.frames, args.least_score)]
+            part = run(source, self._pipeline, where, args.format, args.frames, args.least_score)
+            return [part], [task.name]
 
 
 def _stretches(sequence: ReplayedSequence, classes: Mapping[int, str]) -> list[tuple[int, int]]:
@@ -244,19 +264,18 @@ def _unfinished(args: argparse.Namespace, tasks: Sequence[_Task]) -> Unfinished:
     Raises:
         ValueError: something else is there.
     """
-    unfinished, output = Unfinished(args.output), Path(args.output)
     names = ("around", "format", "least_score", "frames", "topic", "runtime", "precision", "tracker")
-    asked = {name: getattr(args, name) for name in names} | {"weights": checkpoints.load(args.weights).digest}
-    terms, before = json.loads(json.dumps(asked)), unfinished.terms()
-    other = [name.replace("_", "-") for name in terms if before is not None and before.get(name) != terms[name]]
-    if other:
-        told = f"holds labels of an interrupted command with other settings ({', '.join(other)})"
-        raise ValueError(f"--output {args.output}: {told}; choose another place or remove it")
-    if before is None:
-        if not is_remote(args.output) and output.exists() and (not output.is_dir() or any(output.iterdir())):
-            raise ValueError(f"--output {args.output}: is there already; choose another place or remove it")
-        if len(tasks) > 1:
-            unfinished.begin(terms)
+    terms = {name: getattr(args, name) for name in names} | {"weights": checkpoints.load(args.weights).digest}
+    unfinished, output = Unfinished(args.output, terms), Path(args.output)
+    if unfinished.others:
+        told = ", ".join(name.replace("_", "-") for name in unfinished.others)
+        raise ValueError(
+            f"--output {args.output}: holds labels of an interrupted command with other settings ({told}); with those "
+            "it goes on; else choose another place, or remove it"
+        )
+    there = not is_remote(args.output) and output.exists() and (not output.is_dir() or any(output.iterdir()))
+    if there and not (unfinished.interrupted and len(tasks) > 1):
+        raise ValueError(f"--output {args.output}: is there already; choose another place or remove it")
     return unfinished
 
 
@@ -288,13 +307,14 @@ def main(args: argparse.Namespace) -> int:
         for place, found in tqdm(
             apply(missing), total=len(missing), unit="recording", disable=None if several else True
         ):
-            if isinstance(found, list):
-                parts += found
+            if isinstance(found, _Labelled):
+                parts += found.parts
                 if several:
-                    unfinished.keep(missing[place].listed(), [asdict(one) for one in found])
+                    result = [asdict(one) for one in found.parts]
+                    unfinished.keep(missing[place].listed(), found.stamp, result, found.made)
             else:
                 left_out.append(f"{missing[place].place}: {found}" if isinstance(found, LostWorker) else found)
-    unfinished.end()
+    forget(args.output)
     if not parts:
         nothing = "no ID switch, and no track that came back after a gap or looked other at once"
         raise SourceError("; ".join(left_out) or f"{' '.join(args.inputs)}: {nothing}")

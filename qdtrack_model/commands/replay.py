@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from qdtrack_model.config import retuned
 from qdtrack_model.data.bags import BagError
 from qdtrack_model.fleet.listing import Listed, listed
 from qdtrack_model.fleet.places import PlaceError, below, is_remote, local_copy, read_text, stamp, write_text, written
-from qdtrack_model.fleet.unfinished import Unfinished
+from qdtrack_model.fleet.unfinished import Unfinished, forget
 from qdtrack_model.fleet.workers import team
 from qdtrack_model.replay.lockstep import Progress, settings_of, track_again
 from qdtrack_model.replay.measures import ALL, COUNTS, SCORES
@@ -133,12 +132,14 @@ def replay_bags(args: argparse.Namespace, folder: Path, bags: Sequence[Listed], 
     whole: list[Replayed] = []
     try:
         pipeline.runtime.warm_up()
-        run = RunWriter(folder, settings_of(pipeline, str(args.weights)))
+        settings = settings_of(pipeline, str(args.weights))
+        unfinished = unfinished_replay(args, settings)
+        run = RunWriter(folder, settings)
         options = {
             "weights": str(args.weights), "output": args.output, "topics": args.topic, "truth": args.ground_truth,
             "pictures": not args.no_pictures, "page": apart,
         }  # fmt: skip
-        unfinished, parts = done_before(args, bags, run, apart)
+        parts = done_before(unfinished, bags, run, apart)
         missing = [bag for bag in bags if bag.name not in parts]
         with _bar("frame" if workers.here else "bag") as progress:
             if workers.here:
@@ -152,7 +153,7 @@ def replay_bags(args: argparse.Namespace, folder: Path, bags: Sequence[Listed], 
                     if isinstance(one, Replayed):
                         whole.append(one)
                         if part.sequences:
-                            unfinished.keep(bag, part.to_state())
+                            unfinished.keep(bag, one.stamp, part.to_state(), [bag.name])
                     run.hold([parts[bag.name] for bag in bags if bag.name in parts])
                     run.write()
                     if is_remote(args.output):
@@ -166,46 +167,50 @@ def replay_bags(args: argparse.Namespace, folder: Path, bags: Sequence[Listed], 
     return _left_out(run.content())
 
 
+def unfinished_replay(args: argparse.Namespace, settings: Settings) -> Unfinished:
+    """What a replay with these settings that was interrupted has done.
+
+    Raises:
+        ValueError: it had other settings.
+        PlaceError: the URL cannot be read.
+    """
+    told, truth = settings.to_mapping(), args.ground_truth
+    terms = {
+        **{name: told[name] for name in ("way", "runtime", "tracker")},
+        **{name: getattr(args, name) for name in ("precision", "topic", "rate", "no_pictures")},
+        "weights": checkpoints.load(args.weights).digest, "ground_truth": [truth, stamp(truth, "gt.txt")],
+    }  # fmt: skip
+    unfinished = Unfinished(args.output, terms)
+    if unfinished.others:
+        other = ", ".join(name.replace("_", "-") for name in unfinished.others)
+        raise ValueError(
+            f"--output {args.output}: holds an interrupted replay with other settings ({other}); with those it goes "
+            "on; else choose another place, or remove it"
+        )
+    return unfinished
+
+
 def done_before(
-    args: argparse.Namespace, bags: Sequence[Listed], run: RunWriter, page: bool = False
-) -> tuple[Unfinished, dict[str, Collected]]:
-    """What a replay that was interrupted has done of the bags, by their names; one with other settings is forgotten.
+    unfinished: Unfinished, bags: Sequence[Listed], run: RunWriter, page: bool | None = None
+) -> dict[str, Collected]:
+    """What a replay that was interrupted has done of the bags, by their names; the run holds it.
 
     Args:
-        args: of the command.
+        unfinished: what is known of it.
         bags: to replay.
         run: that is to hold them.
-        page: whether each bag has a page of its own.
-
-    Returns:
-        Where to keep what is done from now on, and what was.
+        page: whether each bag has a page of its own; None where none is asked.
     """
-    unfinished, settings, truth = Unfinished(args.output), run.settings.to_mapping(), args.ground_truth
-    terms = json.loads(json.dumps({
-        **{name: settings[name] for name in ("way", "runtime", "tracker")}, "page": page,
-        **{name: getattr(args, name) for name in ("precision", "topic", "rate", "no_pictures")},
-        "weights": checkpoints.load(args.weights).digest, "ground_truth": [truth, stamp(truth)],
-    }))  # fmt: skip
-    before = unfinished.terms()
-    if before != terms:
-        if before is not None:
-            other = ", ".join(name.replace("_", "-") for name in terms if before.get(name) != terms[name])
-            print(f"qdtrack: warning: replaces an interrupted replay with other settings ({other})", file=sys.stderr)
-        unfinished.begin(terms)
-        return unfinished, {}
     parts: dict[str, Collected] = {}
     for bag in bags:
-        state = unfinished.known(bag) or {}
+        state = unfinished.known(bag, page) or {}
         with suppress(KeyError, TypeError, ValueError):  # of a broken file: the bag is replayed again
             parts[bag.name] = Collected.from_state(run.folder, run.settings, state)
-    for name, part in list(parts.items()):
-        if not all(stamp(below(args.output, told["name"])) for told in part.sequences):  # somebody removed it
-            del parts[name]
     if parts:
         print(f"goes on with a replay that was interrupted: {len(parts)} of {len(bags)} bags are done", flush=True)
         run.hold([parts[bag.name] for bag in bags if bag.name in parts])
         run.write()
-    return unfinished, parts
+    return parts
 
 
 def _bag_worker(pipeline: argparse.Namespace, options: dict[str, Any]) -> BagWorker:
@@ -342,11 +347,12 @@ def main(args: argparse.Namespace) -> int:
         return _live(args)
     with written(args.output) as folder:
         if runs:
+            forget(args.output)
             finish(folder, False, args.output, _again(args, folder))
             return 0
         bags = listed(args.inputs)
         apart = len(bags) > ON_ONE_PAGE or is_remote(args.output)
         left_out = replay_bags(args, folder, bags, apart)
         finish(folder, False, args.output, apart)
-    Unfinished(args.output).end()
+    forget(args.output)
     return LEFT_OUT if left_out else 0

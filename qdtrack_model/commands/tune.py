@@ -9,13 +9,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from qdtrack_model import checkpoints
 from qdtrack_model.atomic import atomic_write
 from qdtrack_model.commands import replay
 from qdtrack_model.commands.arguments import chosen_workers, positive_integer
 from qdtrack_model.commands.evaluate import format_table
 from qdtrack_model.fleet.listing import listed
 from qdtrack_model.fleet.places import is_remote
-from qdtrack_model.fleet.unfinished import Unfinished
+from qdtrack_model.fleet.unfinished import forget, stamp_of
 from qdtrack_model.replay.pages.page import ReportError
 from qdtrack_model.replay.pages.tuning import write_tuning
 from qdtrack_model.replay.run import RUN, Run
@@ -74,14 +75,17 @@ def _replayed(args: argparse.Namespace, folder: Path) -> Run:
     """The run of the bags; one that is there and was made the same way is taken."""
     bags = listed(args.inputs)
     names = ("topic", "ground_truth", "weights", "runtime", "precision", "tracker")
-    asked = json.dumps({"bags": [bag.place for bag in bags], **{name: str(getattr(args, name)) for name in names}})
+    asked = json.dumps({
+        "bags": [[bag.place, stamp_of(bag)] for bag in bags], **{name: str(getattr(args, name)) for name in names},
+        "digest": checkpoints.load(args.weights).digest,
+    })  # fmt: skip
     made = folder.parent / MADE
     if not (made.is_file() and made.read_text(encoding="utf-8") == asked and (folder / RUN).is_file()):
         made.unlink(missing_ok=True)
         given = argparse.Namespace(**{**vars(args), "output": str(folder), "no_pictures": True})
         replay.replay_bags(given, folder, bags)
         made.write_text(asked, encoding="utf-8")
-        Unfinished(str(folder)).end()
+        forget(str(folder))
     return Run.read(folder)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from qdtrack_model.fleet.places import PlaceError, below, expanded, is_remote, read_text
+from qdtrack_model.fleet.places import PlaceError, below, check_password, expanded, is_remote, read_text
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,15 @@ def listed(inputs: Sequence[str]) -> list[Listed]:
     """The bags of paths, URLs with or without ``*``, and CSV files with a column ``bag``, whose other columns are tags.
 
     Raises:
-        PlaceError: a list cannot be read or has no such column, or a pattern stands for nothing.
+        PlaceError: a list cannot be read or has no such column, a pattern stands for nothing, or a URL holds a
+            password.
     """
     found: list[tuple[str, Mapping[str, str]]] = []
     for one in inputs:
         found += _of_list(one) if one.endswith(".csv") else [(place, {}) for place in expanded(one)]
     named: dict[str, Listed] = {}
     for place, tags in found:
+        check_password(place)
         stem = _stem(place)
         names = (f"{stem}-{number}" if number > 1 else stem for number in range(1, len(found) + 1))
         name = next(name for name in names if name not in named)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
 from qdtrack_model.atomic import atomic_write
 
@@ -20,6 +19,21 @@ class PlaceError(ValueError):
 def is_remote(place: str | Path) -> bool:
     """Whether it is a URL."""
     return "://" in str(place)
+
+
+def check_password(place: str) -> None:
+    """Runs tell the places of their bags: no URL may hold a password.
+
+    Raises:
+        PlaceError: this one does; it is not told.
+    """
+    scheme, url, rest = place.rpartition("://")  # the last of a chain, as of simplecache::ftp://...
+    before, at, host = rest.rpartition("@")
+    authority, slash, _ = before.partition("/")
+    _, colon, port = authority.partition(":")
+    if url and at and colon and not (slash and port.isdecimal()):  # in host:1234/a@b there is none
+        told = f"{scheme}://...@{host}"
+        raise PlaceError(f"{told}: holds a password, which runs would tell: give it in the environment")
 
 
 def below(place: str | Path, name: str) -> str:
@@ -77,26 +91,35 @@ def remove(place: str | Path) -> None:
         shutil.rmtree(place)
 
 
-def stamp(place: str | Path) -> list[list[str]]:
-    """Tells a file or folder from what it was before: name, size and time or mark of each file; empty for nothing.
+def stamp(place: str | Path, ending: str = "") -> list[list[str]]:
+    """Tells a file or folder from what it was before: name, size and time or mark of each file.
+
+    Empty where nothing is there, or a store does not tell such things.
+
+    Args:
+        place: path or URL.
+        ending: of the names of a folder's files that count.
 
     Raises:
         OSError, PlaceError: it cannot be read.
     """
     if is_remote(place):
-        return _asked(str(place), lambda system, path: _marks(system.find(path, detail=True)))
+        return _asked(str(place), _marks)
     path = Path(place)
-    files = sorted(file for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
+    files = sorted(file for file in (path.rglob(f"*{ending}") if path.is_dir() else [path]) if file.is_file())
     return [[str(file), str(file.stat().st_size), str(file.stat().st_mtime_ns)] for file in files]
 
 
-def _marks(found: dict[str, dict[str, Any]]) -> list[list[str]]:
+def _marks(system: Any, path: str) -> list[list[str]]:
     """Of files in a store: each kind of store has another name for what changes with a file."""
     keys = ("ETag", "etag", "md5Hash", "LastModified", "mtime", "created")
-    return [
-        [name, str(told.get("size")), next((str(told[key]) for key in keys if told.get(key)), "")]
-        for name, told in sorted(found.items())
-    ]
+    marks = []
+    for name, told in sorted(system.find(path, detail=True).items()):
+        mark = next((str(told[key]) for key in keys if told.get(key)), None)
+        if mark is None:
+            return []
+        marks.append([name, str(told.get("size")), mark])
+    return marks
 
 
 @contextmanager
@@ -168,9 +191,7 @@ def _asked(place: str, ask: Callable[[Any, str], Any]) -> Any:
         from fsspec.core import url_to_fs
     except ModuleNotFoundError:
         raise PlaceError(f"{place}: needs fsspec: pip install 'qdtrack[fleet]'") from None
-    if urlsplit(place).password is not None:
-        told = f"{place.partition('://')[0]}://...@{place.rpartition('@')[2]}"
-        raise PlaceError(f"{told}: holds a password, which runs would tell: give it in the environment")
+    check_password(place)
     try:
         return ask(*url_to_fs(place))
     except (PlaceError, FileNotFoundError):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
+from typing import Any
 
 from qdtrack_model.data.bags import BagError
 from qdtrack_model.data.readers.mot import MotError
 from qdtrack_model.fleet.listing import Listed
 from qdtrack_model.fleet.places import PlaceError, local_copy, written
+from qdtrack_model.fleet.unfinished import stamp_of
 from qdtrack_model.fleet.workers import LostWorker
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.replay.lockstep import Progress, replay_bag, settings_of
@@ -29,11 +32,13 @@ class Replayed:
         part: of the run.
         seconds: that it took.
         processor_seconds: the same of all cores together.
+        stamp: of the bag before it was read.
     """
 
     part: Collected
     seconds: float
     processor_seconds: float
+    stamp: Sequence[Any]
 
 
 class BagWorker:
@@ -65,6 +70,7 @@ class BagWorker:
             OSError, PlaceError: the run cannot be written.
         """
         started, processor = perf_counter(), process_time()
+        stamped = stamp_of(listed, self._page)
         with written(self._output) as folder:
             part = Collected(folder, self._settings)
             try:
@@ -73,7 +79,7 @@ class BagWorker:
             except (BagError, TruthError, MotError, PlaceError) as error:
                 part = Collected(folder, self._settings)
                 part.leave_out(listed.place, str(error))
-        return Replayed(part, perf_counter() - started, process_time() - processor)
+        return Replayed(part, perf_counter() - started, process_time() - processor, stamped)
 
     def _replay(self, bag: Path, listed: Listed, part: Collected) -> None:
         replay_bag(listed, self._topics, self._truth, self._pipeline, part, self._progress, bag)

@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 from qdtrack_model.commands.arguments import key_values
-from qdtrack_model.commands.replay import LEFT_OUT, add_arguments, done_before, finish
+from qdtrack_model.commands.replay import LEFT_OUT, add_arguments, done_before, finish, unfinished_replay
 from qdtrack_model.data.bags import BagError
 from qdtrack_model.data.readers.mot import MotError
 from qdtrack_model.fleet.listing import listed
+from qdtrack_model.fleet.unfinished import forget, stamp_of
 from qdtrack_model.replay.run import Collected, RunWriter
 from qdtrack_model.replay.truth import TruthError
 from qdtrack_model.replay.worker import part_of
@@ -42,18 +43,20 @@ def _run(args: argparse.Namespace, program: tuple[str, ...]) -> int:
         "weights": str(args.weights), "runtime": args.runtime, "precision": args.precision,
         "threads": args.threads or 0, **tracker,
     }  # fmt: skip
-    run = RunWriter(Path(args.output), settings_of(str(args.weights), parameters))
-    bags = listed(args.inputs)
-    unfinished, parts = done_before(args, bags, run)
+    settings = settings_of(str(args.weights), parameters)
+    unfinished = unfinished_replay(args, settings)
+    run, bags = RunWriter(Path(args.output), settings), listed(args.inputs)
+    parts = done_before(unfinished, bags, run)
     left_out = 0
     for bag in bags:
         if bag.name in parts:
             continue
         print(f"playing {bag.place} into a node with weights {args.weights} ...", flush=True)
-        part = parts[bag.name] = Collected(run.folder, run.settings)
+        part, stamped = Collected(run.folder, run.settings), stamp_of(bag)
+        parts[bag.name] = part
         try:
             replay_live(bag, args.topic, args.ground_truth, parameters, part, program, args.rate)
-            unfinished.keep(bag, part.to_state())
+            unfinished.keep(bag, stamped, part.to_state(), [bag.name])
         except (NodeError, BagError, TruthError, MotError) as error:
             left_out += 1
             parts[bag.name] = part_of(run, bag, error)
@@ -61,7 +64,7 @@ def _run(args: argparse.Namespace, program: tuple[str, ...]) -> int:
         run.hold([parts[one.name] for one in bags if one.name in parts])
         run.write()
     finish(run.folder, not args.no_pictures)
-    unfinished.end()
+    forget(args.output)
     return LEFT_OUT if left_out else 0
 
 

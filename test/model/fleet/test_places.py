@@ -53,10 +53,21 @@ def test_what_is_written_is_there_when_all_is_well(store: str, tmp_path: Path) -
         read_text(f"{store}/half/one.txt")
 
 
-def test_a_password_is_neither_taken_nor_told() -> None:
-    with pytest.raises(PlaceError, match=r"ftp://\.\.\.@host/a: holds a password") as error:
-        read_text("ftp://me:hidden@host/a")
-    assert "hidden" not in str(error.value)
+@pytest.mark.parametrize("user", ["me:hidden", ":hidden", "me:hid/den", "me:hid#den", "me:1234", "me:hid@den"])
+@pytest.mark.parametrize("scheme", ["ftp", "simplecache::ftp"])
+def test_a_password_is_neither_taken_nor_told(user: str, scheme: str) -> None:
+    place = f"{scheme}://{user}@host/a"
+    for look in (read_text, lambda place: listed([place])):
+        with pytest.raises(PlaceError, match=rf"^{scheme}://\.\.\.@host/a: holds a password") as error:
+            look(place)
+        assert user.partition(":")[2] not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "place", ["s3://bags/a@b", "s3://bags/10:30@home", "http://host:80/a@b", "ftp://me@host/a", "a:b@c"]
+)
+def test_what_is_no_password_is_taken(place: str) -> None:
+    assert [one.place for one in listed([place])] == [place]
 
 
 def test_places_that_cannot_be_had_are_told(store: str) -> None:

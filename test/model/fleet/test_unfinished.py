@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from qdtrack_model.fleet.listing import Listed
-from qdtrack_model.fleet.places import PlaceError, below, stamp, write_text
-from qdtrack_model.fleet.unfinished import Unfinished
+from qdtrack_model.fleet.places import PlaceError, below, remove, stamp, write_text
+from qdtrack_model.fleet.unfinished import Unfinished, forget, stamp_of
 
 
 @pytest.fixture(params=["folder", "memory"])
@@ -21,35 +21,69 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return "memory:///fleet"
 
 
-def test_what_is_done_is_known_until_all_is(root: str) -> None:
-    bag = Listed(below(root, "bags/a"), "a/front", {"day": "monday"})
+@pytest.fixture
+def bag(root: str) -> Listed:
+    bag = Listed(below(root, "bags/a"), "terms/front", {"day": "monday"})
     write_text(below(bag.place, "a.mcap"), "images")
-    results = below(root, "results")
-    Unfinished(results).end()
-    assert Unfinished(results).terms() is None
-    Unfinished(results).begin({"weights": 1})
-    Unfinished(results).keep(bag, [0.1])
-    assert Unfinished(results).terms() == {"weights": 1}
-    assert Unfinished(results).known(bag) == [0.1]
-    assert Unfinished(results).known(Listed(bag.place, bag.name)) is None, "another tag"
-    assert Unfinished(results).known(Listed(bag.place, "b", bag.tags)) is None
+    return bag
+
+
+@pytest.fixture
+def results(root: str, bag: Listed) -> str:
+    """The place of results, those of one bag done."""
+    place = below(root, "results")
+    work = Unfinished(place, {"weights": 1})
+    assert not work.interrupted
+    write_text(below(place, "a/tracks.txt"), "1, 2")
+    work.keep(bag, stamp_of(bag), [0.1], ["a"])
+    return place
+
+
+def test_what_is_done_is_known_until_all_is(results: str, bag: Listed) -> None:
+    work = Unfinished(results, {"weights": 1})
+    assert (work.interrupted, work.others, work.known(bag)) == (True, [], [0.1])
+    assert Unfinished(results, {"weights": 2}).others == ["weights"]
+    assert work.known(bag, "with pictures") is None
+    assert work.known(Listed(bag.place, bag.name)) is None, "another tag"
+    assert work.known(Listed(bag.place, "b", bag.tags)) is None
+    forget(results)
+    work = Unfinished(results, {"weights": 2})
+    assert (work.interrupted, work.others, work.known(bag)) == (False, [], None)
+
+
+def test_another_recording_is_not_done(results: str, bag: Listed) -> None:
     write_text(below(bag.place, "a.mcap"), "more images")
-    assert Unfinished(results).known(bag) is None, "another recording"
-    Unfinished(results).keep(bag, [0.2])
-    Unfinished(results).begin({"weights": 2})
-    assert Unfinished(results).known(bag) is None, "other work"
-    Unfinished(results).end()
-    assert Unfinished(results).terms() is None
+    assert Unfinished(results, {"weights": 1}).known(bag) is None
+
+
+@pytest.mark.parametrize("change", ["other", "gone"])
+def test_other_results_are_not_those_that_were_kept(change: str, results: str, bag: Listed) -> None:
+    remove(below(results, "a"))
+    if change == "other":
+        write_text(below(results, "a/tracks.txt"), "1, 2, 3")
+    assert Unfinished(results, {"weights": 1}).known(bag) is None
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", '{"stamp": 1}', "\0"])
-def test_what_is_broken_is_not_done(content: str, root: str) -> None:
-    bag, results = Listed(below(root, "a.mcap"), "a"), below(root, "results")
-    write_text(bag.place, "images")
-    Unfinished(results).begin({"weights": 1})
-    Unfinished(results).keep(bag, 1)
-    write_text(below(results, ".unfinished/a.json"), content)
-    assert Unfinished(results).known(bag) is None
+def test_what_is_broken_is_not_done(content: str, results: str, bag: Listed) -> None:
+    [file] = {name for name, *_ in stamp(below(results, ".unfinished")) if not name.endswith("terms.json")}
+    write_text(file if not results.startswith("memory") else f"memory://{file}", content)
+    assert Unfinished(results, {"weights": 1}).known(bag) is None
+
+
+def test_names_may_be_long_and_of_any_letters(root: str, bag: Listed) -> None:
+    work = Unfinished(below(root, "results"), {"weights": 1})
+    long = Listed(bag.place, "\N{CYRILLIC SMALL LETTER ZHE}" * 120)
+    work.keep(long, stamp_of(long), 1, [])
+    assert work.known(long) == 1
+
+
+def test_a_recording_that_cannot_be_read_is_not_done(root: str) -> None:
+    gone = Listed("nowhere://a", "gone")
+    assert stamp_of(gone) == []
+    work = Unfinished(below(root, "results"), {"weights": 1})
+    work.keep(gone, stamp_of(gone), 1, [])
+    assert work.known(gone) is None
 
 
 def test_a_stamp_tells_size_and_time(root: str) -> None:
@@ -64,4 +98,4 @@ def test_a_stamp_tells_size_and_time(root: str) -> None:
 
 def test_a_store_that_cannot_be_reached_is_an_error() -> None:
     with pytest.raises(PlaceError, match="nowhere://a"):
-        Unfinished("nowhere://a").terms()
+        Unfinished("nowhere://a", {})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -109,3 +111,34 @@ def test_one_worker_is_this_process() -> None:
 def test_an_error_ends_it(jobs: int) -> None:
     with pytest.raises(ValueError, match="invalid literal"), team(partial(partial, int), Workers(jobs)) as apply:
         list(apply(["12", "twelve"]))
+
+
+ALONE = """
+import time
+from functools import partial
+from qdtrack_model.fleet.workers import Workers, team
+
+with team(partial(eval, "lambda item: __import__('os').getpid()"), Workers(2)) as apply:
+    print(*{pid for _, pid in apply(range(20))}, flush=True)
+    time.sleep(60)
+"""
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there and has not ended."""
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_workers_end_with_a_process_that_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", ALONE], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        workers = [int(pid) for pid in process.stdout.readline().split()]
+        assert workers
+        assert all(map(runs, workers))
+        process.kill()
+    end = time.monotonic() + 30
+    while any(map(runs, workers)):
+        assert time.monotonic() < end, "they outlive it"
+        time.sleep(0.05)

@@ -228,24 +228,27 @@ def test_an_interrupted_replay_goes_on(
     assert interrupted == ["a", "b", "c", "gone"], "one that was finished begins anew"
 
 
-def test_an_interrupted_replay_with_other_settings_begins_anew(
+def test_an_interrupted_replay_with_other_settings_is_refused(
     drives: Path, interrupted: list[str], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     command = ["replay", str(drives), "--no-pictures", "--output", str(tmp_path / "run")]
     assert main(command) == 130
-    assert main([*command, "--ground-truth", "none"]) == 1
-    assert interrupted == ["a", "b", "c", "a", "b", "c", "gone"]
-    assert "replaces an interrupted replay with other settings (ground-truth)" in capsys.readouterr().err
+    assert main([*command, "--ground-truth", "none"]) == 2
+    assert interrupted == ["a", "b", "c"]
+    assert f"--output {tmp_path / 'run'}: holds an interrupted replay with other settings (ground-truth)" in (
+        capsys.readouterr().err
+    )
+    assert Run.read(tmp_path / "run").names == ["a/camera", "b/camera"], "nothing is lost"
 
 
-def test_a_bag_whose_results_were_removed_or_broken_is_replayed_again(
+def test_a_bag_whose_results_were_removed_or_changed_is_replayed_again(
     drives: Path, interrupted: list[str], tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     command = ["replay", str(drives), "--no-pictures", "--output", str(run)]
     assert main(command) == 130
     shutil.rmtree(run / "a")
-    (run / ".unfinished" / "b.json").write_text('{"stamp": [], "result": [1, 2')
+    (run / "b" / "camera" / "tracks.txt").write_text("")
     assert main(command) == 1
     assert interrupted == ["a", "b", "c", "a", "b", "c", "gone"]
     assert Run.read(run).names == ["a/camera", "b/camera", "c/camera"]
