@@ -14,6 +14,7 @@ from tqdm import tqdm
 from qdtrack_model.boxes import clip_boxes
 from qdtrack_model.data.held_out import HeldOutSequence
 from qdtrack_model.data.sources import Frame
+from qdtrack_model.evaluation.embeddings import MOST
 from qdtrack_model.pipeline import Preprocessor
 from qdtrack_model.structures import Array
 
@@ -51,12 +52,17 @@ def embed_sequence(
         last: number of the last frame that is looked at, None for all.
 
     Raises:
-        ValueError: no object is scored in these frames.
+        ValueError: no object is scored in these frames, or more of them than can be compared.
     """
+    end = min(sequence.stretches[-1][1], last or sequence.stretches[-1][1])
+    wanted = [sequence.truth.between(first, min(final, end)) for first, final in sequence.stretches]
+    count = sum(int(((part.confidences > 0) & (part.ids >= 0)).sum()) for part in wanted)
+    if count > MOST:
+        raise ValueError(f"{count} objects in frames up to {end}, expected {MOST} at most: choose fewer frames")
     device, preprocess = next(network.parameters()).device, Preprocessor(network.config)  # type: ignore[arg-type]
     parts: list[tuple[Array, Array, Array, Array]] = []
     crops: dict[int, Array] = {}
-    for frame in _frames(sequence, name, last):
+    for frame in _frames(sequence, name, end):
         truth = sequence.truth[
             np.flatnonzero((sequence.truth.frames == frame.index) & (sequence.truth.confidences > 0))
         ]
@@ -71,7 +77,7 @@ def embed_sequence(
         parts.append((truth.frames, truth.ids, sizes, found.float().cpu().numpy()))
         _keep_largest(crops, frame.image, truth.boxes, truth.ids)
     if not parts:
-        raise ValueError(f"{name}: no object is scored in frames 1-{last or sequence.stretches[-1][1]}")
+        raise ValueError(f"no object is scored in frames 1-{end}")
     frames, ids, sizes, embeddings = (np.concatenate(column) for column in zip(*parts, strict=True))
     return ObjectEmbeddings(frames, ids, sizes, embeddings, crops)
 
@@ -90,9 +96,8 @@ def heat_of(network: nn.Module, image: Array) -> Array | None:
     return np.asarray(heat[:height, :width].cpu().numpy())
 
 
-def _frames(sequence: HeldOutSequence, name: str, last: int | None) -> Iterator[Frame]:
-    """The frames that are held out."""
-    end = min(sequence.stretches[-1][1], last or sequence.stretches[-1][1])
+def _frames(sequence: HeldOutSequence, name: str, end: int) -> Iterator[Frame]:
+    """The frames that are held out, up to the one of this number."""
     with sequence.images() as source:
         for frame in tqdm(source, desc=f"embedding {name}", total=end, leave=False, disable=None):
             if frame.index > end:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,6 +27,8 @@ from qdtrack_model.object_embeddings import ObjectEmbeddings, embed_sequence, he
 from qdtrack_model.structures import Array
 from qdtrack_model.training.config import read_recipe
 
+LEFT_OUT = 1  # exit status where sequences were left out
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``qdtrack embeddings``."""
@@ -40,11 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write the largest people's embeddings in a plane (t-SNE) and the first frame's heatmap")  # fmt: skip
 
 
-def table(scores: Mapping[str, Mapping[str, EmbeddingScores]]) -> str:
+def table(scores: Mapping[str, Mapping[str, EmbeddingScores | None]]) -> str:
     """A line for each sequence and choice of people, in per cent."""
     rows = [["sequence", "people", *(f"TPR@{far:g}" for far in FARS), "rank-1", "mAP", "objects"]]
     for name, both in scores.items():
         for which, s in both.items():
+            if s is None:
+                rows.append([name, which, *["-"] * (len(FARS) + 2), "too few people"])
+                continue
             values = [f"{100 * value:.2f}" for value in (*s.tpr, s.rank1, s.mean_ap)]
             rows.append([name, which, *values, str(s.count)])
     return format_table(rows)
@@ -57,8 +64,13 @@ def write_pictures(
     folder.mkdir(parents=True, exist_ok=True)
     stem = name.replace("/", "-")
     rows = largest_people(found.frames, found.ids, found.sizes)
-    plane = in_a_plane(found.embeddings[rows])
-    draw_plane(folder / f"{stem}-embeddings.png", plane, found.ids[rows], found.crops, f"{name}: ten largest people")
+    try:
+        plane = in_a_plane(found.embeddings[rows])
+        draw_plane(
+            folder / f"{stem}-embeddings.png", plane, found.ids[rows], found.crops, f"{name}: ten largest people"
+        )
+    except ValueError as error:
+        print(f"qdtrack: warning: {name}: no picture of the largest people: {error}", file=sys.stderr)
     number = int(found.frames[0])
     with sequence.images() as source:
         image = next(frame.image for frame in source if frame.index == number)
@@ -83,20 +95,29 @@ def main(args: argparse.Namespace) -> int:
     sequences = load_held_out(find_sets(args.data, data), checkpoint.config, data).sequences
     if not sequences:
         raise ValueError(f"{', '.join(map(str, args.data))}: stills have no identities; expected sequences")
+    if args.pictures and importlib.util.find_spec("sklearn") is None:
+        raise ValueError("--pictures: needs scikit-learn: pip install 'qdtrack[embeddings]'")
     network = checkpoint.network().to(device)
-    scores = {}
+    scores, left_out = {}, []
     for name, sequence in sequences.items():
         first = sequence.stretches[0][0]
-        found = embed_sequence(network, sequence, name, args.frames and first - 1 + args.frames)
         try:
+            found = embed_sequence(network, sequence, name, args.frames and first - 1 + args.frames)
             scores[name] = score_both(found.frames, found.ids, found.sizes, found.embeddings)
         except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
+            left_out.append(f"{name}: {error}")
+            continue
         if args.pictures:
             write_pictures(args.pictures, network, name, sequence, found)
+    if not scores:
+        raise ValueError("; ".join(left_out))
+    for why in left_out:
+        print(f"qdtrack: warning: left out: {why}", file=sys.stderr)
     print(table(scores))
     if args.json:
-        mapping = {name: {k: dataclasses.asdict(s) for k, s in both.items()} for name, both in scores.items()}
+        mapping = {
+            name: {which: s and dataclasses.asdict(s) for which, s in both.items()} for name, both in scores.items()
+        }
         with atomic_write(args.json) as partial:
             partial.write_text(json.dumps({"far": FARS, "sequences": mapping}, indent=2) + "\n", encoding="utf-8")
-    return 0
+    return LEFT_OUT if left_out else 0

@@ -12,7 +12,7 @@ from qdtrack_model.commands.arguments import positive_integer
 from qdtrack_model.commands.network import add_device_argument, chosen_device
 from qdtrack_model.data.loading import find_sets
 from qdtrack_model.study.report import KINDS, write_page
-from qdtrack_model.study.runs import Data, Study, check_settings, jobs, street
+from qdtrack_model.study.runs import Data, Study, jobs, street
 from qdtrack_model.study.ways import FULL, REDUCED, Terms, data_config
 
 PHOTOS = ("coco", "coco_person", "manaus")  # sets in which every person has a box
@@ -65,13 +65,13 @@ def main(args: argparse.Namespace) -> int:
     terms = replace(terms, steps=args.steps or terms.steps)
     args.output.mkdir(parents=True, exist_ok=True)
     data = _data(args, terms)
-    check_settings(args.output, terms, data)
     kinds = [kind for kind in KINDS if kind in data.trained]
     command = shlex.join(["qdtrack", *sys.argv[1:]])
     wanted = jobs(kinds, args.seeds)
-    done = False
+    study, done = Study(args.output, terms, data, device), False
+    study.check(kinds)
     try:
-        done = Study(args.output, terms, data, device).run(wanted, args.seconds)
+        done = study.run(wanted, args.seconds)
     finally:
         page = write_page(args.output, terms, kinds, args.seeds, command)
         print(f"{page}: {'everything' if done else 'what there is so far; the same command goes on'}")

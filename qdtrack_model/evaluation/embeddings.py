@@ -54,15 +54,18 @@ def score_embeddings(embeddings: Array, ids: Array) -> EmbeddingScores:
     return EmbeddingScores(tuple(float(_at(far, tpr, value)) for value in FARS), rank1, mean_ap, len(known), pairs)
 
 
-def score_both(frames: Array, ids: Array, sizes: Array, embeddings: Array) -> dict[str, EmbeddingScores]:
+def score_both(frames: Array, ids: Array, sizes: Array, embeddings: Array) -> dict[str, EmbeddingScores | None]:
     """Scores over the largest people of the first frame, and over all; arguments as of :func:`largest_people`.
+
+    None of the largest where they are too few to be told apart.
 
     Raises:
         ValueError: as of :func:`roc`.
     """
     largest = largest_people(frames, ids, sizes)
+    several = len(np.unique(ids[largest])) > 1 and len(np.unique(ids[largest])) < largest.sum()
     return {
-        "largest": score_embeddings(embeddings[largest], ids[largest]),
+        "largest": score_embeddings(embeddings[largest], ids[largest]) if several else None,
         "all": score_embeddings(embeddings, ids),
     }
 

@@ -22,7 +22,7 @@ from qdtrack_model.config import FairMotConfig, QuasiDenseConfig, TrackerConfig,
 from qdtrack_model.data.held_out import HeldOut, HeldOutSequence, load_held_out
 from qdtrack_model.data.loading import find_sets, load_sets
 from qdtrack_model.data.readers.mot import MotBoxes, class_columns, from_tracks, join
-from qdtrack_model.data.samples import SampleSet
+from qdtrack_model.data.samples import SampleSet, fingerprint
 from qdtrack_model.evaluation.embeddings import FARS, score_both
 from qdtrack_model.evaluation.scores import Scores, combine, evaluate
 from qdtrack_model.networks import build
@@ -92,31 +92,6 @@ def street(terms: Terms) -> tuple[list[Path], list[Path]]:
     return trained, [made(FIRST_HELD_OUT + i) for i in range(min(count, 2))]
 
 
-def check_settings(folder: Path, terms: Terms, data: Data) -> None:
-    """Keep what a study is made of; raise ValueError where its folder holds another one."""
-    places = {
-        part: {kind: [path.name for path in paths] for kind, paths in found.items()}
-        for part, found in (("data", data.trained), ("tracked", data.tracked))
-    }
-    start = terms.start and checkpoints.load(terms.start).digest
-    settings = json.loads(json.dumps({"terms": to_mapping(terms), **places, "start": start}))
-    path = folder / "settings.json"
-    if path.exists():
-        known = json.loads(path.read_text(encoding="utf-8"))
-        differ = [key for key in settings["terms"] if known["terms"].get(key) != settings["terms"][key]]
-        differ += ["start"] if known.get("start", start) != start else []  # other weights of that name
-        for part, names in places.items():
-            before = known.get(part, {})
-            differ += [f"{part} of {kind}" for kind in names if before.get(kind, names[kind]) != names[kind]]
-            settings[part] = before | names
-        if differ:
-            raise ValueError(
-                f"{folder}: holds a study with other settings ({', '.join(differ)}); choose another --output"
-            )
-    with atomic_write(path) as partial:
-        partial.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-
-
 class Study:
     """Trains and scores what is missing.
 
@@ -131,6 +106,28 @@ class Study:
         self._folder, self._terms, self._data, self._device = folder, terms, data, device
         self._sets: dict[str, list[SampleSet]] = {}
         self._held_out: dict[str, HeldOut] = {}
+
+    def check(self, kinds: Sequence[str]) -> None:
+        """Keep what the study is made of, and see that each kind of data can be learned and tracked.
+
+        Raises:
+            ValueError: its folder holds a study of other data, terms or weights, or nobody is to be tracked in a clip.
+        """
+        terms = self._terms
+        settings: dict[str, Any] = {"terms": to_mapping(terms)}
+        settings["start"] = terms.start and checkpoints.load(terms.start).digest
+        settings["data"] = {kind: fingerprint(self._learned_from(kind)) for kind in kinds}
+        for kind in kinds:
+            for name, sequence in self._sequences(kind).items():
+                last = last_frame(sequence, terms)
+                if not (sequence.truth.between(sequence.stretches[0][0], last).confidences > 0).any():
+                    raise ValueError(f"{name}: nobody to be tracked up to frame {last}")
+        settings["tracked"] = {kind: self._held_out[kind].fingerprint() for kind in kinds}
+        path = self._folder / "settings.json"
+        if path.exists():
+            settings = _together(path, json.loads(json.dumps(settings)))
+        with atomic_write(path) as partial:
+            partial.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
     def run(self, wanted: Sequence[Job], seconds: float | None) -> bool:
         """Do all jobs, or what can be begun in so many seconds; whether all are done."""
@@ -169,12 +166,9 @@ class Study:
         if job.way is not START:
             start = Job(START, job.kind, START_SEED).path(self._folder, "safetensors")
             take_detector(network, config.model.classes, start)
-        if job.kind not in self._sets:
-            folders = find_sets(self._data.trained[job.kind], config.data)
-            self._sets[job.kind] = load_sets(folders, config.model, config.data)
         state = job.path(self._folder, "state.pt")
         workers = usable_cores() - 1 if self._device.type == "cuda" else 0  # a GPU would wait for one
-        return train(config, self._sets[job.kind], network, state, self._device, workers, resume=True)
+        return train(config, self._learned_from(job.kind), network, state, self._device, workers, resume=True)
 
     def _scored(self, job: Job, weights: Path) -> dict[str, Any]:
         pipeline = Pipeline.load(weights, Options("torch", threads=torch.get_num_threads()))
@@ -187,14 +181,19 @@ class Study:
                 parts.setdefault(tracker, []).append(_track(frames, sequence, config, pipeline, tracker == "control"))
             objects = embed_sequence(model, sequence, name, last_frame(sequence, self._terms))
             both = score_both(objects.frames, objects.ids, objects.sizes, objects.embeddings)
-            found["embeddings"][name] = {which: dataclasses.asdict(scores) for which, scores in both.items()}
+            found["embeddings"][name] = {which: s and dataclasses.asdict(s) for which, s in both.items()}
         pipeline.close()
         found["tracking"] = {tracker: combine(scores).to_mapping() for tracker, scores in parts.items()}
-        found["tpr"] = {
-            which: float(np.mean([v[which]["tpr"][FARS.index(0.1)] for v in found["embeddings"].values()]))
-            for which in ("largest", "all")
-        }
+        for which in ("largest", "all"):
+            told = [both[which]["tpr"][FARS.index(0.1)] for both in found["embeddings"].values() if both[which]]
+            found.setdefault("tpr", {})[which] = float(np.mean(told)) if told else None
         return found
+
+    def _learned_from(self, kind: str) -> list[SampleSet]:
+        if kind not in self._sets:
+            config = data_config(kind)
+            self._sets[kind] = load_sets(find_sets(self._data.trained[kind], config), self._terms.model, config)
+        return self._sets[kind]
 
     def _sequences(self, kind: str) -> dict[str, HeldOutSequence]:
         if kind not in self._held_out:
@@ -212,6 +211,26 @@ class Study:
                     return
                 if any(first <= frame.index <= end for first, end in sequence.stretches):
                     yield frame.index, frame.time, pipeline.detect([frame.image])[0]
+
+
+def _together(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a study that is there, with those of other kinds of data."""
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        before = {part: dict(known[part]) for part in ("terms", "data", "tracked")}
+        start = known["start"]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: broken ({type(error).__name__}: {error}); choose another --output") from None
+    terms = settings["terms"]
+    differ = [key for key in terms if before["terms"].get(key) != terms[key]]
+    differ += ["start"] if start != settings["start"] else []  # other weights of that name
+    for part in ("data", "tracked"):
+        differ += [f"{part} of {kind}" for kind, now in settings[part].items() if before[part].get(kind, now) != now]
+    if differ:
+        raise ValueError(
+            f"{path.parent}: holds a study with other settings ({', '.join(differ)}); choose another --output"
+        )
+    return {**settings, **{part: before[part] | settings[part] for part in ("data", "tracked")}}
 
 
 def last_frame(sequence: HeldOutSequence, terms: Terms) -> int:

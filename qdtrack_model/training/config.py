@@ -36,7 +36,9 @@ class TrainConfig:
     init_classes: tuple[str, ...] = ()  # of a public file: those that stand for the model's, such as person of COCO's
     init_anyway: bool = False  # although their style, normalisation or classes are not the model's
     seed: int = 0
-    epochs: float | None = None  # how often an image is the key frame of a pair, on average; None: `steps` says it
+    epochs: float | None = (
+        None  # how often an image is learned (see `images_a_pair`), on average; None: `steps` says it
+    )
     steps: int = 3000  # of a training that is not counted in epochs
     max_steps: int | None = None  # a trial: it ends after so many at the latest, at the rates of the whole training
     batch: int = 8  # pairs of frames a step, those of all processes together
@@ -88,6 +90,11 @@ class TrainConfig:
         """Whether identities are classes of the loss."""
         return False
 
+    @property
+    def images_a_pair(self) -> int:
+        """How many images of an epoch a pair is: the reference frame of QDTrack's pairs counts for nothing."""
+        return 1
+
 
 # Ways to learn embeddings of one-shot networks; those of the second line compare two views of one frame.
 Frozen = Literal["none", "backbone", "detector"]
@@ -106,8 +113,9 @@ class OneShotTraining(TrainConfig):
     """A recipe of a one-shot network (``training/one_shot/``)."""
 
     model: OneShotConfig | FairMotModelConfig = field(default_factory=OneShotConfig)
-    places: int = 192  # places a frame at which box and embedding are learned
+    places: int = 192  # places a frame at which box and embedding are learned, a quarter of them background
     places_per_object: int = 5
+    objects: int = 64  # of a frame at most, whose embeddings are learned but for quasi_dense; a random choice of more
     heat_weight: float = 1.0
     box_weight: float = 2.0
     box_loss: Literal["giou", "l1"] = "giou"  # l1: .1 of the size's and the offset's at centres, as FairMOT
@@ -133,7 +141,12 @@ class OneShotTraining(TrainConfig):
             ("frozen", ("none", "backbone", "detector")),
         ):
             require(getattr(self, name) in choices, name, getattr(self, name), f"one of {', '.join(choices)}")
-        require(self.margin is None or 0 < self.margin < math.inf, "margin", self.margin, "a positive number, or none")
+        if self.margin is not None:
+            compared = self.embeddings in MARGINS
+            require(compared, "margin", self.margin, f"none but with `embeddings: {', '.join(MARGINS)}`")
+            require(0 < self.margin < math.inf, "margin", self.margin, "a positive number, or none")
+            apart = self.embeddings != "cosine" or self.margin < 2  # no two embeddings are farther
+            require(apart, "margin", self.margin, "a number below 2 with `embeddings: cosine`")
         require(self.temperature > 0, "temperature", self.temperature, "a positive number")
         require(self.embedding_weight >= 0, "embedding_weight", self.embedding_weight, "0 or more")
         by_views = self.embeddings in OF_VIEWS
@@ -150,7 +163,10 @@ class OneShotTraining(TrainConfig):
         balanced = self.balance == "weights" or self.embeddings != "quasi_dense"
         require(balanced, "balance", self.balance, "weights with `embeddings: quasi_dense`")
         require(self.places >= 8, "places", self.places, "8 or more")
-        require(self.places_per_object > 0, "places_per_object", self.places_per_object, "a positive number")
+        for name in ("places_per_object", "objects"):
+            require(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
+        begun = not self.reinitialise or self.frozen != "none"
+        require(begun, "reinitialise", True, "false with `frozen: none`, where nothing of `init` would be left")
         for name in ("heat_weight", "box_weight"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
 
@@ -173,6 +189,9 @@ class FairMotTraining(OneShotTraining):
     """A recipe of FairMOT's network; the defaults are FairMOT's own, but for images and length."""
 
     model: FairMotModelConfig = field(default_factory=FairMotModelConfig)
+    places: int = 668  # the centres of 500 objects, and background
+    places_per_object: int = 1
+    objects: int = 500
     learning_rate: float = 1e-4
     warm_up: int = 0
     weight_decay: float = 0.0
@@ -182,6 +201,10 @@ class FairMotTraining(OneShotTraining):
     box_loss: Literal["giou", "l1"] = "l1"
     embeddings: Objective = "identity"
     balance: Literal["weights", "learned", "fixed"] = "learned"
+
+    @property
+    def images_a_pair(self) -> int:
+        return 1 if self.pairs.identities == "frame" else 2  # two views of one frame are one image
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def epoch_images(sets: Sequence[SampleSet]) -> float:
 
 def make_schedule(config: TrainConfig, images: float) -> Schedule:
     """The schedule of a recipe for data whose epoch has so many images."""
-    epoch = images / config.batch  # steps
+    epoch = images / (config.batch * config.images_a_pair)  # steps
     counted_in = 1.0 if config.epochs is None else epoch  # what milestones count
     steps = config.steps if config.epochs is None else math.ceil(config.epochs * epoch)
     return Schedule(

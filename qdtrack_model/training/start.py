@@ -106,7 +106,7 @@ def disagreements(own: ModelConfig, given: ModelConfig) -> list[str]:
         return [f"architecture {architecture_of(given)!r}, expected {architecture_of(own)!r}"]
     found = [
         f"{key} {getattr(given, key)!r}, expected {getattr(own, key)!r}"
-        for key in ("style", "backbone", "size", "channel_order", "mean", "deviation")
+        for key in ("style", "backbone", "deformable", "size", "channel_order", "mean", "deviation")
         if getattr(given, key, None) != getattr(own, key, None)
     ]
     if len(own.classes) == len(given.classes):

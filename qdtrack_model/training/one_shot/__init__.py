@@ -66,7 +66,7 @@ class CentrePairs(Dataset[list[tuple[np.ndarray, ...]]]):
             t = centre_targets(view, len(config.model.classes), config.places, config.places_per_object, random)
             whole: tuple[np.ndarray, ...] = (np.zeros(0, np.int64),) * 3
             if config.embeddings != "quasi_dense":
-                found = object_places(view.objects, t.heat.shape[1:], config.off_centre, random)
+                found = object_places(view.objects, t.heat.shape[1:], config.objects, config.off_centre, random)
                 whole = found.centre, found.beside, found.identity
             frames.append((view.image, t.heat, t.ignored, t.index, t.boxes, t.identity, *whole))
         return frames

@@ -13,12 +13,10 @@ from qdtrack_model.networks.one_shot import STRIDE
 from qdtrack_model.structures import Array
 from qdtrack_model.training.targets import UNKNOWN, UNUSED, beside_centres
 
-MOST = 64  # objects of an image; a random choice of more
-
 
 @dataclass(frozen=True, eq=False)
 class ObjectPlaces:
-    """The objects of one image, ``MOST`` rows.
+    """The objects of one image, M rows; a random choice where there are more of them.
 
     Args:
         centre: (M,) int64 flat cell indices: of the centre, or of a random place of the object.
@@ -32,24 +30,25 @@ class ObjectPlaces:
 
 
 def object_places(
-    objects: Objects, shape: tuple[int, int], off_centre: bool, random: np.random.Generator
+    objects: Objects, shape: tuple[int, int], most: int, off_centre: bool, random: np.random.Generator
 ) -> ObjectPlaces:
     """Places of the objects that count.
 
     Args:
         objects: in pixels.
         shape: height and width of the map.
+        most: how many rows.
         off_centre: the places are up to a quarter of the width and half of the height beside the centres (CL-MOT).
         random: what is drawn from.
     """
-    rows = random.permutation(np.flatnonzero(objects.labels >= 0))[:MOST]
+    rows = random.permutation(np.flatnonzero(objects.labels >= 0))[:most]
     boxes = objects.boxes[rows] / STRIDE
     sizes, middles = boxes[:, 2:] - boxes[:, :2], (boxes[:, :2] + boxes[:, 2:]) / 2
     if off_centre:
         middles = middles + random.uniform(-1, 1, sizes.shape) * sizes * (0.25, 0.5)
     cells = np.clip(middles.astype(np.int64), 0, (shape[1] - 1, shape[0] - 1))
-    centre, beside = np.zeros(MOST, np.int64), np.zeros(MOST, np.int64)
-    identity = np.full(MOST, UNUSED, np.int64)
+    centre, beside = np.zeros(most, np.int64), np.zeros(most, np.int64)
+    identity = np.full(most, UNUSED, np.int64)
     centre[: len(rows)] = cells[:, 1] * shape[1] + cells[:, 0]
     directions = random.integers(0, 2, (len(rows), 2))
     beside[: len(rows)] = beside_centres(centre[: len(rows)], sizes, directions, shape)

@@ -18,8 +18,8 @@ from qdtrack_model.data.sources import open_source
 from qdtrack_model.networks import build
 from qdtrack_model.study.claims import CLAIMS, cell, verdicts
 from qdtrack_model.study.report import conclusions, read_results, table
-from qdtrack_model.study.runs import Data, Job, check_settings, jobs, last_frame, take_detector
-from qdtrack_model.study.ways import FULL, REDUCED, START, STILL_WAYS, WAYS, Terms, recipe
+from qdtrack_model.study.runs import Data, Job, Study, jobs, last_frame, take_detector
+from qdtrack_model.study.ways import FULL, REDUCED, START, STILL_WAYS, WAYS, Terms, recipe, ways_of
 from qdtrack_model.synthetic import Scene, SceneConfig
 from qdtrack_model.synthetic.writer import write_sequence
 
@@ -67,11 +67,11 @@ def test_every_published_row_is_a_way_and_all_have_one_budget() -> None:
         "baseline", "class_fr", "class_frdet", "euclidean_fr", "cosine_fr", "euclidean_frdet", "cosine_frdet",
     ]  # fmt: skip
     terms = Terms()
-    learned = [recipe(way, terms, kind, 0) for kind in ("street", "plaza") for way in WAYS]
-    learned += [recipe(way, terms, "photos", 0) for way in STILL_WAYS]
-    assert {(r.steps, r.batch, r.places, r.learning_rate, r.pairs.crop_size) for r in learned} == {
-        (terms.steps, terms.batch, terms.places, 2e-4, terms.crop_size)
-    }
+    for kind, size in (("street", terms.crop_size), ("plaza", terms.crop_size), ("photos", terms.still_size)):
+        learned = [recipe(way, terms, kind, 0) for way in ways_of(kind)]
+        assert {(r.steps, r.batch, r.places, r.learning_rate, r.pairs.crop_size) for r in learned} == {
+            (terms.steps, terms.batch, terms.places, 2e-4, size)
+        }
     assert recipe(START, terms, "street", 0).embedding_weight == 0
     assert FULL.steps * FULL.batch > terms.steps * terms.batch
     assert not any(way.identities for way in STILL_WAYS)
@@ -87,6 +87,11 @@ def test_crops_are_learned_at_about_the_scale_that_is_tracked(kind: str, tmp_pat
     read = large.samples[0].read().image.shape[1] / 1280
     low, high = config.pairs.scale_range
     assert read * low < config.model.input_size[1] / 1280 < read * high
+
+
+@pytest.mark.parametrize("terms", [Terms(), FULL])
+def test_crops_of_stills_hold_people_of_two_thirds_of_an_image(terms: Terms) -> None:
+    assert terms.still_size[0] >= 2 / 3 * terms.model.input_size[0]
 
 
 def test_seeds_come_one_after_the_other() -> None:
@@ -127,7 +132,9 @@ def test_verdicts_rest_on_the_seeds(tmp_path: Path) -> None:
     assert found["... also those that nothing was trained for"] == "yes: +5.0"
     beyond = found["... and TPR@.1 of all people"]
     assert beyond == "with 0 of 6 ways: triplet, hard 50.0; class. fr.det. 40.0; the start 50.0"
-    assert found["The ten largest people order the ways as all people do (TPR@.1)"].startswith("no: 5 of 15")
+    assert found["The ten largest people order the ways as all people do (TPR@.1)"].startswith(
+        "no: 5 of the 5 pairs of ways (of 15) whose"
+    )
     lines = conclusions(results).splitlines()
     assert lines[0] == "| conclusion (IDF1 where nothing else is said) | street | plaza |"
     assert lines[2].endswith(" | not run yet |")
@@ -157,24 +164,57 @@ def test_the_state_of_a_full_study_is_small() -> None:
     assert len(["street", "plaza", "photos"]) * weights + weights + training < 60e6
 
 
-def test_a_study_keeps_to_the_weights_that_it_began_with(tmp_path: Path) -> None:
-    check_settings(tmp_path, Terms(), Data({}, {}))
-    check_settings(tmp_path, Terms(), Data({}, {}))
-    path = tmp_path / "settings.json"
+@pytest.fixture
+def clips(tmp_path: Path) -> list[Path]:
+    """Two short sequences."""
+    for seed in (1, 2):
+        write_sequence(
+            Scene(SceneConfig(seed, 8, 12.5, (128, 64), pedestrians=4)), tmp_path / "scenes" / str(seed), None
+        )
+    return [tmp_path / "scenes" / "1", tmp_path / "scenes" / "2"]
+
+
+def check(folder: Path, learned: Path, tracked: Path, kind: str = "street") -> None:
+    folder.mkdir(exist_ok=True)
+    data = Data({kind: [learned]}, {kind: [tracked]})
+    Study(folder, REDUCED, data, torch.device("cpu")).check([kind])
+
+
+def test_a_study_keeps_to_the_weights_that_it_began_with(tmp_path: Path, clips: list[Path]) -> None:
+    study = tmp_path / "study"
+    check(study, *clips)
+    check(study, *clips)
+    path = study / "settings.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "start": "other weights of that name"}))
     with pytest.raises(ValueError, match=r"holds a study with other settings \(start\); choose another --output"):
-        check_settings(tmp_path, Terms(), Data({}, {}))
+        check(study, *clips)
 
 
-@pytest.mark.parametrize(
-    ("learned", "tracked", "message"),
-    [("plaza", "cars", r"\(tracked of photos\)"), ("cars", "plaza", r"\(data of photos\)")],
-)
-def test_a_study_keeps_to_the_data_that_it_began_with(tmp_path: Path, learned: str, tracked: str, message: str) -> None:
-    check_settings(tmp_path, REDUCED, Data({"photos": [Path("plaza")]}, {"photos": [Path("plaza")]}))
-    check_settings(tmp_path, REDUCED, Data({"street": [Path("street-1")]}, {"street": [Path("street-2")]}))
-    with pytest.raises(ValueError, match=message):
-        check_settings(tmp_path, REDUCED, Data({"photos": [Path(learned)]}, {"photos": [Path(tracked)]}))
+def test_a_study_keeps_to_the_data_that_it_began_with(tmp_path: Path, clips: list[Path]) -> None:
+    study, (first, second) = tmp_path / "study", clips
+    check(study, first, second)
+    for learned, tracked, message in ((first, first, "tracked of street"), (second, second, "data of street")):
+        with pytest.raises(ValueError, match=rf"\({message}\)"):
+            check(study, learned, tracked)
+    (first / "gt" / "gt.txt").write_text("\n".join((second / "gt" / "gt.txt").read_text().splitlines()))
+    with pytest.raises(ValueError, match=r"\(data of street\)"):
+        check(study, first, second)  # a folder of the same name
+
+
+def test_nobody_to_track_is_told_before_anything_is_learned(tmp_path: Path, clips: list[Path]) -> None:
+    truth = clips[1] / "gt" / "gt.txt"
+    late = [line for line in truth.read_text().splitlines() if int(line.split(",")[0]) > REDUCED.tracked]
+    truth.write_text("\n".join(late))
+    with pytest.raises(ValueError, match="2: nobody to be tracked up to frame 6"):
+        check(tmp_path / "study", *clips)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"terms": 1, "data": {}, "tracked": {}, "start": null}'])
+def test_broken_settings_are_one_error(content: str, tmp_path: Path, clips: list[Path]) -> None:
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "settings.json").write_text(content)
+    with pytest.raises(ValueError, match=r"settings.json: broken"):
+        check(tmp_path / "study", *clips)
 
 
 def test_cells() -> None:

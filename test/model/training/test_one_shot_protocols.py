@@ -18,9 +18,10 @@ from qdtrack_model.data.samples import IGNORED, LabelledImage, Objects, SampleSe
 from qdtrack_model.networks import build
 from qdtrack_model.training.config import OBJECTIVES, OF_VIEWS, FairMotTraining, OneShotTraining, read_recipe
 from qdtrack_model.training.loop import train
-from qdtrack_model.training.one_shot.objects import MOST, as_classes, object_places
+from qdtrack_model.training.one_shot.objects import as_classes, object_places
 from qdtrack_model.training.one_shot.preparation import prepare
-from qdtrack_model.training.targets import UNKNOWN, UNUSED
+from qdtrack_model.training.schedule import make_schedule
+from qdtrack_model.training.targets import UNKNOWN, UNUSED, centre_targets
 
 from .scene import moving_blocks
 
@@ -187,12 +188,12 @@ def test_frames_are_not_compared_where_no_identity_is_known(tmp_path: Path) -> N
 def test_places_of_objects() -> None:
     boxes = np.array([[8.0, 8, 28, 48], [40, 8, 60, 48], [0, 0, 9, 9]])
     objects = Objects(boxes, np.array([5, -1, 8]), np.array([0, 0, IGNORED]))
-    found = object_places(objects, (16, 24), False, np.random.default_rng(0))
+    found = object_places(objects, (16, 24), 7, False, np.random.default_rng(0))
     order = np.argsort(found.centre[:2])
     assert found.centre[:2][order].tolist() == [7 * 24 + 4, 7 * 24 + 12]
     assert found.identity[:2][order].tolist() == [5, UNKNOWN]
-    assert (found.identity[2:] == UNUSED).all() and len(found.identity) == MOST
-    places = [object_places(objects, (16, 24), True, np.random.default_rng(seed)).centre[:2] for seed in range(20)]
+    assert (found.identity[2:] == UNUSED).all() and len(found.identity) == 7
+    places = [object_places(objects, (16, 24), 7, True, np.random.default_rng(seed)).centre[:2] for seed in range(20)]
     rows, columns = np.divmod(np.array(places), 24)
     assert rows.min() >= 2 and rows.max() <= 11
     assert len(np.unique(columns)) > 2
@@ -222,6 +223,10 @@ def test_two_views_are_mirrored_and_objects_of_frames_are_known_by_overlap() -> 
         ({"embeddings": "each_box", "pairs": VIEWS}, "pairs.identities: got 'frame', expected labelled"),
         ({"projection": True}, "projection: got True, expected false but with one of contrastive"),
         ({"balance": "learned"}, "balance: got 'learned', expected weights with `embeddings: quasi_dense`"),
+        ({"embeddings": "cosine", "margin": 10}, "margin: got 10, expected a number below 2 with"),
+        ({"embeddings": "identity", "margin": 3}, "margin: got 3, expected none but with `embeddings: euclidean"),
+        ({"reinitialise": True}, "reinitialise: got True, expected false with `frozen: none`"),
+        ({"objects": 0}, "objects: got 0, expected a positive number"),
         ({"frozen": "all"}, "frozen: got 'all', expected one of none, backbone, detector"),
     ],
 )
@@ -230,15 +235,28 @@ def test_a_recipe_that_makes_no_sense_is_refused(settings: dict[str, Any], messa
         OneShotTraining(**settings)
 
 
+def test_fairmot_learns_the_box_of_every_object_at_its_centre_alone() -> None:
+    config, random = FairMotTraining(), np.random.default_rng(0)
+    left, top = (corner.ravel() for corner in np.meshgrid(np.arange(16) * 60.0 + 8, np.arange(5) * 120.0 + 4))
+    boxes = np.stack([left, top, left + 50, top + 110], axis=1)
+    objects = Objects(boxes, np.arange(80), np.zeros(80, np.int64))
+    frame = LabelledImage(np.zeros((608, 1088, 3), np.uint8), objects)
+    found = centre_targets(frame, 1, config.places, config.places_per_object, random)
+    cells = found.index[found.identity >= 0]
+    middles = (boxes[:, :2] + boxes[:, 2:]).astype(int) // 8
+    assert sorted(cells.tolist()) == sorted((middles[:, 1] * 272 + middles[:, 0]).tolist())
+
+
 def test_views_of_one_frame_have_no_other_frame() -> None:
     with pytest.raises(ConfigError, match="reference_range: got 20, expected 0 with `identities: frame`"):
         PairConfig(identities="frame")
 
 
-@pytest.mark.parametrize(("name", "epochs"), [("fairmot", 30), ("clmot", 30), ("pairwise", 10)])
-def test_published_recipes(name: str, epochs: float) -> None:
+@pytest.mark.parametrize(("name", "epochs", "images"), [("fairmot", 30, 12), ("clmot", 30, 12), ("pairwise", 10, 8)])
+def test_published_recipes(name: str, epochs: float, images: int) -> None:
     recipe = read_recipe(Path(__file__).parents[3] / "config" / "training" / f"{name}.yaml")
     assert isinstance(recipe, FairMotTraining)
     assert (recipe.learning_rate, recipe.weight_decay, recipe.warm_up, recipe.epochs) == (1e-4, 0.0, 0, epochs)
     assert (recipe.pairs.rotation, recipe.pairs.shear) == (5, 2)
+    assert make_schedule(recipe, 3816).steps == epochs * 3816 / images
     assert isinstance(build(recipe.model), nn.Module)
