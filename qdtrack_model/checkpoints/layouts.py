@@ -74,6 +74,14 @@ FAIRMOT_LAYOUTS = {
             _FAIRMOT,
             tuple(f"base.{name}" for name in ("fc.", *_UNUSED)),
         ),
+        # What FairMOT and CL-MOT begin with: a detector of COCO's 80 classes, whose heads know nothing of ours.
+        Layout(
+            "CenterNet with DLA-34",
+            ("base.level5.", "dla_up.", "ida_up.", "hm."),
+            _FAIRMOT,
+            ("hm.", "wh.", *(f"base.{name}" for name in ("fc.", *_UNUSED))),
+            ("hm", "wh", "id"),
+        ),
         Layout(
             "DLA-34 of ImageNet",
             ("base_layer.", "level5."),

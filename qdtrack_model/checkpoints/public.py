@@ -104,6 +104,8 @@ def convert(
 
 def _as_shaped(config: FairMotModelConfig, tensors: Mapping[str, Tensor]) -> FairMotModelConfig:
     """``config`` with what the shapes of a file's tensors say, where it has the heads."""
+    if any(name.startswith("backbone.dla_up") for name in tensors):
+        config = dataclasses.replace(config, deformable=any("conv_offset_mask" in name for name in tensors))
     if "id.2.weight" not in tensors or "wh.2.weight" not in tensors:
         return config
     embedding_size, head_width = tensors["id.2.weight"].shape[:2]
@@ -112,7 +114,6 @@ def _as_shaped(config: FairMotModelConfig, tensors: Mapping[str, Tensor]) -> Fai
         embedding_size=int(embedding_size),
         head_width=int(head_width),
         size="ltrb" if len(tensors["wh.2.weight"]) == 4 else "wh",
-        deformable=any("conv_offset_mask" in name for name in tensors),
     )
 
 

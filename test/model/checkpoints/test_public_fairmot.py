@@ -115,6 +115,22 @@ def test_a_backbone_of_imagenet_leaves_the_rest_fresh(backbone: str, more: dict,
     assert all(torch.equal(taken[name], value) for name, value in own.items())
 
 
+def test_centernet_leaves_the_heads_of_classes_sizes_and_embeddings_fresh() -> None:
+    own = tensors(FILES["FairMOT, DLA-34"])
+    state = {name: value for name, value in published(own).items() if not name.startswith("id.")}
+    state |= {
+        "hm.2.weight": torch.ones(80, 256, 1, 1),
+        "hm.2.bias": torch.ones(80),
+        "wh.2.weight": torch.ones(2, 256, 1, 1),
+    }
+    done = convert(state, FairMotModelConfig())
+    assert (done.layout, done.fresh) == ("CenterNet with DLA-34", ("hm", "wh", "id"))
+    assert done.network.config == FairMotModelConfig(deformable=True)
+    taken = done.network.state_dict()
+    assert all(torch.equal(taken[name], value) for name, value in own.items() if name.startswith(("backbone.", "reg.")))
+    assert taken["hm.2.weight"].shape == (1, 256, 1, 1)
+
+
 def test_a_file_of_the_other_backbone_is_refused() -> None:
     state = published(tensors(FILES["FairMOT, HRNet"]))
     with pytest.raises(CheckpointError, match=r"unknown layout: .* one of: FairMOT or CL-MOT with DLA-34"):

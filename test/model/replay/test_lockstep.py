@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from qdtrack_model.cli import main
 from qdtrack_model.data import bags
@@ -147,6 +148,29 @@ def test_every_camera_of_a_bag_is_a_sequence(squares_bag: Bags, replayed: Replay
     run = replayed(tmp_path / "two")
     assert run.names == ["two/front", "two/rear_left"]
     assert [told["tracks"]["all"]["tracks"] for told in run.content["sequences"]] == [3, 3]
+
+
+def test_a_bag_split_into_files_is_one_bag(squares_bag: Bags, replayed: Replayed, tmp_path: Path) -> None:
+    whole = squares_bag("whole", frames=9)
+    records = list(bags.read_raw(whole))
+    (split := tmp_path / "split").mkdir()
+    parts = []
+    for number, place in enumerate((slice(0, 10), slice(10, None))):
+        bags.write_raw(part := tmp_path / f"split_{number}", records[place])
+        parts.append(yaml.safe_load((part / "metadata.yaml").read_text())["rosbag2_bagfile_information"])
+        (part / f"split_{number}.mcap").rename(split / f"split_{number}.mcap")
+    merged = {
+        **parts[0],
+        "relative_file_paths": [name for part in parts for name in part["relative_file_paths"]],
+        "files": [file for part in parts for file in part["files"]],
+        "message_count": len(records),
+    }
+    (split / "metadata.yaml").write_text(yaml.safe_dump({"rosbag2_bagfile_information": merged}))
+    one, other = replayed(split, "of-split"), replayed(whole, "of-whole")
+    assert one.content["total"] == other.content["total"]
+    assert one.content["sequences"][0]["frames"] == 9
+    tracks = [run.folder / run.names[0] / "tracks.txt" for run in (one, other)]
+    assert tracks[0].read_bytes() == tracks[1].read_bytes()
 
 
 def test_names_of_cameras() -> None:

@@ -12,8 +12,9 @@ from torch import nn
 
 from qdtrack_model import checkpoints
 from qdtrack_model.cli import main
-from qdtrack_model.config import ModelConfig, OneShotConfig, QDTrackConfig, QuasiDenseConfig
+from qdtrack_model.config import FairMotModelConfig, ModelConfig, OneShotConfig, QDTrackConfig, QuasiDenseConfig
 from qdtrack_model.networks import build
+from qdtrack_model.training.start import disagreements
 
 from .scene import write_folder
 
@@ -94,6 +95,23 @@ def test_weights_that_mean_something_else_are_refused_by_name(
     assert f"init: {file}: {message}" in line
     assert "init_anyway=true" in line
     assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_deformable_weights_are_none_of_a_plain_network() -> None:
+    """All tensors of the plain one are in them, but were learned behind masks."""
+    plain, deformable = FairMotModelConfig(), FairMotModelConfig(deformable=True)
+    assert disagreements(plain, deformable) == ["deformable True, expected False"]
+    assert disagreements(plain, plain) == []
+
+
+@pytest.mark.parametrize(("recipe", "change"), [("one_shot", "frozen=detector"), ("qdtrack", "freeze_detector=true")])
+def test_random_weights_are_not_frozen(
+    recipe: str, change: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "recipe.yaml").write_text(RECIPES[recipe])
+    output = tmp_path / "out.safetensors"
+    assert main(["train", str(tmp_path / "recipe.yaml"), f"data.root={tmp_path}", change, "--output", str(output)]) == 2
+    assert "init: none, and what is frozen would keep random weights" in capsys.readouterr().err
 
 
 def test_they_are_taken_where_that_is_asked_for(tmp_path: Path) -> None:
