@@ -74,8 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"qdtrack: error: the package {error.name!r} is needed for this and not installed", file=sys.stderr)
     except (ValueError, OSError) as error:
         # A full disk does not say itself where it is.
-        output = getattr(args, "output", None) if getattr(error, "errno", None) == errno.ENOSPC else None
-        print(f"qdtrack: error: {f'{output}: ' if output else ''}{error}", file=sys.stderr)
+        output = str(getattr(args, "output", ""))
+        full = getattr(error, "errno", None) == errno.ENOSPC and output and "://" not in output
+        print(f"qdtrack: error: {f'{output}: ' if full else ''}{error}", file=sys.stderr)
     except RuntimeError as error:
         if not type(error).__module__.startswith("qdtrack_model"):
             raise

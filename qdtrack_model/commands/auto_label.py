@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -150,7 +151,7 @@ def around_switches(
         frames = iter(source)
         for first, last in stretches:
             stretch = _Stretch(f"{prefix}{name.replace('/', '_')}-{first:06d}", source, frames, first, last)
-            shutil.rmtree(output / stretch.name, ignore_errors=True)  # of a worker that died at a later stretch
+            shutil.rmtree(output / stretch.name, ignore_errors=True)  # of an earlier time
             summaries.append(run(stretch, pipeline, output / stretch.name, form, least_score=least_score))
     return summaries
 
@@ -217,17 +218,34 @@ class _Labeller:
         args = self._args
         if task.sequence is not None:
             done = Run.read(task.place)
+            _clear(folder, _begins(task))
             parts = around_switches(
                 done, task.sequence, self._pipeline, folder, args.format, args.least_score, task.name
             )
-            named = f"{task.name}{task.sequence.replace('/', '_')}-"
-            return parts, sorted(one.name for one in folder.iterdir() if one.name.startswith(named)) if parts else []
+            return parts, sorted(one.name for one in _sets(folder, _begins(task)))
         with local_copy(task.place) as place, open_source(place, args.topic) as source:
             where = folder / task.name
             if task.name:
-                shutil.rmtree(where, ignore_errors=True)  # of a worker that died before it could tell
+                _clear(folder, re.escape(task.name))
             part = run(source, self._pipeline, where, args.format, args.frames, args.least_score)
             return [part], [task.name]
+
+
+def _begins(task: _Task) -> str:
+    """The pattern of the names of the sets of a sequence of a run: each ends with its first frame."""
+    assert task.sequence is not None
+    return re.escape(f"{task.name}{task.sequence.replace('/', '_')}-") + r"\d{6,}"
+
+
+def _sets(folder: Path, name: str) -> list[Path]:
+    """The sets of a pattern of names."""
+    return [one for one in folder.iterdir() if re.fullmatch(name, one.name)] if folder.is_dir() else []
+
+
+def _clear(folder: Path, name: str) -> None:
+    """Remove the sets of a worker that died before it could tell, also one that it had not finished."""
+    for left in (*_sets(folder, name), *_sets(folder, rf"\.{name}-[a-z0-9_]{{8}}")):
+        shutil.rmtree(left)
 
 
 def _stretches(sequence: ReplayedSequence, classes: Mapping[int, str]) -> list[tuple[int, int]]:
@@ -273,7 +291,7 @@ def _unfinished(args: argparse.Namespace, tasks: Sequence[_Task]) -> Unfinished:
             f"--output {args.output}: holds labels of an interrupted command with other settings ({told}); with those "
             "it goes on; else choose another place, or remove it"
         )
-    there = not is_remote(args.output) and output.exists() and (not output.is_dir() or any(output.iterdir()))
+    there = not is_remote(args.output) and output.exists() and (not output.is_dir() or bool(_sets(output, r"[^.].*")))
     if there and not (unfinished.interrupted and len(tasks) > 1):
         raise ValueError(f"--output {args.output}: is there already; choose another place or remove it")
     return unfinished

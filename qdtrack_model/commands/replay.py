@@ -87,6 +87,7 @@ def _again(args: argparse.Namespace, folder: Path) -> bool:
         raise ValueError(f"--output {args.output}: is the run that is read")
     old, bags = source.settings, source.bags()
     tracker = retuned(old.tracker, key_values(args.tracker, "--tracker"))
+    forget(args.output)
     run = RunWriter(folder, Settings("cached", old.weights, old.runtime, tracker, old.classes))
     apart = len(bags) > ON_ONE_PAGE
     parts = [Collected(folder, run.settings)]
@@ -347,7 +348,6 @@ def main(args: argparse.Namespace) -> int:
         return _live(args)
     with written(args.output) as folder:
         if runs:
-            forget(args.output)
             finish(folder, False, args.output, _again(args, folder))
             return 0
         bags = listed(args.inputs)

@@ -64,7 +64,7 @@ def _check(args: argparse.Namespace, config: TrainConfig) -> None:
     if not config.data.root:
         raise ValueError("data.root: the recipe does not say where the data are; give data.root=FOLDER")
     frozen = getattr(config, "frozen", "none") != "none" or getattr(config, "freeze_detector", False)
-    if frozen and config.init is None:
+    if frozen and config.init is None and not (args.resume or args.show):
         raise ValueError("init: none, and what is frozen would keep random weights; give init=WEIGHTS")
     if args.output.exists() and not args.output.is_file():
         raise ValueError(f"--output {args.output}: is a folder or a device, expected a file to write")

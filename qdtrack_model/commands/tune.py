@@ -15,7 +15,7 @@ from qdtrack_model.commands import replay
 from qdtrack_model.commands.arguments import chosen_workers, positive_integer
 from qdtrack_model.commands.evaluate import format_table
 from qdtrack_model.fleet.listing import listed
-from qdtrack_model.fleet.places import is_remote
+from qdtrack_model.fleet.places import is_remote, stamp
 from qdtrack_model.fleet.unfinished import forget, stamp_of
 from qdtrack_model.replay.pages.page import ReportError
 from qdtrack_model.replay.pages.tuning import write_tuning
@@ -77,7 +77,7 @@ def _replayed(args: argparse.Namespace, folder: Path) -> Run:
     names = ("topic", "ground_truth", "weights", "runtime", "precision", "tracker")
     asked = json.dumps({
         "bags": [[bag.place, stamp_of(bag)] for bag in bags], **{name: str(getattr(args, name)) for name in names},
-        "digest": checkpoints.load(args.weights).digest,
+        "digest": checkpoints.load(args.weights).digest, "truth": stamp(args.ground_truth, "gt.txt"),
     })  # fmt: skip
     made = folder.parent / MADE
     if not (made.is_file() and made.read_text(encoding="utf-8") == asked and (folder / RUN).is_file()):

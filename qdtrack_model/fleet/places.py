@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
@@ -29,9 +30,9 @@ def check_password(place: str) -> None:
     """
     scheme, url, rest = place.rpartition("://")  # the last of a chain, as of simplecache::ftp://...
     before, at, host = rest.rpartition("@")
-    authority, slash, _ = before.partition("/")
-    _, colon, port = authority.partition(":")
-    if url and at and colon and not (slash and port.isdecimal()):  # in host:1234/a@b there is none
+    authority, *path = re.split("[/?#]", before, maxsplit=1)
+    _, colon, port = authority.rpartition(":")
+    if url and at and colon and not (path and port.isdecimal()):  # in host:1234/a@b there is none
         told = f"{scheme}://...@{host}"
         raise PlaceError(f"{told}: holds a password, which runs would tell: give it in the environment")
 

@@ -44,24 +44,24 @@ class Unfinished:
         return [name for name in self._terms if before.get(name) != self._terms[name]]
 
     def keep(self, done: Listed, stamped: Sequence[Any], result: Any, made: Sequence[str]) -> None:
-        """A recording is done.
+        """A recording is done. Nothing is kept of one that has no stamp, or whose results have none.
 
         Args:
             done: what was worked on.
-            stamped: its stamp from before the work began, see :func:`stamp_of`; without one nothing is kept.
+            stamped: its stamp from before the work began, see :func:`stamp_of`.
             result: ready for JSON.
             made: the files and folders that were written, below the place.
 
         Raises:
             OSError, PlaceError: the place cannot be written.
         """
-        if not stamped:
+        stamps = {name: stamp(below(self._place, name)) for name in made}
+        if not stamped or not all(stamps.values()):
             return
         if not self._before:
             remove(self._folder)
             self._write(TERMS, self._terms)
             self._before = self._terms
-        stamps = {name: stamp(below(self._place, name)) for name in made}
         self._write(_file(done), {"stamp": stamped, "result": result, "made": stamps})
 
     def known(self, wanted: Listed, more: Any = None) -> Any | None:
@@ -77,9 +77,10 @@ class Unfinished:
         kept = self._read(_file(wanted)) if self._before else {}
         if not kept or kept.get("stamp") != stamp_of(wanted, more):
             return None
-        made = kept.get("made")
-        if not isinstance(made, dict) or any(stamp(below(self._place, name)) != was for name, was in made.items()):
-            return None
+        for name, was in kept.get("made", {}).items():
+            now = stamp(below(self._place, name))
+            if any(file not in now for file in was):  # pictures that were added are no harm
+                return None
         return kept.get("result")
 
     def _read(self, name: str) -> dict[str, Any]:

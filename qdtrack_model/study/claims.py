@@ -150,6 +150,8 @@ def _orders(results: Runs, ways: Sequence[Way]) -> str:
     orders = [[_order(ours, theirs) for ours, theirs in zip(found[a], found[b], strict=True)] for a, b in pairs]
     apart = [pair for pair in orders if all(pair)]
     swapped = sum(first != second for first, second in apart)
+    if not apart:
+        return f"undecided, the seeds of all {len(pairs)} pairs of ways overlap"
     return (
         f"{'no' if swapped else 'yes'}: {swapped} of the {len(apart)} pairs of ways (of {len(pairs)}) whose seeds are "
         "apart change places"

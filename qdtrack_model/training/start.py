@@ -52,7 +52,12 @@ def start_from(
         ValueError: they would mean something else in this network.
     """
     start = read_start(name_or_path, config, classes)
-    if not anyway and (wrong := disagreements(config, start.config)):
+    wrong = disagreements(config, start.config)
+    if not any(
+        name.startswith("backbone.dla_up.") for name in start.tensors
+    ):  # such as ImageNet's: nothing to disagree
+        wrong = [told for told in wrong if not told.startswith("deformable ")]
+    if wrong and not anyway:
         remedy = "choose weights or a recipe that fit, or start from them all the same with init_anyway=true"
         raise ValueError(f"init: {name_or_path}: {'; '.join(wrong)}; {remedy}")
     own = network.state_dict()

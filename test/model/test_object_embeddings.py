@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from qdtrack_model import object_embeddings
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.cli import main
 from qdtrack_model.config import QDTrackConfig
@@ -83,6 +85,32 @@ def test_what_cannot_be_scored_is_one_line(
     given = ["embeddings", "--weights", str(checkpoint.path), "--data", str(blob_folder), "--frames", frames]
     assert main(given) == 2
     assert message in capsys.readouterr().err
+
+
+def test_one_person_in_the_first_frame_are_too_few_and_a_sequence_without_pairs_is_left_out(
+    checkpoint: Checkpoint, blob_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lonely, still = (shutil.copytree(blob_folder, tmp_path / "several" / name) for name in ("lonely", "still"))
+    for folder, rest in ((lonely, lambda row: row[0] > 1 or row[1] == 1), (still, lambda row: row[0] == 1)):
+        rows = np.loadtxt(folder / "gt" / "gt.txt", delimiter=",")
+        np.savetxt(folder / "gt" / "gt.txt", rows[[rest(row) for row in rows]], "%g", ",")
+    given = ["embeddings", "--weights", str(checkpoint.path), "--data", str(lonely), str(still), "--frames", "6"]
+    assert main([*given, "--json", str(tmp_path / "scores.json")]) == 1
+    told = capsys.readouterr()
+    assert "left out: still: ids: 0 pairs are of one identity" in told.err
+    assert [line.split()[:3] for line in told.out.splitlines()[2:3]] == [["lonely", "largest", "-"]]
+    saved = json.loads((tmp_path / "scores.json").read_text())["sequences"]
+    assert (list(saved), saved["lonely"]["largest"], saved["lonely"]["all"]["count"]) == (["lonely"], None, 16)
+
+
+def test_more_objects_than_can_be_compared_are_told_before_any_is_described(
+    checkpoint: Checkpoint, blob_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_embeddings, "MOST", 17)
+    [(name, sequence)] = load_held_out([blob_folder], checkpoint.config, DataConfig()).sequences.items()
+    embed_sequence(checkpoint.network(), sequence, name, last=5)
+    with pytest.raises(ValueError, match="18 objects in frames up to 6, expected 17 at most: choose fewer frames"):
+        embed_sequence(torch.nn.Linear(1, 1), sequence, name, last=6)
 
 
 def test_the_heatmap_covers_the_image_and_not_the_padding(checkpoint: Checkpoint, blob_folder: Path) -> None:

@@ -168,6 +168,7 @@ def test_labels_that_were_interrupted_go_on(
     assert main([*command, "--format", "cocovid"]) == 2
     told = capsys.readouterr().err
     assert f"--output {labels}: holds labels of an interrupted command with other settings (format)" in told
+    (labels / ".second-ab12_cde").mkdir()  # as after a kill
     assert main(command) == 0
     assert labelled == ["first", "second", "second"]
     assert "goes on with labels that were interrupted: 1 of 2 recordings are done" in (out := capsys.readouterr().out)

@@ -64,7 +64,16 @@ def test_a_password_is_neither_taken_nor_told(user: str, scheme: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["s3://bags/a@b", "s3://bags/10:30@home", "http://host:80/a@b", "ftp://me@host/a", "a:b@c"]
+    "place",
+    [
+        "s3://bags/a@b",
+        "s3://bags/10:30@home",
+        "http://host:80/a@b",
+        "http://[::1]:80/a@b",
+        "http://host:80?x=a@b",
+        "ftp://me@host/a",
+        "a:b@c",
+    ],
 )
 def test_what_is_no_password_is_taken(place: str) -> None:
     assert [one.place for one in listed([place])] == [place]

@@ -64,6 +64,17 @@ def test_other_results_are_not_those_that_were_kept(change: str, results: str, b
     assert Unfinished(results, {"weights": 1}).known(bag) is None
 
 
+def test_pictures_that_were_added_are_no_harm(results: str, bag: Listed) -> None:
+    write_text(below(results, "a/overlay.mp4"), "pictures")
+    assert Unfinished(results, {"weights": 1}).known(bag) == [0.1]
+
+
+def test_results_that_cannot_be_told_apart_are_not_kept(root: str, bag: Listed) -> None:
+    work = Unfinished(below(root, "other"), {"weights": 1})
+    work.keep(bag, stamp_of(bag), 1, ["nowhere"])
+    assert not work.interrupted
+
+
 @pytest.mark.parametrize("content", ["", "{", "[1]", '{"stamp": 1}', "\0"])
 def test_what_is_broken_is_not_done(content: str, results: str, bag: Listed) -> None:
     [file] = {name for name, *_ in stamp(below(results, ".unfinished")) if not name.endswith("terms.json")}

@@ -234,11 +234,13 @@ def test_an_interrupted_replay_with_other_settings_is_refused(
     command = ["replay", str(drives), "--no-pictures", "--output", str(tmp_path / "run")]
     assert main(command) == 130
     assert main([*command, "--ground-truth", "none"]) == 2
+    assert main(["replay", str(tmp_path / "run"), "--output", str(tmp_path / "run")]) == 2
     assert interrupted == ["a", "b", "c"]
-    assert f"--output {tmp_path / 'run'}: holds an interrupted replay with other settings (ground-truth)" in (
-        capsys.readouterr().err
-    )
+    told = capsys.readouterr().err
+    assert f"--output {tmp_path / 'run'}: holds an interrupted replay with other settings (ground-truth)" in told
     assert Run.read(tmp_path / "run").names == ["a/camera", "b/camera"], "nothing is lost"
+    assert main(command) == 1
+    assert interrupted == ["a", "b", "c", "c", "gone"]
 
 
 def test_a_bag_whose_results_were_removed_or_changed_is_replayed_again(

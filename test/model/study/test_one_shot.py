@@ -164,6 +164,15 @@ def test_the_state_of_a_full_study_is_small() -> None:
     assert len(["street", "plaza", "photos"]) * weights + weights + training < 60e6
 
 
+def test_ways_whose_seeds_overlap_have_no_order(tmp_path: Path) -> None:
+    for way in ("class_fr", "class_frdet"):
+        write(tmp_path, way, 0.3, tpr=0.5)
+    found = verdicts("street", read_results(tmp_path, ["street"], [0])["street"])
+    assert found["The ten largest people order the ways as all people do (TPR@.1)"].startswith(
+        "undecided, the seeds of"
+    )
+
+
 @pytest.fixture
 def clips(tmp_path: Path) -> list[Path]:
     """Two short sequences."""
