@@ -14,7 +14,6 @@ from tqdm import tqdm
 from qdtrack_model.boxes import clip_boxes
 from qdtrack_model.data.held_out import HeldOutSequence
 from qdtrack_model.data.sources import Frame
-from qdtrack_model.evaluation.embeddings import MOST
 from qdtrack_model.pipeline import Preprocessor
 from qdtrack_model.structures import Array
 
@@ -41,7 +40,7 @@ class ObjectEmbeddings:
 
 
 def embed_sequence(
-    network: nn.Module, sequence: HeldOutSequence, name: str, last: int | None = None
+    network: nn.Module, sequence: HeldOutSequence, name: str, last: int | None = None, most: int | None = None
 ) -> ObjectEmbeddings:
     """The scored objects of the frames that are held out.
 
@@ -50,15 +49,16 @@ def embed_sequence(
         sequence: images and ground truth.
         name: of the sequence, for the progress bar.
         last: number of the last frame that is looked at, None for all.
+        most: how many objects of known identity there may be.
 
     Raises:
-        ValueError: no object is scored in these frames, or more of them than can be compared.
+        ValueError: no object is scored in these frames, or more than ``most``.
     """
     end = min(sequence.stretches[-1][1], last or sequence.stretches[-1][1])
     wanted = [sequence.truth.between(first, min(final, end)) for first, final in sequence.stretches]
     count = sum(int(((part.confidences > 0) & (part.ids >= 0)).sum()) for part in wanted)
-    if count > MOST:
-        raise ValueError(f"{count} objects in frames up to {end}, expected {MOST} at most: choose fewer frames")
+    if most is not None and count > most:
+        raise ValueError(f"{count} objects in frames up to {end}, expected {most} at most: choose fewer frames")
     device, preprocess = next(network.parameters()).device, Preprocessor(network.config)  # type: ignore[arg-type]
     parts: list[tuple[Array, Array, Array, Array]] = []
     crops: dict[int, Array] = {}

@@ -22,7 +22,7 @@ from qdtrack_model.commands.network import add_device_argument, chosen_device
 from qdtrack_model.data.held_out import HeldOutSequence, load_held_out
 from qdtrack_model.data.loading import DataConfig, find_sets
 from qdtrack_model.drawing.embeddings import draw_heat, draw_plane, in_a_plane
-from qdtrack_model.evaluation.embeddings import FARS, EmbeddingScores, largest_people, score_both
+from qdtrack_model.evaluation.embeddings import FARS, MOST, EmbeddingScores, largest_people, score_both
 from qdtrack_model.object_embeddings import ObjectEmbeddings, embed_sequence, heat_of
 from qdtrack_model.structures import Array
 from qdtrack_model.training.config import read_recipe
@@ -102,7 +102,7 @@ def main(args: argparse.Namespace) -> int:
     for name, sequence in sequences.items():
         first = sequence.stretches[0][0]
         try:
-            found = embed_sequence(network, sequence, name, args.frames and first - 1 + args.frames)
+            found = embed_sequence(network, sequence, name, args.frames and first - 1 + args.frames, MOST)
             scores[name] = score_both(found.frames, found.ids, found.sizes, found.embeddings)
         except ValueError as error:
             left_out.append(f"{name}: {error}")

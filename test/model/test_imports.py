@@ -75,7 +75,7 @@ ALLOWED: dict[str, set[str]] = {
     "validation": INFERENCE | {"data", "evaluation"},
     "object_embeddings": INFERENCE | {"data"},
     "given_detections": INFERENCE | {"data"},
-    "fleet": set(),
+    "fleet": {"atomic"},
     "viewing": VALUES | {"data", "drawing", "replay"},
     "replay": INFERENCE | SENSORS | {"data", "drawing", "evaluation", "fleet", "tracker_config"},
     "study": INFERENCE | {"data", "evaluation", "networks", "object_embeddings", "synthetic", "training"},

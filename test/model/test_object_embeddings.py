@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from qdtrack_model import object_embeddings
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.cli import main
 from qdtrack_model.config import QDTrackConfig
@@ -104,13 +103,12 @@ def test_one_person_in_the_first_frame_are_too_few_and_a_sequence_without_pairs_
 
 
 def test_more_objects_than_can_be_compared_are_told_before_any_is_described(
-    checkpoint: Checkpoint, blob_folder: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint: Checkpoint, blob_folder: Path
 ) -> None:
-    monkeypatch.setattr(object_embeddings, "MOST", 17)
     [(name, sequence)] = load_held_out([blob_folder], checkpoint.config, DataConfig()).sequences.items()
-    embed_sequence(checkpoint.network(), sequence, name, last=5)
+    embed_sequence(checkpoint.network(), sequence, name, last=5, most=17)
     with pytest.raises(ValueError, match="18 objects in frames up to 6, expected 17 at most: choose fewer frames"):
-        embed_sequence(torch.nn.Linear(1, 1), sequence, name, last=6)
+        embed_sequence(torch.nn.Linear(1, 1), sequence, name, last=6, most=17)
 
 
 def test_the_heatmap_covers_the_image_and_not_the_padding(checkpoint: Checkpoint, blob_folder: Path) -> None:
