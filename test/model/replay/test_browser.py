@@ -9,11 +9,16 @@ from typing import Any
 
 import pytest
 
+from qdtrack_model.fleet.listing import Listed
+from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.replay.comparison import compare
+from qdtrack_model.replay.lockstep import replay_bag, settings_of
 from qdtrack_model.replay.pages.comparison import write_comparison
 from qdtrack_model.replay.pages.report import write_report
+from qdtrack_model.replay.pages.tuning import write_tuning
 from qdtrack_model.replay.pictures import write_pictures
-from qdtrack_model.replay.run import Run
+from qdtrack_model.replay.run import Run, RunWriter
+from qdtrack_model.replay.tuning import tune
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs a browser: pip install playwright, and Chromium")
 
@@ -75,7 +80,28 @@ def test_the_report_is_drawn_and_played_by_keyboard(browser: Any, run: Run) -> N
 def test_the_pages_have_no_violations_of_accessibility(browser: Any, run: Run) -> None:
     report, comparison = write_report(run), run.folder / "comparison.html"
     write_comparison(comparison, run, run, compare(run, run, 1.0))
-    for path in (report, comparison):
+    check_accessibility(browser, [report, comparison])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not AXE.is_file(), reason="needs axe-core: npm install axe-core, in the checkout")
+def test_nor_have_those_of_many_bags_and_of_tuning(
+    browser: Any, squares_bag: Bags, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    pytest.importorskip("optuna", reason="Optuna is not installed: pip install 'qdtrack[tune]'")
+    writer = RunWriter(tmp_path / "run", settings_of(pipeline, "blobs"))
+    for name, hidden, day in (("first", range(10, 18), "monday"), ("second", range(0), "tuesday")):
+        bag = Listed(str(squares_bag(name, frames=20, hidden=hidden)), name, {"day": day})
+        replay_bag(bag, None, "auto", pipeline, writer, lambda name: None)
+    writer.write()
+    run = Run.read(tmp_path / "run")
+    write_tuning(tmp_path / "tuning.html", tune([run], tmp_path / "tuning", "idf1", trials=3))
+    check_accessibility(browser, [write_report(run, apart=True), tmp_path / "tuning.html"])
+
+
+def check_accessibility(browser: Any, paths: list[Path]) -> None:
+    """Look for violations by axe-core, at both widths."""
+    for path in paths:
         for width in WIDTHS.values():
             page = opened(browser, path, width)
             page.evaluate(AXE.read_text(encoding="utf-8"))
