@@ -3,9 +3,10 @@
     python benchmarks/replay.py [--weights street] [--frames 150] [--minutes 30]
 
 The first is a bag of small images at 10 a second with a network that does nothing but to give 20 boxes, whose memory is
-asked for along the way, after one of a sixth of its length. The second is 20 objects in 2000 frames on one core. The
-third is a synthetic street at 1280x720: the processor time of a whole replay, with its files and scores, against that
-of the pipeline's stages in it; reading and decoding, which everybody who tracks a bag needs, is apart.
+asked for along the way, after one of a sixth of its length, and when its video and report are made. The second is 20
+objects in 2000 frames on one core. The third is a synthetic street at 1280x720: the processor time of a whole replay,
+with its files and scores, against that of the pipeline's stages in it; reading and decoding, which everybody who tracks
+a bag needs, is apart.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from qdtrack_model.fleet.listing import Listed
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.replay import lockstep
 from qdtrack_model.replay.lockstep import replay_bag, settings_of, track_again
+from qdtrack_model.replay.pages.report import write_report
+from qdtrack_model.replay.pictures import write_pictures
 from qdtrack_model.replay.run import Run, RunWriter
 from qdtrack_model.runtimes import Options
 from qdtrack_model.structures import Array, Detections
@@ -145,8 +148,21 @@ def long_bag(minutes: float, folder: Path) -> None:
     replayed(folder / "long", folder / "run", Pipeline(Walkers(), QuasiDenseTracker(QuasiDenseConfig())), memory)
     shown = sorted({0, len(memory) // 2, len(memory) - 1})
     told = ", ".join(f"{memory[place]:.0f} MB after {place + 1} min" for place in shown)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    print(f"memory while {minutes:g} minutes are replayed: {told}; at most {peak:.0f} MB, scores included")
+    print(f"memory while {minutes:g} minutes are replayed: {told}; at most {peak():.0f} MB, scores included")
+
+
+def shown(minutes: float, folder: Path) -> None:
+    """Print the most that this process ever took after the video, the crops and the report of a long bag."""
+    run = Run.read(folder / "run")
+    write_pictures(run)
+    pictures = peak()
+    write_report(run)
+    print(f"memory for the video and crops of {minutes:g} minutes: {pictures:.0f} MB, for the report {peak():.0f} MB")
+
+
+def peak() -> float:
+    """The most memory that this process ever took [MB]."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
 def main() -> None:
@@ -158,6 +174,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         for minutes in (args.minutes / 6, args.minutes):
             long_bag(minutes, Path(name) / f"{minutes:g}")
+        shown(args.minutes, Path(name) / f"{args.minutes:g}")
         cached(Path(name))
         overhead(args.weights, args.frames, Path(name))
 
