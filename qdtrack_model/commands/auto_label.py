@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from qdtrack_model import checkpoints, tracking
 from qdtrack_model.atomic import atomic_write
+from qdtrack_model.commands import LEFT_OUT
 from qdtrack_model.commands.arguments import add_workers_arguments, chosen_workers, frame_range
 from qdtrack_model.commands.network import add_pipeline_arguments, load_pipeline, pipeline_arguments
 from qdtrack_model.data.readers.mot import MotBoxes, class_columns, join
@@ -35,8 +36,8 @@ from qdtrack_model.replay.sequence import ReplayedSequence
 from qdtrack_model.structures import Array, Detections
 from qdtrack_model.tracking.offline import Trajectory, track_offline
 
-LEFT_OUT = 1  # exit status where recordings were left out
 _AROUND = 2.0  # seconds labelled before the last right frame and after the first wrong one
+_NUMBER = r"\d{6,}"  # of the first frame, at the end of a stretch's name
 _SUSPICIOUS = ("ID switch", "back after a gap", "looks other")
 
 
@@ -136,11 +137,14 @@ def around_switches(
     """Label a sequence's seconds around each ID switch; without ground truth around tracks that came back after a gap
     or looked other at once.
 
-    Each stretch is a set of its own in ``output``, named by ``prefix``, its camera and its first frame.
+    Each stretch is a set of its own in ``output``, named by ``prefix``, its camera and its first frame. Those of an
+    earlier time are removed.
 
     Raises:
         SourceError, PlaceError: the recording cannot be read.
     """
+    begin = _begin(prefix, name)
+    _clear(output, re.escape(begin) + _NUMBER)
     [told] = [told for told in done.content["sequences"] if told["name"] == name]
     with done.sequence(name) as sequence:
         stretches = _stretches(sequence, done.settings.classes)
@@ -150,8 +154,7 @@ def around_switches(
     with local_copy(told["bag"]) as bag, open_source(bag, told["topic"]) as source:
         frames = iter(source)
         for first, last in stretches:
-            stretch = _Stretch(f"{prefix}{name.replace('/', '_')}-{first:06d}", source, frames, first, last)
-            shutil.rmtree(output / stretch.name, ignore_errors=True)  # of an earlier time
+            stretch = _Stretch(f"{begin}{first:06d}", source, frames, first, last)
             summaries.append(run(stretch, pipeline, output / stretch.name, form, least_score=least_score))
     return summaries
 
@@ -217,12 +220,11 @@ class _Labeller:
     def _labelled(self, task: _Task, folder: Path) -> tuple[list[Summary], list[str]]:
         args = self._args
         if task.sequence is not None:
-            done = Run.read(task.place)
-            _clear(folder, _begins(task))
             parts = around_switches(
-                done, task.sequence, self._pipeline, folder, args.format, args.least_score, task.name
+                Run.read(task.place), task.sequence, self._pipeline, folder, args.format, args.least_score, task.name
             )
-            return parts, sorted(one.name for one in _sets(folder, _begins(task)))
+            begin = _begin(task.name, task.sequence)
+            return parts, sorted(one.name for one in _sets(folder, re.escape(begin) + _NUMBER))
         with local_copy(task.place) as place, open_source(place, args.topic) as source:
             where = folder / task.name
             if task.name:
@@ -231,10 +233,9 @@ class _Labeller:
             return [part], [task.name]
 
 
-def _begins(task: _Task) -> str:
-    """The pattern of the names of the sets of a sequence of a run: each ends with its first frame."""
-    assert task.sequence is not None
-    return re.escape(f"{task.name}{task.sequence.replace('/', '_')}-") + r"\d{6,}"
+def _begin(prefix: str, sequence: str) -> str:
+    """What the names of the sets of a sequence of a run begin with; each ends with the number of its first frame."""
+    return f"{prefix}{sequence.replace('/', '_')}-"
 
 
 def _sets(folder: Path, name: str) -> list[Path]:

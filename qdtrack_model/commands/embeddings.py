@@ -16,6 +16,7 @@ from torch import nn
 
 from qdtrack_model import checkpoints
 from qdtrack_model.atomic import atomic_write
+from qdtrack_model.commands import LEFT_OUT
 from qdtrack_model.commands.arguments import positive_integer
 from qdtrack_model.commands.evaluate import format_table
 from qdtrack_model.commands.network import add_device_argument, chosen_device
@@ -26,8 +27,6 @@ from qdtrack_model.evaluation.embeddings import FARS, MOST, EmbeddingScores, lar
 from qdtrack_model.object_embeddings import ObjectEmbeddings, embed_sequence, heat_of
 from qdtrack_model.structures import Array
 from qdtrack_model.training.config import read_recipe
-
-LEFT_OUT = 1  # exit status where sequences were left out
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from qdtrack_model import checkpoints
+from qdtrack_model.commands import LEFT_OUT
 from qdtrack_model.commands.arguments import add_workers_arguments, chosen_workers, key_values
 from qdtrack_model.commands.evaluate import format_table
 from qdtrack_model.commands.network import add_pipeline_arguments, load_pipeline, pipeline_arguments
@@ -35,7 +36,6 @@ from qdtrack_model.replay.truth import AUTOMATIC
 from qdtrack_model.replay.worker import BagWorker, Replayed, part_of, show
 
 WEIGHTS = "street"
-LEFT_OUT = 1  # exit status where bags were left out
 MOST_ROWS = 40  # sequences printed
 ON_ONE_PAGE = 8  # bags; of more each has a page of its own
 
@@ -204,7 +204,9 @@ def done_before(
     """
     parts: dict[str, Collected] = {}
     for bag in bags:
-        state = unfinished.known(bag, page) or {}
+        state = unfinished.known(bag, page)
+        if state is None:
+            continue
         with suppress(KeyError, TypeError, ValueError):  # of a broken file: the bag is replayed again
             parts[bag.name] = Collected.from_state(run.folder, run.settings, state)
     if parts:

@@ -8,8 +8,9 @@ import signal
 import sys
 from pathlib import Path
 
+from qdtrack_model.commands import LEFT_OUT
 from qdtrack_model.commands.arguments import key_values
-from qdtrack_model.commands.replay import LEFT_OUT, add_arguments, done_before, finish, unfinished_replay
+from qdtrack_model.commands.replay import add_arguments, done_before, finish, unfinished_replay
 from qdtrack_model.data.bags import BagError
 from qdtrack_model.data.readers.mot import MotError
 from qdtrack_model.fleet.listing import listed
@@ -53,9 +54,9 @@ def _run(args: argparse.Namespace, program: tuple[str, ...]) -> int:
             continue
         print(f"playing {bag.place} into a node with weights {args.weights} ...", flush=True)
         part, stamped = Collected(run.folder, run.settings), stamp_of(bag)
-        parts[bag.name] = part
         try:
             replay_live(bag, args.topic, args.ground_truth, parameters, part, program, args.rate)
+            parts[bag.name] = part
             unfinished.keep(bag, stamped, part.to_state(), [bag.name])
         except (NodeError, BagError, TruthError, MotError) as error:
             left_out += 1

@@ -32,6 +32,12 @@ def pipeline(blobs: Any) -> Pipeline:
     return Pipeline(blobs, tracking.build(QuasiDenseConfig(memory_span=1.0, backdrop_span=0.1)))
 
 
+@pytest.fixture
+def loaded(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command tracks with ``pipeline``."""
+    monkeypatch.setattr(auto_label, "load_pipeline", lambda args: pipeline)
+
+
 def test_a_sequence_is_labelled_for_training(blob_folder: Path, tmp_path: Path, pipeline: Pipeline) -> None:
     with open_source(blob_folder) as source:
         done = run(source, pipeline, tmp_path / "labels")
@@ -68,7 +74,7 @@ def test_a_missed_object_is_interpolated(blob_folder: Path, tmp_path: Path, pipe
 
 @pytest.mark.parametrize("known", [True, False], ids=["ground truth", "none"])
 def test_the_seconds_around_switches_are_labelled(
-    tmp_path: Path, pipeline: Pipeline, blob_image: Any, monkeypatch: pytest.MonkeyPatch, known: bool
+    tmp_path: Path, pipeline: Pipeline, loaded: None, blob_image: Any, known: bool
 ) -> None:
     """Of 80 frames at 10 a second: an object has another id from frame 30 on, or is away until then."""
     write_bag(tmp_path / "drive", (BagFrame(blob_image(1 + index % 8)[0]) for index in range(80)), 10)
@@ -99,7 +105,6 @@ def test_the_seconds_around_switches_are_labelled(
     [again] = around_switches(Run.read(tmp_path / "run"), name, pipeline, tmp_path / "labels")
     assert again == done, "whoever takes it over from a worker that died writes it anew"
     shutil.copytree(tmp_path / "run", tmp_path / "other")
-    monkeypatch.setattr(auto_label, "load_pipeline", lambda args: pipeline)
     runs = [str(tmp_path / "run"), str(tmp_path / "other")]
     assert main(["auto-label", *runs, "--around", "switches", "--output", str(tmp_path / "both")]) == 0
     assert {path.name for path in (tmp_path / "both").iterdir()} == {
@@ -123,13 +128,8 @@ def test_a_bag_is_labelled(tmp_path: Path, pipeline: Pipeline, blob_image: Any) 
 
 
 def test_a_recording_that_cannot_be_read_is_left_out_and_the_others_are_labelled(
-    blob_folder: Path,
-    tmp_path: Path,
-    pipeline: Pipeline,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture,
+    blob_folder: Path, tmp_path: Path, loaded: None, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(auto_label, "load_pipeline", lambda args: pipeline)
     (tmp_path / "broken.mcap").write_bytes(b"no bag")
     command = ["auto-label", "--output", str(tmp_path / "labels"), str(tmp_path / "broken.mcap")]
     assert main([*command, str(blob_folder)]) == 1
@@ -141,13 +141,8 @@ def test_a_recording_that_cannot_be_read_is_left_out_and_the_others_are_labelled
 
 
 def test_labels_that_were_interrupted_go_on(
-    blob_folder: Path,
-    tmp_path: Path,
-    pipeline: Pipeline,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture,
+    blob_folder: Path, tmp_path: Path, loaded: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(auto_label, "load_pipeline", lambda args: pipeline)
     labelled: list[str] = []
     stops = ["second"]
 

@@ -15,7 +15,7 @@ pytest.importorskip("qdtrack.msg", reason="needs ROS 2 and the built interfaces 
 
 from blobs import PROGRAM, blob_pipeline, picture
 
-from qdtrack_model.commands.replay import LEFT_OUT
+from qdtrack_model.commands import LEFT_OUT
 from qdtrack_model.config import QuasiDenseConfig
 from qdtrack_model.data.bags import IMAGE_TOPIC, BagFrame, read_raw, write_bag, write_raw
 from qdtrack_model.data.readers.mot import MotBoxes, read_mot
