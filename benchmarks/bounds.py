@@ -63,7 +63,7 @@ class FailingRuntime(IdleRuntime):
     """Fails for ever from the first image on that is as dark as FATAL, and hangs at one as dark as HANGING."""
 
     def __init__(self) -> None:
-        super().__init__(0.0)
+        super().__init__(0.0, on_gpu=True)
         self._failed = False
 
     def infer(self, images: Array) -> list[Detections]:

@@ -1,11 +1,12 @@
 """What the node costs besides the network: CPU for each image, latency, memory over time, and fairness of cameras.
 
     python benchmarks/node.py [--cameras 1] [--rate 30] [--size 1920x1080] [--minutes 10] [--busy 0]
-                              [--raw] [--viewers]
+                              [--gpu] [--raw] [--viewers]
 
 The node runs in a process of its own with a network that does no work: it knows 20 moving objects by heart, and keeps
-the worker waiting (not computing) for ``--busy`` milliseconds an image. Images are JPEGs of a synthetic street over
-DDS, with ``--raw`` the pixels (bgr8; give both processes the profile of docs/launching.md). With ``--viewers`` somebody
+the worker waiting (not computing) for ``--busy`` milliseconds an image. With ``--gpu`` it passes for one on a GPU: the
+node decodes the next image and publishes the one before meanwhile. Images are JPEGs of a synthetic street over DDS,
+with ``--raw`` the pixels (bgr8; give both processes the profile of docs/launching.md). With ``--viewers`` somebody
 looks at overlay, markers and annotations of every camera. What is measured: CPU time of the node's process by the
 operating system's account, against decoding alone in the same run; its resident memory and the slope of it after a
 warm-up of a tenth of the time; the tracks that came back, their latency from just before publishing to arrival, their
@@ -64,8 +65,8 @@ class IdleRuntime:
     name, device, memory = "idle", "none", 0
     config = OneShotConfig(input_size=(352, 640))
 
-    def __init__(self, busy: float) -> None:
-        self._busy = busy
+    def __init__(self, busy: float, on_gpu: bool) -> None:
+        self._busy, self.on_gpu = busy, on_gpu
         self._count = 0
         self._embeddings = np.eye(OBJECTS, 128, dtype=np.float32) * 8
 
@@ -85,9 +86,10 @@ class IdleRuntime:
 
 
 def idle_pipeline(weights: str, options: Options, tracker: Mapping[str, Any]) -> Pipeline:
-    """What stands in for `Pipeline.load`; ``weights`` is the milliseconds an image keeps the network busy."""
+    """What stands in for `Pipeline.load`; ``weights``: milliseconds an image keeps the network busy, and where."""
+    busy, place = weights.split("@")
     config = from_mapping(QuasiDenseConfig, {"memory_span": 1.0, "backdrop_span": 0.1, **tracker}, "tracker")
-    return Pipeline(IdleRuntime(float(weights) / 1e3), QuasiDenseTracker(config))
+    return Pipeline(IdleRuntime(float(busy) / 1e3, place == "gpu"), QuasiDenseTracker(config))
 
 
 class Process:
@@ -168,6 +170,7 @@ def main() -> int:
     parser.add_argument("--size", default="1920x1080", help="of the images")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--busy", type=float, default=0.0, help="milliseconds that the network takes for an image")
+    parser.add_argument("--gpu", action="store_true", help="two images in hand, as where the network is on a GPU")
     parser.add_argument("--raw", action="store_true", help="images as pixels, not as JPEGs")
     parser.add_argument("--viewers", action="store_true", help="look at overlay, markers and annotations")
     args = parser.parse_args()
@@ -233,7 +236,7 @@ def run(args: argparse.Namespace, node: Node, jpegs: Sequence[bytes]) -> None:
     ages = Ages(node)
     messages = [message_of(data, args.raw) for data in jpegs]
     info = calibration(args.size)
-    parameters = {"cameras": names, "weights": str(args.busy)}
+    parameters = {"cameras": names, "weights": f"{args.busy}@{'gpu' if args.gpu else 'cpu'}"}
     with (
         tempfile.TemporaryDirectory() as folder,
         NodeProcess(node, NAMESPACE, parameters, Path(folder) / "log", (__file__, "--node")) as process,

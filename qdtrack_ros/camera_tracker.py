@@ -53,13 +53,23 @@ class Delivered:
 
 @dataclass(frozen=True, eq=False)
 class Accepted:
-    """An image to be tracked: its pixels, the time for the tracker [s], what was kept of it, and timings so far."""
+    """An image to be tracked.
+
+    Args:
+        header: of its message.
+        image: its pixels.
+        moment: the time for the tracker [s].
+        kept: what was kept of it for snapshots.
+        timings: seconds that each stage took so far.
+        ready: when it could go through the network, by ``perf_counter``.
+    """
 
     header: Header
     image: SourceImage
     moment: float
     kept: list[Kept]
     timings: dict[str, float]
+    ready: float
 
 
 class CameraTracker:
@@ -112,6 +122,7 @@ class CameraTracker:
         self._depth = depth
         self._handover = handover
         self._tracking = threading.Lock()  # held while tracks change
+        self._failing = threading.Lock()  # any stage can fail
         self._node = node
         self._snapshot = snapshot
         self._world = world
@@ -171,7 +182,7 @@ class CameraTracker:
         """Remove the publishers."""
         self.publishers.close()
 
-    # ---- images, in the worker's thread
+    # ---- images, in the worker's threads: one accepts the next image while another finishes the one before
 
     def accept(self, delivered: Delivered) -> Accepted | None:
         """The image in a message if it is to be tracked; None, counted, when it is repeated, late or unusable."""
@@ -191,7 +202,8 @@ class CameraTracker:
         moment = self._moment(header)
         if moment is None:
             return None
-        return Accepted(header, image, moment, kept, {"wait": wait, "decode": perf_counter() - started})
+        ready = perf_counter()
+        return Accepted(header, image, moment, kept, {"wait": wait, "decode": ready - started}, ready)
 
     def _read(self, message: ImageMessage, packets: list[tuple[ImageMessage, int]]) -> SourceImage:
         if packets:
@@ -234,10 +246,8 @@ class CameraTracker:
                 self._logger.warning(self._named("stamps went back: all tracks are forgotten"))
         return stamp_seconds(header)
 
-    def finish(
-        self, accepted: Accepted, detections: Detections, shared: dict[str, float], options: OutputOptions
-    ) -> None:
-        """Track an image further and publish it; ``shared`` are the timings of the batch it was in."""
+    def finish(self, accepted: Accepted, detections: Detections, options: OutputOptions) -> None:
+        """Track an image further and publish it."""
         started = perf_counter()
         detections = accepted.image.to_source(detections, self._network.clip_boxes)
         detections = self._attention.without_ignored(detections, accepted.image.size)
@@ -247,13 +257,12 @@ class CameraTracker:
             if self.camera is None or self._showing is None:
                 return  # inference took so long that the node was deactivated meanwhile
             tracks, lost = self._track(detections, accepted.moment, motion, options.lost)
-            frame = self._published(accepted, tracks, lost, {**shared, "track": perf_counter() - started}, options)
+            accepted.timings["track"] = perf_counter() - started
+            frame = self._published(accepted, tracks, lost, options)
             self._showing.offer(frame, options)
         self.monitor.counts.tracked += 1
 
-    def _published(
-        self, accepted: Accepted, tracks: Tracks, lost: Tracks, shared: dict[str, float], options: OutputOptions
-    ) -> TrackedFrame:
+    def _published(self, accepted: Accepted, tracks: Tracks, lost: Tracks, options: OutputOptions) -> TrackedFrame:
         assert self.camera is not None
         tracked = perf_counter()
         frame = TrackedFrame(
@@ -268,8 +277,8 @@ class CameraTracker:
             Kept(self.publishers.tracks_topic, time.time_ns(), self.publishers.tracks_maker(frame, options))
         )
         self.monitor.seen = len(tracks)
-        timings = {**accepted.timings, **shared, "publish": perf_counter() - tracked}
-        self.monitor.add(timings, self._age(accepted.header))
+        accepted.timings["publish"] = perf_counter() - tracked
+        self.monitor.add(accepted.timings, self._age(accepted.header))
         return frame
 
     def _age(self, header: Header) -> float | None:
@@ -303,7 +312,8 @@ class CameraTracker:
         """Count and report an image that could not be tracked through no fault of its own."""
         if self._node.context.ok():  # at the end of the process publishing fails, and that is no news
             text = f"image not tracked: {reason(error)}"
-            self.monitor.counts.failed += 1
+            with self._failing:
+                self.monitor.counts.failed += 1
             self.monitor.failure = text
             self._complain(type(error).__name__, text)
 

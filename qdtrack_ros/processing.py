@@ -1,18 +1,27 @@
-"""The one thread in which the images of all cameras go through the network and the trackers."""
+"""The way of all cameras' images through the network and the trackers, one after the other.
+
+Where the network is on a GPU the next images are decoded, and the ones before tracked and published, while it computes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+from typing import TypeAlias
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
+from qdtrack_model.structures import Detections
 from qdtrack_ros.camera_tracker import Accepted, CameraTracker, Delivered
 from qdtrack_ros.network import Network
 from qdtrack_ros.output.publishers import OutputOptions
 from qdtrack_ros.reason import reason
 from qdtrack_ros.throttle import Throttle
 from qdtrack_ros.worker import PATIENCE, Worker
+
+_Image: TypeAlias = tuple[CameraTracker, Accepted]
+_Seen: TypeAlias = tuple[CameraTracker, Accepted, Detections]
 
 
 class Processing:
@@ -44,8 +53,11 @@ class Processing:
         self._log = log
         self._complaints = Throttle(seconds=5.0)
         self._decoders = ThreadPoolExecutor(batch, "qdtrack-decoder")  # they start with the first batch
+        stages = (self._detect, self._finish)
+        # Beside a network on the CPU decoding takes from it what it gains, and images are taken in hand too early.
+        hands = 2 if network.pipeline.runtime.on_gpu else 1
         self.worker: Worker[CameraTracker, Delivered] = Worker(
-            self._handle, cameras, capacity, batch, report=self._report
+            self._accept, cameras, capacity, batch, then=stages, hands=hands, report=self._report
         )
 
     def trouble(self, timeout: float) -> str:
@@ -61,22 +73,33 @@ class Processing:
         self._decoders.shutdown(wait=False)
         return ended
 
-    def _handle(self, items: list[Delivered]) -> None:
-        """Images, each of another camera, from messages to published tracks."""
+    def _accept(self, items: list[Delivered]) -> list[_Image]:
+        """The images of messages, each of another camera, that are to be tracked."""
         each = map if len(items) == 1 else self._decoders.map  # of one camera alone no thread is worth its while
         images = each(_accepted, items)
-        accepted = [(one.camera, image) for one, image in zip(items, images, strict=True) if image is not None]
-        if not accepted:
-            return
+        return [(one.camera, image) for one, image in zip(items, images, strict=True) if image is not None]
+
+    def _detect(self, images: list[_Image]) -> list[_Seen]:
+        """What the network sees in them."""
+        if not images:
+            return []
+        begun = perf_counter()
         try:
-            found = self._network.detect([one.image.pixels for _, one in accepted])
+            found = self._network.detect([one.image.pixels for _, one in images])
         except Exception as error:  # images must not end the node
-            for camera, _ in accepted:
+            for camera, _ in images:
                 camera.fail(error)
-            return
-        for (camera, image), detections in zip(accepted, found, strict=True):
+            return []
+        for _, image in images:
+            image.timings["wait"] += begun - image.ready
+            image.timings.update(self._network.pipeline.timings)
+        return [(*one, detections) for one, detections in zip(images, found, strict=True)]
+
+    def _finish(self, seen: list[_Seen]) -> None:
+        """Track and publish it."""
+        for camera, image, detections in seen:
             try:
-                camera.finish(image, detections, self._network.pipeline.timings, self._options())
+                camera.finish(image, detections, self._options())
             except Exception as error:
                 camera.fail(error)
 

@@ -190,7 +190,7 @@ _GENERAL = (
     ),
     Specification(
         "queue_size", int, 1,
-        "Images of each camera that may wait for the network. One more drops the oldest, which is counted: with 1 the"
+        "Images of each camera that may wait for their turn. One more drops the oldest, which is counted: with 1 the"
         " newest image is always the next.",
         "unconfigured", 1, 64,
     ),

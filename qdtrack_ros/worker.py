@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from itertools import zip_longest
+from typing import Any, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -36,35 +37,50 @@ class _Queue(Generic[T]):
 
 
 class Worker(Generic[K, T]):
-    """Runs ``handle(items)`` in its own thread for the items given to :meth:`offer`.
+    """Runs ``handle(items)`` in threads of its own for the items given to :meth:`offer`.
 
     Every key (a camera) has a queue of its own: at most ``capacity`` items wait in it, and a further one pushes the
     oldest out, so what is handled is never old. The key that was served longest ago is served first, so that no fast
     camera starves a slow one. ``handle`` gets at most one item of a key, ``batch`` in all; it waits for more only while
-    a key is due, by the rhythm in which its items came. What ``handle`` raises goes to ``report``, and the thread goes
-    on with the next items.
+    a key is due, by the rhythm in which its items came, or while the second stage is busy anyway. What ``handle``
+    raises goes to ``report``, and the thread goes on with the next items.
+
+    Args:
+        handle: the first stage of the work, and the only one unless there are others.
+        keys: those of :meth:`offer`.
+        capacity: items of a key that may wait.
+        batch: items that are handled together.
+        then: stages that follow; each is given what the one before returned.
+        hands: batches in hand at once, a thread each: while one is in the second stage another is in the first. No
+            stage has two, and none overtakes another.
+        name: of the threads.
+        report: is told what a stage raised.
     """
 
     def __init__(
         self,
-        handle: Callable[[list[T]], None],
+        handle: Callable[[list[T]], Any],
         keys: Iterable[K],
         capacity: int,
         batch: int = 1,
         *,
+        then: Sequence[Callable[[Any], Any]] = (),
+        hands: int = 1,
         name: str = "qdtrack-worker",
         report: Callable[[Exception], None],
     ) -> None:
-        self._handle = handle
+        self._stages = (handle, *then)
+        self._gates = [threading.Lock() for _ in self._stages]  # each held by the thread that is in the stage
         self._queues: dict[K, _Queue[T]] = {key: _Queue() for key in keys}  # in the order in which it is their turn
         self._capacity = capacity
         self._batch = min(batch, len(self._queues))
         self._report = report
         self._changed = threading.Condition()
         self._closing = False
-        self._begun: float | None = None  # when it took the items in hand
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        self._begun: dict[threading.Thread, float] = {}  # when each entered the stage that it is in
+        self._threads = [threading.Thread(target=self._run, name=name, daemon=True) for _ in range(hands)]
+        for thread in self._threads:
+            thread.start()
 
     def offer(self, key: K, item: T) -> bool:
         """Hand ``item`` over without waiting; False when an older one had to be dropped for it."""
@@ -87,35 +103,63 @@ class Worker(Generic[K, T]):
 
     @property
     def alive(self) -> bool:
-        """Whether the thread is there: something that is no Exception ends it, and so does native code."""
-        return self._thread.is_alive()
+        """Whether all threads are there: something that is no Exception ends one, and so does native code."""
+        return all(thread.is_alive() for thread in self._threads)
 
     @property
     def busy(self) -> float:
-        """Seconds that the items in hand have taken so far; 0 where there are none."""
-        begun = self._begun
-        return time.monotonic() - begun if begun is not None else 0.0
+        """Seconds that the items in hand have been in their stage, the longest; 0 where there are none."""
+        begun = list(self._begun.values())
+        return time.monotonic() - min(begun) if begun else 0.0
 
     def close(self, patience: float = PATIENCE) -> bool:
-        """Forget the waiting items and end the thread when the items in hand are done; False if it did not end."""
+        """Forget the waiting items and end the threads when the items in hand are done; False if one did not end."""
+        end = time.monotonic() + patience
         with self._changed:
             self._closing = True
             self._changed.notify()
-        self._thread.join(patience)
-        return not self._thread.is_alive()
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _run(self) -> None:
-        while items := self._next():
-            try:
-                self._handle(items)
-            except Exception as error:  # whatever it is, the next items may fare better
-                self._report(error)
-            self._begun = None
+        while self._carry():
+            pass
+
+    def _carry(self) -> bool:
+        """Take the next items through all stages; False when the worker is to end.
+
+        A stage is left when the next one is free, not before: so no items overtake others.
+        """
+        gate = self._gates[0]
+        gate.acquire()
+        try:
+            carried: Any = self._next()
+            if not carried:
+                return False
+            for stage, following in zip_longest(self._stages, self._gates[1:]):
+                self._begun[threading.current_thread()] = time.monotonic()
+                carried = stage(carried)
+                if following is not None:
+                    following.acquire()
+                    self._leave(gate)
+                    gate = following
+        except Exception as error:  # whatever it is, the next items may fare better
+            self._report(error)
+        finally:
+            self._begun.pop(threading.current_thread(), None)
+            self._leave(gate)
+        return True
+
+    def _leave(self, gate: threading.Lock) -> None:
+        gate.release()
+        with self._changed:
+            self._changed.notify()  # who waits for the second stage to be free
 
     def _next(self) -> list[T]:
         """Wait for the next items; none when the worker is to end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closing or self._ready() > 0)
+            self._changed.wait_for(lambda: self._closing or self._enough())
             end = time.monotonic() + COINCIDENCE
             while not self._closing and self._ready() < self._batch and self._anyone_due():
                 if not self._changed.wait(end - time.monotonic()):
@@ -126,8 +170,12 @@ class Worker(Generic[K, T]):
             for key in [key for key, queue in self._queues.items() if queue.waiting][: self._batch]:
                 items.append(self._queues[key].waiting.popleft())
                 self._queues[key] = self._queues.pop(key)  # to the end: its next turn is the last
-            self._begun = time.monotonic()
             return items
+
+    def _enough(self) -> bool:
+        """Whether there is something to take; while the second stage is busy only what is worth its turn, a batch."""
+        busy = any(gate.locked() for gate in self._gates[1:2])
+        return self._ready() >= (self._batch if busy else 1)
 
     def _ready(self) -> int:
         return sum(1 for queue in self._queues.values() if queue.waiting)

@@ -36,6 +36,8 @@ class EngineRuntime:
         EngineError: the engine cannot be loaded or run here; memory may be short.
     """
 
+    on_gpu = True
+
     def __init__(self, trt: Any, path: Path, checkpoint: Checkpoint, options: Options) -> None:
         found = gpu.find()
         self.name = trt.__name__

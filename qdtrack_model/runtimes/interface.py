@@ -82,12 +82,14 @@ class Runtime(Protocol):
     Attributes:
         name: one of RUNTIMES.
         device: where and how it computes, for people: ``cpu, 2 threads, fp32``, ``NVIDIA ..., fp16``.
+        on_gpu: whether it computes there, and leaves the processor to others meanwhile.
         config: configuration of the network.
         memory: bytes that loading and warming up took, of the GPU where it computes there.
     """
 
     name: str
     device: str
+    on_gpu: bool
     config: ModelConfig
 
     @property

@@ -36,6 +36,8 @@ class CpuGraphRuntime(ABC):
         GraphError: a graph that cannot be loaded.
     """
 
+    on_gpu = False
+
     def __init__(self, checkpoint: Checkpoint, options: Options) -> None:
         self.config = checkpoint.config
         self.device = f"cpu, {options.cores} threads, {options.precision}"

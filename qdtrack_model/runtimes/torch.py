@@ -78,6 +78,7 @@ class TorchRuntime:
         self.config = checkpoint.config
         self._torch, self._batch = torch, options.batch
         cuda = torch.cuda.is_available()
+        self.on_gpu = cuda
         self._device = torch.device("cuda" if cuda else "cpu")
         place = torch.cuda.get_device_name(0) if cuda else f"cpu, {options.cores} threads"
         self.device = f"{place}, {options.precision}"

@@ -78,7 +78,10 @@ class Played:
 
     @property
     def reserve(self) -> float:
-        """How many times as many images a second could have been tracked; below 1 there were too many."""
+        """How many times as many images a second could have been tracked, one after the other; below 1 not all could.
+
+        With a GPU there is more: stages overlap.
+        """
         return self.period / self.processing
 
     def advice(self) -> str:

@@ -29,6 +29,7 @@ class BlobRuntime:
 
     name = "blobs"
     device = "cpu"
+    on_gpu = False
     config = OneShotConfig(input_size=(192, 320))
 
     memory = 0

@@ -34,6 +34,8 @@ def order(shade: int, image: Array) -> Array:
 class FaultyRuntime(BlobRuntime):
     """RAISE fails once, STICK until it is loaded anew, BREAK then, too; HANG never answers, END ends the thread."""
 
+    on_gpu = True  # the next images are in hand when one is lost
+
     def __init__(self) -> None:
         super().__init__()
         self._stuck = False

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from threading import current_thread
+from threading import Event, current_thread
 from typing import Any
 
 import pytest
@@ -43,8 +44,9 @@ def walk(number: int) -> Array:
 class Bench:
     """A node of three cameras, their drivers and a listener to each one's tracks."""
 
-    def __init__(self, **parameters: Any) -> None:
+    def __init__(self, on_gpu: bool = False, **parameters: Any) -> None:
         values = {"cameras": list(NAMES), **parameters}
+        self._on_gpu = on_gpu
         self.batches: list[int] = []
         self.node = TrackerNode(self._pipeline, parameter_overrides=[Parameter(k, value=v) for k, v in values.items()])
         self.other = Node("drivers")
@@ -58,6 +60,7 @@ class Bench:
     def _pipeline(self, weights: str, options: Options, tracker: Mapping[str, Any]) -> Pipeline:
         """As in every test, and with a note of how many images went through the network together."""
         pipeline = blob_pipeline(weights, options, tracker)
+        pipeline.runtime.on_gpu = self._on_gpu
         infer = pipeline.runtime.infer
         pipeline.runtime.infer = lambda images: self.batches.append(len(images)) or infer(images)  # type: ignore
         return pipeline
@@ -135,6 +138,32 @@ def test_images_that_coincide_go_through_the_network_together(bench: Bench, monk
     assert sum(in_threads) == sum(count for count in bench.batches if count > 1)
     for name in NAMES:
         assert [message.header for message in bench.tracks[name]] == [header(name, number) for number in range(5)]
+
+
+@pytest.mark.parametrize("bench", [{"on_gpu": True, "queue_size": 8}, {"queue_size": 8}], indirect=True, ids=str)
+def test_a_gpu_computes_while_the_next_image_is_decoded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, decoded = SourceImage.read, []
+    monkeypatch.setattr(SourceImage, "read", lambda *args: decoded.append(args[0]) or read(*args))
+    bench.start()
+    runtime, computing, done = bench.node._network.pipeline.runtime, Event(), Event()
+    infer = runtime.infer
+    monkeypatch.setattr(runtime, "infer", lambda images: computing.set() or (done.wait(30) and infer(images)))
+    bench.images["front"].publish(image_message(walk(0), header("front", 0)))
+    assert computing.wait(30)
+    for number, name in enumerate(("left", "front", "left"), start=1):
+        bench.images[name].publish(image_message(walk(number), header(name, number)))
+    received = {camera.name: camera.monitor.counts for camera in bench.node._cameras}
+    wait_until(lambda: received["front"].received == received["left"].received == 2, "the images")
+    wait_until(lambda: len(decoded) >= 1 + runtime.on_gpu, "images to be decoded")
+    time.sleep(0.1)  # no more will be
+    assert len(decoded) == 1 + runtime.on_gpu
+    done.set()
+    wait_until(lambda: len(bench.tracks["front"]) == len(bench.tracks["left"]) == 2, "tracks of all")
+    for name, numbers in (("front", (0, 2)), ("left", (1, 3))):
+        assert [message.header for message in bench.tracks[name]] == [header(name, number) for number in numbers]
+        assert {track.id for message in bench.tracks[name] for track in message.tracks} == {0}
+        [camera] = [camera for camera in bench.node._cameras if camera.name == name]
+        wait_until(lambda counts=camera.monitor.counts: counts.tracked == 2, "both to be counted")
 
 
 def test_transitions_remove_every_camera_s_topics(bench: Bench) -> None:

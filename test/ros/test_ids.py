@@ -48,7 +48,8 @@ class Played:
         assert accepted is not None
         published: list[Tracks] = []
         camera.publishers.publish = lambda frame, options: published.append(frame.tracks)  # type: ignore[method-assign]
-        camera.finish(accepted, self._found, self._timings, self.node._options)
+        accepted.timings.update(self._timings)  # of the network
+        camera.finish(accepted, self._found, self.node._options)
         return set(published[0].ids.tolist())
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -122,6 +125,117 @@ def test_a_thread_that_hangs_is_left_in_time() -> None:
     held._free.set()
     assert held.worker.close()
     assert held.worker.busy == 0.0
+
+
+def happens(condition: Callable[[], bool], seconds: float = 0.1) -> bool:
+    """Whether what should not happen does."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.005)
+    return condition()
+
+
+class Staged:
+    """A worker of two stages after the one that takes, each of which waits to be let through; what each was given."""
+
+    def __init__(self, keys: str, batch: int = 1, hands: int = 2) -> None:
+        self.seen: dict[str, list[list[str]]] = {name: [] for name in ("take", "second", "third")}
+        self.let = {name: threading.Semaphore(0) for name in ("second", "third")}
+        self.reported: list[Exception] = []
+        then = (partial(self._stage, "second"), partial(self._stage, "third"))
+        self.worker: Worker[str, str] = Worker(
+            self._take, keys, 8, batch, then=then, hands=hands, report=self.reported.append
+        )
+
+    def _take(self, items: list[str]) -> list[str]:
+        self.seen["take"].append(items)
+        return items
+
+    def _stage(self, name: str, items: list[str]) -> list[str]:
+        self.seen[name].append(items)
+        self.let[name].acquire(timeout=10)
+        if items == [f"fails in {name}"]:
+            raise ValueError(items[0])
+        return items
+
+    def offer(self, *items: str) -> None:
+        for item in items:
+            self.worker.offer(item[0], item)
+
+    def wait_for(self, name: str, *batches: list[str]) -> None:
+        wait_until(lambda: self.seen[name] == list(batches), f"{batches} in {name}, not {self.seen[name]}")
+
+
+def test_the_next_is_taken_while_one_is_in_the_second_stage_and_the_one_before_in_the_third() -> None:
+    staged = Staged("a")
+    staged.offer("a1", "a2", "a3", "a4")
+    staged.wait_for("take", ["a1"], ["a2"])
+    staged.wait_for("second", ["a1"])
+    staged.let["second"].release()
+    staged.wait_for("second", ["a1"], ["a2"])
+    staged.wait_for("third", ["a1"])
+    assert staged.seen["take"] == [["a1"], ["a2"]], "both hands are full"
+    staged.let["third"].release()
+    staged.wait_for("take", ["a1"], ["a2"], ["a3"])
+    for let in staged.let.values():
+        let.release(8)
+    staged.wait_for("third", ["a1"], ["a2"], ["a3"], ["a4"])
+    assert staged.worker.close()
+    assert staged.worker.busy == 0
+
+
+def test_none_overtakes_another() -> None:
+    """The first is slow in the third stage: the second has long been through the second, where it stays."""
+    staged = Staged("a", hands=3)
+    staged.let["second"].release(3)
+    staged.offer("a1", "a2", "a3")
+    staged.wait_for("third", ["a1"])
+    staged.wait_for("second", ["a1"], ["a2"])
+    staged.wait_for("take", ["a1"], ["a2"], ["a3"])
+    assert not happens(lambda: len(staged.seen["second"]) > 2 or len(staged.seen["third"]) > 1)
+    assert not staged.worker.close(patience=0.05)
+    staged.let["third"].release(3)
+    assert staged.worker.close(), "what is in hand is done"
+    assert staged.seen["third"] == [["a1"], ["a2"], ["a3"]]
+
+
+@pytest.mark.parametrize("stage", ["second", "third"])
+def test_what_a_later_stage_raises_leaves_it_free(stage: str) -> None:
+    staged = Staged("fa")
+    for let in staged.let.values():
+        let.release(8)
+    staged.offer(f"fails in {stage}", "a1")
+    staged.wait_for("third", *([["fails in third"]] if stage == "third" else []), ["a1"])
+    assert [str(error) for error in staged.reported] == [f"fails in {stage}"]
+    assert staged.worker.close()
+
+
+def test_while_the_second_stage_is_busy_only_whole_batches_are_taken() -> None:
+    staged = Staged("ab", batch=2)
+    staged.offer("a1")
+    staged.wait_for("second", ["a1"])
+    staged.offer("a2")
+    assert not happens(lambda: len(staged.seen["take"]) > 1), "it could still grow"
+    staged.offer("b2")
+    staged.wait_for("take", ["a1"], ["b2", "a2"])
+    for let in staged.let.values():
+        let.release(8)
+    staged.wait_for("third", ["a1"], ["b2", "a2"])
+    staged.worker.close()
+
+
+@pytest.mark.parametrize("first", ["a1", "fails in second"])
+def test_what_is_no_whole_batch_is_taken_when_the_second_stage_is_free(first: str) -> None:
+    staged = Staged("abf", batch=2)
+    staged.offer(first)
+    staged.wait_for("second", [first])
+    staged.offer("a2")
+    assert not happens(lambda: len(staged.seen["take"]) > 1)
+    staged.let["second"].release()
+    staged.wait_for("second", [first], ["a2"])
+    for let in staged.let.values():
+        let.release(8)
+    assert staged.worker.close()
 
 
 def test_a_batch_waits_only_for_who_is_due() -> None:
