@@ -83,6 +83,19 @@ def reduction_of(size: tuple[int, int], input_size: tuple[int, int]) -> int:
     return reduction
 
 
+class _Canvas:
+    """Memory for images that are fitted in.
+
+    Attributes:
+        pixels: of each of them, (N, height, width, 3).
+        filled: how much of each, (width, height), is not padding.
+    """
+
+    def __init__(self, count: int, input_size: tuple[int, int], padding: tuple[int, int, int]) -> None:
+        self.pixels = np.full((count, *input_size, 3), padding, np.uint8)
+        self.filled = [(0, 0)] * count
+
+
 class Preprocessor:
     """Fits images of any size into the network's input: aspect kept, padded at the bottom and right.
 
@@ -93,8 +106,8 @@ class Preprocessor:
     def __init__(self, config: ModelConfig) -> None:
         self.input_size = config.input_size
         self._clip, self._padding = config.clip_boxes, config.padding
-        self._canvas = np.empty((0, *config.input_size, 3), np.uint8)
-        self._filled: list[tuple[int, int]] = []
+        # Two in turn: the network may still read one.
+        self._canvas, self._other = (_Canvas(0, self.input_size, self._padding) for _ in range(2))
 
     def __call__(self, images: Sequence[Array]) -> tuple[Array, list[Letterbox]]:
         """Fit images in, of one size or several.
@@ -103,34 +116,50 @@ class Preprocessor:
             images: each (H, W, 3) BGR or (H, W) grey, uint8.
 
         Returns:
-            The network's input (B, height, width, 3), valid until the next call, and the way back for each image.
+            The network's input (B, height, width, 3), valid until the next call but one, and the way back for each
+            image.
 
         Raises:
             ValueError: another shape or dtype, or no pixels.
         """
         for image in images:
             _check_image(image)
-        if len(images) > len(self._canvas):
-            self._canvas = np.full((len(images), *self.input_size, 3), self._padding, np.uint8)
-            self._filled = [(0, 0)] * len(images)
+        self._canvas, self._other = self._other, self._canvas
+        if len(images) > len(self._canvas.pixels):
+            self._canvas = _Canvas(len(images), self.input_size, self._padding)
         letterboxes = [self._fit(image, place) for place, image in enumerate(images)]
-        return self._canvas[: len(images)], letterboxes
+        return self._canvas.pixels[: len(images)], letterboxes
 
     def _fit(self, image: Array, place: int) -> Letterbox:
         height, width = image.shape[:2]
         scale = min(self.input_size[0] / height, self.input_size[1] / width)
         # Never below one pixel: an image 4000 wide and 1 high is odd but valid.
         fitted = (max(1, round(width * scale)), max(1, round(height * scale)))
-        canvas = self._canvas[place]
-        if fitted != self._filled[place]:
+        canvas = self._canvas.pixels[place]
+        if fitted != self._canvas.filled[place]:
             canvas[...] = self._padding
-            self._filled[place] = fitted
+            self._canvas.filled[place] = fitted
         for _ in range(reduction_of((width, height), self.input_size).bit_length() - 1):
             image = cv2.resize(image, ((image.shape[1] + 1) // 2, (image.shape[0] + 1) // 2))
         resized = cv2.resize(image, fitted)
         canvas[: fitted[1], : fitted[0]] = resized[:, :, None] if resized.ndim == 2 else resized
         # The sides were rounded to whole pixels, so that the exact scale differs a little between the axes.
         return Letterbox((fitted[0] / width, fitted[1] / height), (width, height), self._clip)
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """Images ready for the network.
+
+    Args:
+        batch: the network's input (B, height, width, 3), valid until the next but one is made.
+        letterboxes: the way back for each image.
+        seconds: that fitting them in took.
+    """
+
+    batch: Array
+    letterboxes: list[Letterbox]
+    seconds: float
 
 
 class Pipeline:
@@ -239,12 +268,20 @@ class Pipeline:
         Raises:
             ValueError: an image has another shape or dtype, or no pixels. The pipeline stays usable.
         """
+        return self.infer(self.fit(images))
+
+    def fit(self, images: Sequence[Array]) -> Fitted:
+        """The first half of :meth:`detect`; the second one may go on with other images meanwhile, in another thread."""
         started = perf_counter()
         batch, letterboxes = self._preprocess(images)
-        prepared = perf_counter()
-        found = self.runtime.infer(batch)
-        self.timings = {"preprocess": prepared - started, "network": perf_counter() - prepared}
-        return [letterbox.to_source(one) for letterbox, one in zip(letterboxes, found, strict=True)]
+        return Fitted(batch, letterboxes, perf_counter() - started)
+
+    def infer(self, fitted: Fitted) -> list[Detections]:
+        """The second half of :meth:`detect`."""
+        started = perf_counter()
+        found = self.runtime.infer(fitted.batch)
+        self.timings = {"preprocess": fitted.seconds, "network": perf_counter() - started}
+        return [letterbox.to_source(one) for letterbox, one in zip(fitted.letterboxes, found, strict=True)]
 
     def new_tracker(self) -> Tracker:
         """A tracker for another camera: set as this pipeline's, with nothing in its memory."""

@@ -61,7 +61,7 @@ class Accepted:
         moment: the time for the tracker [s].
         kept: what was kept of it for snapshots.
         timings: seconds that each stage took so far.
-        ready: when it could go through the network, by ``perf_counter``.
+        ready: when it was decoded, by ``perf_counter``.
     """
 
     header: Header

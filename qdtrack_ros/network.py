@@ -15,7 +15,7 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.node import Node
 
 from qdtrack_model.config import ConfigError
-from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.pipeline import Fitted, Pipeline
 from qdtrack_model.runtimes import Options, gpu
 from qdtrack_model.structures import Array, Detections
 from qdtrack_ros import parameters
@@ -161,8 +161,12 @@ class Network:
         takes = self.health in (Health.WORKING, Health.PROBATION)
         return "" if takes else f"the network is {self.health.value}: {self._trouble}"
 
-    def detect(self, images: Sequence[Array]) -> list[Detections]:
-        """What the network sees in images that go through it together; as :meth:`Pipeline.detect`.
+    def fit(self, images: Sequence[Array]) -> Fitted:
+        """Images ready to go through it together; as :meth:`Pipeline.fit`."""
+        return self.pipeline.fit(images)
+
+    def infer(self, fitted: Fitted) -> list[Detections]:
+        """What the network sees in them; as :meth:`Pipeline.infer`.
 
         Raises:
             NetworkDown: it is being rebuilt, or has failed for good.
@@ -171,7 +175,7 @@ class Network:
         if self.down:
             raise NetworkDown(self.down)
         try:
-            found = self.pipeline.detect(images)
+            found = self.pipeline.infer(fitted)
         except Exception as error:
             self._count(error)
             raise

@@ -1,17 +1,20 @@
 """The way of all cameras' images through the network and the trackers, one after the other.
 
-Where the network is on a GPU the next images are decoded, and the ones before tracked and published, while it computes.
+Where the network is on a GPU the next images are decoded and fitted in, and the ones before tracked and published,
+while it computes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from time import perf_counter
 from typing import TypeAlias
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
+from qdtrack_model.pipeline import Fitted
 from qdtrack_model.structures import Detections
 from qdtrack_ros.camera_tracker import Accepted, CameraTracker, Delivered
 from qdtrack_ros.network import Network
@@ -22,6 +25,14 @@ from qdtrack_ros.worker import PATIENCE, Worker
 
 _Image: TypeAlias = tuple[CameraTracker, Accepted]
 _Seen: TypeAlias = tuple[CameraTracker, Accepted, Detections]
+
+
+@dataclass(frozen=True, eq=False)
+class _Taken:
+    """Images that go through the network together, and what it is given of them."""
+
+    images: list[_Image]
+    fitted: Fitted
 
 
 class Processing:
@@ -73,27 +84,33 @@ class Processing:
         self._decoders.shutdown(wait=False)
         return ended
 
-    def _accept(self, items: list[Delivered]) -> list[_Image]:
-        """The images of messages, each of another camera, that are to be tracked."""
+    def _accept(self, items: list[Delivered]) -> _Taken | None:
+        """The images of messages, each of another camera, that are to be tracked, fitted in; None where none is."""
         each = map if len(items) == 1 else self._decoders.map  # of one camera alone no thread is worth its while
-        images = each(_accepted, items)
-        return [(one.camera, image) for one, image in zip(items, images, strict=True) if image is not None]
-
-    def _detect(self, images: list[_Image]) -> list[_Seen]:
-        """What the network sees in them."""
+        accepted = each(_accepted, items)
+        images = [(one.camera, image) for one, image in zip(items, accepted, strict=True) if image is not None]
         if not images:
+            return None
+        try:
+            return _Taken(images, self._network.fit([image.image.pixels for _, image in images]))
+        except Exception as error:  # images must not end the node
+            _fail(images, error)
+            return None
+
+    def _detect(self, taken: _Taken | None) -> list[_Seen]:
+        """What the network sees in them."""
+        if taken is None:
             return []
         begun = perf_counter()
         try:
-            found = self._network.detect([one.image.pixels for _, one in images])
-        except Exception as error:  # images must not end the node
-            for camera, _ in images:
-                camera.fail(error)
+            found = self._network.infer(taken.fitted)
+        except Exception as error:
+            _fail(taken.images, error)
             return []
-        for _, image in images:
-            image.timings["wait"] += begun - image.ready
+        for _, image in taken.images:
+            image.timings["wait"] += begun - image.ready - taken.fitted.seconds
             image.timings.update(self._network.pipeline.timings)
-        return [(*one, detections) for one, detections in zip(images, found, strict=True)]
+        return [(*one, detections) for one, detections in zip(taken.images, found, strict=True)]
 
     def _finish(self, seen: list[_Seen]) -> None:
         """Track and publish it."""
@@ -106,6 +123,11 @@ class Processing:
     def _report(self, error: Exception) -> None:
         if self._complaints.passes(type(error).__name__):
             self._log.error(f"images were lost to an error in the node: {reason(error)}")
+
+
+def _fail(images: list[_Image], error: Exception) -> None:
+    for camera, _ in images:
+        camera.fail(error)
 
 
 def _accepted(one: Delivered) -> Accepted | None:

@@ -173,6 +173,17 @@ def test_images_together_are_detected_as_alone(blobs: Runtime, blob_image: Scene
             assert len(found) > 0
 
 
+def test_images_are_fitted_in_while_those_before_are_detected(blobs: Runtime, blob_image: Scene) -> None:
+    pipeline = Pipeline(blobs, QuasiDenseTracker(CONFIG))
+    images = [np.ascontiguousarray(blob_image(n, (320, 192))[0]) for n in range(1, 6)]
+    expected = [pipeline.detect([image])[0].boxes.copy() for image in images]
+    ahead = pipeline.fit(images[:1])
+    for n in range(len(images)):
+        now, ahead = ahead, pipeline.fit(images[n + 1 : n + 2])
+        np.testing.assert_array_equal(pipeline.infer(now)[0].boxes, expected[n])
+        assert pipeline.timings["preprocess"] == now.seconds
+
+
 def test_a_new_tracker_is_set_alike_and_remembers_nothing(blobs: Runtime, blob_image: Scene) -> None:
     pipeline = Pipeline(blobs, QuasiDenseTracker(CONFIG))
     pipeline.process(blob_image(1)[0], 0.0)
