@@ -65,6 +65,7 @@ check_prerequisites() {
     else
         missing+=("Python 3.10 or newer is needed, ${PYTHON:-python3} is none: sudo apt install python3 (or PYTHON=/path/to/python3.12 make)")
     fi
+    check_space
     if [ -n "$ros" ] && ! command -v colcon >/dev/null; then
         missing+=("colcon is missing: sudo apt install python3-colcon-common-extensions")
     fi
@@ -72,6 +73,14 @@ check_prerequisites() {
         printf 'qdtrack: error: %s\n' "${missing[@]}" >&2
         exit 1
     fi
+}
+
+# Where packages are to be installed yet, and there is no room for them, say it before pip does after minutes.
+check_space() {
+    local free needed=5000 # MB: 3500 of packages, and what pip keeps of them meanwhile
+    free="$(df --output=avail -BM . | tail -n 1 | tr -dc 0-9)"
+    [ -e "$venv" ] || [ "$free" -ge "$needed" ] ||
+        missing+=("$free MB are free where $root lies, $needed are needed: make room, or clone to another disk")
 }
 
 # What `python` lacks goes into the caller's list `missing`.
