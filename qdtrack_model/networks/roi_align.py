@@ -25,8 +25,8 @@ from qdtrack_model.networks.constants import constant
 BINS = 7
 FINEST = 56  # boxes of this size (square root of the area) and up to twice as much are read from the finest level
 LEVEL_SIDE = 28  # the longest side, in cells of its level, of a square box below the coarsest level
-CELLS_AT_ONCE = 2**17  # a block of regions gathers no more cells than this: 128 MB of 256 floats
-CELLS_IN_CACHE = 2**14  # the same, eagerly on a CPU: memory for large blocks is fetched from the system anew each time
+CELLS_AT_ONCE = 2**17  # a block of regions has no more cells than this: 128 MB of 256 floats
+CELLS_IN_CACHE = 2**13  # a CPU gathers no more than this before it mixes them: what is larger goes through its memory
 
 
 def choose_level(boxes: Tensor, levels: int) -> Tensor:
@@ -235,6 +235,11 @@ def _fixed_axis(start: Tensor, end: Tensor, size: Tensor, sampling: int) -> tupl
 
 def _mix(cells: Tensor, index: Tensor, weights: Tensor) -> Tensor:
     """Weighted sums (N, M, C) of the cells (total, C) at ``index`` (N, P); ``weights`` is (N, M, P)."""
+    step = max(1, CELLS_IN_CACHE // index.shape[1])
+    for_gpu = cells.is_cuda or cells.dtype == torch.float16  # graphs in half precision are for GPUs
+    if step < len(index) and not for_gpu:
+        parts = zip(index.split(step), weights.split(step), strict=True)
+        return torch.cat([_mix(cells, *part) for part in parts])
     # Twice as fast as cells[index].
     gathered = cells.index_select(0, index.flatten()).unflatten(0, tuple(index.shape))
     return torch.bmm(weights.to(cells.dtype), gathered)

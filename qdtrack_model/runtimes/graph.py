@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 OUTPUTS = ("boxes", "scores", "labels", "embeddings")
 FLOATS = ("fp32", "fp16", "bf16")  # what a graph can be exported to
 INTEGERS = ("int8", "int8-fp16")  # what needs data besides, see quantization.py
-GRAPH_VERSION = 8  # raise when networks compute differently from the same weights
+GRAPH_VERSION = 9  # raise when networks compute differently from the same weights
 OPSETS = {"bf16": 22}  # the first whose convolutions take bfloat16
 OPSET = 20  # of the others: the last that TensorRT 10.3, JetPack 6's, is documented for
 

@@ -102,7 +102,7 @@ def test_images_of_a_batch_do_not_mix_and_blocks_do_not_matter(sampling: int, mo
 
 def test_a_static_graph_repeats_little_for_each_block(monkeypatch: pytest.MonkeyPatch) -> None:
     """TensorRT takes minutes for thousands of operations; large images and batches have dozens of blocks."""
-    maps, boxes = pyramid(), torch.tensor(odd_boxes(), dtype=torch.float32)[None]
+    maps, boxes = [m.half() for m in pyramid()], torch.tensor(odd_boxes(), dtype=torch.float32)[None]
     sizes = []
     for blocks in (4, 10):
         monkeypatch.setattr("qdtrack_model.networks.roi_align.CELLS_AT_ONCE", 40 // blocks * largest_window(SHAPES))
@@ -110,6 +110,18 @@ def test_a_static_graph_repeats_little_for_each_block(monkeypatch: pytest.Monkey
         assert sum(node.target is torch.ops.aten.bmm.default for node in graph.nodes) == blocks
         sizes.append(len(graph.nodes))
     assert (sizes[1] - sizes[0]) / 6 < 50
+
+
+@pytest.mark.parametrize("sampling", [0, 2])
+def test_a_graph_for_the_cpu_gathers_no_more_than_a_cache_holds(sampling: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = largest_window(SHAPES) + 100
+    monkeypatch.setattr("qdtrack_model.networks.roi_align.CELLS_IN_CACHE", cells)
+    inputs = (pyramid(), torch.tensor(odd_boxes(), dtype=torch.float32)[None])
+    program = torch.export.export(Aligner(sampling), inputs)
+    gathers = [node for node in program.graph.nodes if node.target is torch.ops.aten.index_select.default]
+    assert len(gathers) > 1
+    assert max(node.meta["val"].shape[0] for node in gathers) <= cells
+    torch.testing.assert_close(program.module()(*inputs), roi_align(*inputs, sampling))
 
 
 def test_gradients_reach_the_maps() -> None:
