@@ -69,8 +69,9 @@ def test_two_processes_learn_what_one_does(recipe: list[str], tmp_path: Path) ->
     done = python("-m", *TORCHRUN, "train", *recipe, "--output", str(tmp_path / "two.safetensors"))
     assert done.returncode == 0, done.stderr
     one, two = trained(tmp_path / "one.safetensors"), trained(tmp_path / "two.safetensors")
+    # Rounding alone makes 1e-5, losses that each process divides by its own objects 2e-2.
     for name, values in one.items():
-        torch.testing.assert_close(values, two[name], rtol=1e-5, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(values, two[name], rtol=0, atol=5e-5, msg=lambda m, n=name: f"{n}: {m}")
 
 
 def test_parts_one_after_the_other_are_averaged(recipe: list[str], tmp_path: Path) -> None:
