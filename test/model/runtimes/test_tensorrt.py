@@ -355,6 +355,8 @@ def test_an_interrupted_build_leaves_nothing(checkpoint: Checkpoint, tmp_path: P
     time.sleep(1)
     process.send_signal(signal.SIGINT)
     said = process.stderr.read()  # torch may add the statistics of its caches
-    assert process.wait(60) == INTERRUPTED, said
+    # With `-m`, Python ends by the signal itself where that came within an exec() of text, as when dataclasses are made
+    # of what is imported; to a shell both are 130.
+    assert process.wait(60) in (INTERRUPTED, -signal.SIGINT), said
     assert "qdtrack: interrupted\n" in said and "Traceback" not in said
     assert {path.suffix for path in tmp_path.iterdir()} == {".lock"}
