@@ -271,13 +271,19 @@ class Pipeline:
         return self.infer(self.fit(images))
 
     def fit(self, images: Sequence[Array]) -> Fitted:
-        """The first half of :meth:`detect`; the second one may go on with other images meanwhile, in another thread."""
+        """The first half of :meth:`detect`: images, as there, made ready for the network.
+
+        Those fitted in before may be in :meth:`infer` meanwhile, in another thread; not those before these.
+
+        Raises:
+            ValueError: an image has another shape or dtype, or no pixels.
+        """
         started = perf_counter()
         batch, letterboxes = self._preprocess(images)
         return Fitted(batch, letterboxes, perf_counter() - started)
 
     def infer(self, fitted: Fitted) -> list[Detections]:
-        """The second half of :meth:`detect`."""
+        """The second half of :meth:`detect`: what the network sees in what :meth:`fit` gave."""
         started = perf_counter()
         found = self.runtime.infer(fitted.batch)
         self.timings = {"preprocess": fitted.seconds, "network": perf_counter() - started}
