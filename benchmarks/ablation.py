@@ -37,9 +37,9 @@ from qdtrack_model.data.loading import find_sets, load_sets
 from qdtrack_model.data.readers.mot import MotBoxes, class_columns, from_tracks, join, read_mot
 from qdtrack_model.data.sources import open_source
 from qdtrack_model.evaluation.scores import combine, evaluate
+from qdtrack_model.fitting import Preprocessor
 from qdtrack_model.networks import QDTrack, build
 from qdtrack_model.networks.embedding import EmbeddingHead
-from qdtrack_model.pipeline import Preprocessor
 from qdtrack_model.runtimes import to_detections
 from qdtrack_model.structures import Array
 from qdtrack_model.tracking import QuasiDenseTracker

@@ -24,11 +24,11 @@ from torch import Tensor
 
 from qdtrack_model.boxes import box_iou
 from qdtrack_model.commands.arguments import positive_integer
+from qdtrack_model.fitting import Preprocessor
 from qdtrack_model.networks import QDTrack
 from qdtrack_model.networks.box_coding import decode_deltas
 from qdtrack_model.networks.roi_heads import CANDIDATES, DEVIATIONS
 from qdtrack_model.networks.rpn import Proposals
-from qdtrack_model.pipeline import Preprocessor
 from qdtrack_model.structures import Array
 from qdtrack_model.synthetic import Scene, SceneConfig
 

@@ -25,14 +25,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from models import deviation, exact, open_model, street_images
 
 from qdtrack_model import runtimes
+from qdtrack_model.config import ModelConfig
+from qdtrack_model.fitting import Preprocessor
 from qdtrack_model.networks import QDTrack
 from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.runtimes import gpu
+from qdtrack_model.runtimes.cuda.fitting import GpuPreprocessor, preprocessor
 from qdtrack_model.structures import Array, Detections
 from qdtrack_model.synthetic import Scene, SceneConfig
 
@@ -47,8 +51,8 @@ class Row:
     """One line of the table.
 
     ``model`` is as for ``benchmarks/runtimes.py``; ``goal`` the most milliseconds an image on compute capability 9.0;
-    ``task`` is ``runtime``, or what is measured around it: ``stages``, ``pipeline``. ``tuned`` has torch try more
-    kernels while it compiles, for minutes: only when it is named.
+    ``task`` is ``runtime``, or what is measured around it: ``stages``, ``pipeline``, ``fitting``. ``tuned`` has torch
+    try more kernels while it compiles, for minutes: only when it is named.
     """
 
     name: str
@@ -77,6 +81,7 @@ ROWS = (  # most valuable first
     Row("street-aot", "street", "aotinductor", "fp16"),
     Row("qdtrack-aot", "street_qdtrack", "aotinductor", "fp16"),
     Row("qdtrack-pipeline", "street_qdtrack", "aotinductor", "fp16", task="pipeline"),
+    Row("qdtrack-fitting", "street_qdtrack", "torch", "fp16", task="fitting"),
     Row("street-tensorrt", "street", "tensorrt", "fp16"),
     Row("qdtrack-tensorrt", "street_qdtrack", "tensorrt", "fp16"),
     Row("light-aot", "light", "aotinductor", "fp16"),
@@ -91,7 +96,9 @@ def on_cpu(row: Row) -> Row:
     """The same row for a CPU: small, in a precision that it has, by a runtime that it has."""
     runtime = "onnxruntime" if row.runtime.startswith("tensorrt") else row.runtime
     model = "light" if row.model == "mot17" else row.model
-    return replace(row, model=model, runtime=runtime, precision="fp32", size=SMALL, goal=None)
+    return replace(
+        row, model=model, runtime=runtime, precision="fp32", size=None if row.task == "fitting" else SMALL, goal=None
+    )
 
 
 def per_call(call: Callable[[], object]) -> list[float]:
@@ -114,6 +121,8 @@ def measure(row: Row, folder: Path) -> dict[str, Any]:
         network = checkpoint.network()
         assert isinstance(network, QDTrack)
         return {"stages": stages_of(network, images, row.precision)}
+    if row.task == "fitting":
+        return {"stages": fitting_in(checkpoint.config)}
     heard: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
@@ -193,6 +202,37 @@ def stages_of(network: QDTrack, images: Array, precision: str) -> dict[str, floa
                 state[name] = step()
                 spent[name].append(begin())
     return {name: float(np.median(times[3:])) for name, times in spent.items()}
+
+
+def fitting_in(config: ModelConfig) -> dict[str, float]:
+    """Milliseconds of a core that an image costs: fitted in by the processor or the GPU, or copied and no more."""
+    cv2.setNumThreads(1)  # as in the node
+    found: dict[str, float] = {}
+    noise = np.random.default_rng(0)
+    for name, size in (("720p", (720, 1280, 3)), ("1080p", (1080, 1920, 3))):
+        images = [noise.integers(0, 256, size, np.uint8) for _ in range(8)]
+        there = np.empty(size, np.uint8)
+
+        def copy(given: Sequence[Array], there: Array = there) -> tuple[Array, None]:
+            np.copyto(there, given[0])
+            return there, None
+
+        ways: dict[str, Any] = {"copied": copy, "by the processor": Preprocessor(config)}
+        if isinstance(fit := preprocessor(config), GpuPreprocessor):
+            ways["by the GPU"] = fit
+        for way, fit in ways.items():
+            spent, whole = [], []
+            for index in range(200):
+                begin, core = time.perf_counter(), time.thread_time()
+                fitted, _ = fit([images[index % len(images)]])
+                spent.append(1e3 * (time.thread_time() - core))
+                if way == "by the GPU":
+                    fitted.ready.wait()
+                    whole.append(1e3 * (time.perf_counter() - begin))
+            found[f"{name} {way}"] = float(np.median(spent[20:]))
+            if whole:
+                found[f"{name} {way}, until it is there"] = float(np.median(whole[20:]))
+    return found
 
 
 def clock(cuda: bool) -> Callable[[], float]:

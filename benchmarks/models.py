@@ -14,8 +14,8 @@ from qdtrack_model import checkpoints, runtimes
 from qdtrack_model.boxes import box_iou
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.checkpoints.presets import read_preset
+from qdtrack_model.fitting import Preprocessor
 from qdtrack_model.networks import QDTrack
-from qdtrack_model.pipeline import Preprocessor
 from qdtrack_model.runtimes.graph import deployed
 from qdtrack_model.structures import Array, Detections
 from qdtrack_model.synthetic import Scene, SceneConfig

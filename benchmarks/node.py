@@ -62,7 +62,7 @@ NAMESPACE = "/qdtrack_benchmark"
 class IdleRuntime:
     """A network that knows the answer: objects side by side that sway, each with an appearance of its own."""
 
-    name, device, memory = "idle", "none", 0
+    name, device, memory, takes_gpu_images = "idle", "none", 0, False
     config = OneShotConfig(input_size=(352, 640))
 
     def __init__(self, busy: float, on_gpu: bool) -> None:

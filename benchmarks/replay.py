@@ -46,7 +46,7 @@ RATE = 10.0
 class Walkers:
     """A runtime that gives 20 boxes that move about, whatever the image shows."""
 
-    name, device, on_gpu = "walkers", "cpu", False
+    name, device, on_gpu, takes_gpu_images = "walkers", "cpu", False, False
     config = OneShotConfig(classes=("pedestrian",), input_size=(96, 160), embedding_size=128)
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from qdtrack_model.boxes import box_area, clip_boxes
 from qdtrack_model.data.readers.mot import MOT_CLASSES, MotError, class_columns, read_mot
 from qdtrack_model.data.sources import Frame
-from qdtrack_model.pipeline import Preprocessor
+from qdtrack_model.fitting import Preprocessor
 from qdtrack_model.runtimes.torch import TorchRuntime
 from qdtrack_model.structures import Detections
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from qdtrack_model.boxes import clip_boxes
 from qdtrack_model.data.held_out import HeldOutSequence
 from qdtrack_model.data.sources import Frame
-from qdtrack_model.pipeline import Preprocessor
+from qdtrack_model.fitting import Preprocessor
 from qdtrack_model.structures import Array
 
 STRIDE = 4  # pixels of the network's input in a cell

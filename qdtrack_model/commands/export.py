@@ -21,7 +21,8 @@ from qdtrack_model.data.readers.mot import MotBoxes, class_columns, from_tracks,
 from qdtrack_model.data.sources import Frame, SourceError, open_source
 from qdtrack_model.evaluation import EvaluationError, evaluate
 from qdtrack_model.evaluation.int8 import TOLERANCE, TOLERANCE_OF_TRACKS, Report
-from qdtrack_model.pipeline import Pipeline, Preprocessor
+from qdtrack_model.fitting import Preprocessor
+from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.runtimes import FROM_WEIGHTS, ON_GPU, RUNTIMES, Options, in_batches, module_of
 from qdtrack_model.runtimes.graph import FLOATS, INTEGERS, export_onnx, graph_of
 from qdtrack_model.runtimes.quantization import quantize, quantize_for_gpu

@@ -136,7 +136,7 @@ class _Recording:
 
 
 class AotInductorRuntime(TorchRuntime):
-    """The compiled network; on a GPU one CUDA graph from the images in page-locked memory to the outputs there.
+    """The compiled network; on a GPU one CUDA graph from the images there to the outputs in page-locked memory.
 
     Raises:
         CacheError: the compiled package cannot be kept.
@@ -155,14 +155,14 @@ class AotInductorRuntime(TorchRuntime):
             # Locks for callers from several threads would break the capture of a CUDA graph.
             return self._capture(aoti_load_package(str(package), run_single_threaded=True))
         model = aoti_load_package(str(package))
-        return lambda: model(self._host)
+        return lambda: model(self._images)
 
     def _capture(self, model: Callable[[Tensor], Sequence[Tensor]]) -> Callable[[], Sequence[Tensor]]:
-        """Copies and network recorded once: a replay is one launch instead of one for each of hundreds of kernels."""
-        torch = self._torch
+        """Network and copies recorded once: a replay is one launch instead of one for each of hundreds of kernels."""
+        torch, images = self._torch, self._images
         stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())  # where the images were made
         with torch.inference_mode(), torch.cuda.stream(stream):
-            images = torch.zeros_like(self._host, device=self._device)
             for _ in range(3):  # kernels are loaded and chosen at the first calls, which cannot be recorded
                 outputs = model(images)
             hosts = [torch.empty(x.shape, dtype=x.dtype, pin_memory=True) for x in outputs]
@@ -170,7 +170,6 @@ class AotInductorRuntime(TorchRuntime):
             graph = torch.cuda.CUDAGraph()
             # Other threads of the process may go on using CUDA meanwhile.
             with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-                images.copy_(self._host, non_blocking=True)
                 for host, output in zip(hosts, model(images), strict=True):
                     host.copy_(output, non_blocking=True)
 

@@ -1,4 +1,4 @@
-"""A TensorRT engine in its place: loaded, fed from pinned memory, run as one CUDA graph. No torch in the process."""
+"""A TensorRT engine in its place: loaded, fed, and run as one CUDA graph. No torch in the process."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import numpy as np
 from qdtrack_model.atomic import atomic_write
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes import gpu
-from qdtrack_model.runtimes.cuda import PIECEWISE, Buffer, CudaError, Recording, Stream
+from qdtrack_model.runtimes.cuda.calls import CudaError
+from qdtrack_model.runtimes.cuda.memory import Buffer
+from qdtrack_model.runtimes.cuda.stream import PIECEWISE, Recording, Stream
 from qdtrack_model.runtimes.engine_builder import EngineError, create, listen
 from qdtrack_model.runtimes.graph import OUTPUTS
-from qdtrack_model.runtimes.interface import Options, check_images, in_batches, to_detections
+from qdtrack_model.runtimes.interface import GpuImages, Options, check_images, to_detections
 from qdtrack_model.structures import Array, Detections
 
 log = logging.getLogger(__name__)
@@ -36,7 +38,7 @@ class EngineRuntime:
         EngineError: the engine cannot be loaded or run here; memory may be short.
     """
 
-    on_gpu = True
+    on_gpu = takes_gpu_images = True
 
     def __init__(self, trt: Any, path: Path, checkpoint: Checkpoint, options: Options) -> None:
         found = gpu.find()
@@ -132,8 +134,7 @@ class EngineRuntime:
         return buffer
 
     def _enqueue(self) -> None:
-        """Enqueue one frame: image to the GPU, network, results back."""
-        self._stream.upload(self._buffers[INPUT])
+        """Enqueue one frame: network, results back."""
         if not self._context.execute_async_v3(self._stream.handle):
             raise EngineError(f"{self._path}: {self.name} cannot run it: {self._messages.first_error()}")
         for name in OUTPUTS:
@@ -146,12 +147,22 @@ class EngineRuntime:
     def warm_up(self) -> None:
         self.infer(np.zeros((self._batch, *self.config.input_size, 3), np.uint8))
 
-    def infer(self, images: Array) -> list[Detections]:
-        check_images(images, self.config)
+    def _feed(self, images: Array | GpuImages) -> None:
+        """Enqueue the copy of as many images as go through the network together, or fewer, into its input."""
+        buffer = self._buffers[INPUT]
+        if isinstance(images, np.ndarray):
+            buffer.array[: len(images)] = images
+            self._stream.upload(buffer)
+        else:
+            images.copy_to(buffer.device, self._stream.handle)
+
+    def infer(self, images: Array | GpuImages) -> list[Detections]:
+        if isinstance(images, np.ndarray):
+            check_images(images, self.config)
         found: list[Detections] = []
-        for part in in_batches(images, self._batch):
-            np.copyto(self._buffers[INPUT].array, part)
+        for at in range(0, len(images), self._batch):
             try:
+                self._feed(images[at : at + self._batch])
                 if self._recording is not None:
                     self._recording.replay()
                 else:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -76,6 +76,17 @@ class Options:
         return self.threads or (int(asked) if asked.isdecimal() else 0) or usable_cores()
 
 
+class GpuImages(Protocol):
+    """Images (B, H, W, 3) uint8 BGR on the GPU."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice) -> GpuImages: ...
+
+    def copy_to(self, device: int, stream: int) -> None:
+        """Enqueue a copy of it to an address in a stream, by its handle."""
+
+
 class Runtime(Protocol):
     """A loaded network.
 
@@ -83,6 +94,7 @@ class Runtime(Protocol):
         name: one of RUNTIMES.
         device: where and how it computes, for people: ``cpu, 2 threads, fp32``, ``NVIDIA ..., fp16``.
         on_gpu: whether it computes there, and leaves the processor to others meanwhile.
+        takes_gpu_images: whether :meth:`infer` also takes a :class:`GpuImages`.
         config: configuration of the network.
         memory: bytes that loading and warming up took, of the GPU where it computes there.
     """
@@ -90,6 +102,7 @@ class Runtime(Protocol):
     name: str
     device: str
     on_gpu: bool
+    takes_gpu_images: bool
     config: ModelConfig
 
     @property
@@ -98,7 +111,7 @@ class Runtime(Protocol):
     def warm_up(self) -> None:
         """Run once with the real shapes, so that the first frame is as fast as the next."""
 
-    def infer(self, images: Array) -> list[Detections]:
+    def infer(self, images: Any) -> list[Detections]:
         """Images (B, H, W, 3) uint8 BGR of ``config.input_size`` -> detections in pixels of that size, for each.
 
         Any B is taken; the network runs as often as its own batch asks for.

@@ -36,7 +36,7 @@ class CpuGraphRuntime(ABC):
         GraphError: a graph that cannot be loaded.
     """
 
-    on_gpu = False
+    on_gpu = takes_gpu_images = False
 
     def __init__(self, checkpoint: Checkpoint, options: Options) -> None:
         self.config = checkpoint.config

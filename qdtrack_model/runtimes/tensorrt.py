@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from qdtrack_model.checkpoints import Checkpoint
-from qdtrack_model.runtimes import cuda, gpu
+from qdtrack_model.runtimes import gpu
+from qdtrack_model.runtimes.cuda import calls, stream
 from qdtrack_model.runtimes.engine import EngineRuntime
 from qdtrack_model.runtimes.engine_builder import PRECISIONS, import_package, keep_engine, lacking
 from qdtrack_model.runtimes.interface import Options, RuntimeUnavailable, release
@@ -19,7 +20,7 @@ OLDEST = 10  # networks are strongly typed from then on
 def missing() -> str | None:
     """What this runtime lacks here."""
     found = gpu.find()
-    return _missing_to_build() or (cuda.missing(found.driver) if found else None)
+    return _missing_to_build() or (calls.missing(found.driver) if found else None)
 
 
 def _missing_to_build() -> str | None:
@@ -52,5 +53,5 @@ def build(checkpoint: Checkpoint, options: Options, capability: str | None = Non
 
 def load(checkpoint: Checkpoint, options: Options) -> EngineRuntime:
     """The engine, built where needed, on the GPU."""
-    cuda.check()
+    stream.check()
     return EngineRuntime(import_package("tensorrt"), build(checkpoint, options), checkpoint, options)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from qdtrack_model.checkpoints import Checkpoint
-from qdtrack_model.runtimes import cuda, gpu
+from qdtrack_model.runtimes import gpu
+from qdtrack_model.runtimes.cuda import calls, stream
 from qdtrack_model.runtimes.engine import EngineRuntime
 from qdtrack_model.runtimes.engine_builder import PRECISIONS, import_package, keep_engine, lacking
 from qdtrack_model.runtimes.interface import Options, RuntimeUnavailable
@@ -37,7 +38,7 @@ def missing() -> str | None:
             f"TensorRT for RTX has nothing for compute capability {found.compute} ({found.name}), only for "
             f"{', '.join(CAPABILITIES)}; take classic TensorRT, runtime tensorrt"
         )
-    return cuda.missing(found.driver)
+    return calls.missing(found.driver)
 
 
 def build(checkpoint: Checkpoint, options: Options, capability: str | None = None, progress: bool = False) -> Path:
@@ -59,5 +60,5 @@ def build(checkpoint: Checkpoint, options: Options, capability: str | None = Non
 
 def load(checkpoint: Checkpoint, options: Options) -> EngineRuntime:
     """The engine, built where needed, on the GPU."""
-    cuda.check()
+    stream.check()
     return EngineRuntime(import_package("tensorrt_rtx"), build(checkpoint, options), checkpoint, options)

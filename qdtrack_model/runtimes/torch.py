@@ -13,10 +13,10 @@ from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes import gpu
 from qdtrack_model.runtimes.graph import deployed
 from qdtrack_model.runtimes.interface import (
+    GpuImages,
     Options,
     RuntimeUnavailable,
     check_images,
-    in_batches,
     resident_memory,
     to_detections,
 )
@@ -78,7 +78,7 @@ class TorchRuntime:
         self.config = checkpoint.config
         self._torch, self._batch = torch, options.batch
         cuda = torch.cuda.is_available()
-        self.on_gpu = cuda
+        self.on_gpu = self.takes_gpu_images = cuda
         self._device = torch.device("cuda" if cuda else "cpu")
         place = torch.cuda.get_device_name(0) if cuda else f"cpu, {options.cores} threads"
         self.device = f"{place}, {options.precision}"
@@ -93,17 +93,26 @@ class TorchRuntime:
         size = (self._batch, *self.config.input_size, 3)
         self._task = f"{self.name}, {'x'.join(map(str, size))} in {options.precision}"
         self._host = torch.zeros(size, dtype=torch.uint8, pin_memory=cuda)
+        self._images = self._host.to(self._device)  # what the network reads; on the CPU the same
         self._fetched: list[Tensor] = []
         with plain_faults(self._task):
             self._call = self._prepare(checkpoint, options)
         self.memory = 0
 
     def _prepare(self, checkpoint: Checkpoint, options: Options) -> Callable[[], Sequence[Tensor]]:
-        """What computes the outputs, on the CPU, of the images in ``_host``."""
+        """What computes the outputs, on the CPU, of the images in ``_images``."""
         network = deployed(checkpoint, options.precision)
         network = network.to(self._device, memory_format=self._torch.channels_last)  # type: ignore[call-overload]
         self._network = network
-        return lambda: self._fetch(network(self._host.to(self._device, non_blocking=True)))
+        return lambda: self._fetch(network(self._images))
+
+    def _feed(self, images: Array | GpuImages) -> None:
+        """Copy as many images as go through the network together, or fewer, to where it reads them."""
+        if isinstance(images, np.ndarray):
+            self._host.numpy()[: len(images)] = images
+            self._images.copy_(self._host, non_blocking=True)  # nothing, where they are one
+        else:
+            images.copy_to(self._images.data_ptr(), self._torch.cuda.current_stream().cuda_stream)
 
     def _fetch(self, outputs: Sequence[Tensor]) -> Sequence[Tensor]:
         """Outputs on the CPU, valid until the next call: from a GPU all by one wait, into page-locked memory."""
@@ -126,12 +135,13 @@ class TorchRuntime:
         self.infer(np.zeros((self._batch, *self.config.input_size, 3), np.uint8))
         self.memory = max(0, self._used() - self._before)
 
-    def infer(self, images: Array) -> list[Detections]:
-        check_images(images, self.config)
+    def infer(self, images: Array | GpuImages) -> list[Detections]:
+        if isinstance(images, np.ndarray):
+            check_images(images, self.config)
         rows: list[Any] = []
-        for part in in_batches(images, self._batch):
-            self._host.numpy()[...] = part
+        for at in range(0, len(images), self._batch):
             with self._torch.inference_mode(), plain_faults(self._task):
+                self._feed(images[at : at + self._batch])
                 outputs = [output.numpy() for output in self._call()]
             rows += [to_detections(row, self.config.score_floor) for row in zip(*outputs, strict=True)]
         return rows[: len(images)]

@@ -89,13 +89,7 @@ class TorchTensorRtRuntime(TorchRuntime):
         package = build(checkpoint, options)
         import_package("torch_tensorrt").runtime.set_cudagraphs_mode(True)
         module = self._torch.export.load(package).module()
-        images = self._torch.zeros_like(self._host, device=self._device)
-
-        def run() -> Sequence[Tensor]:
-            images.copy_(self._host, non_blocking=True)
-            return self._fetch(module(images))
-
-        return run
+        return lambda: self._fetch(module(self._images))
 
 
 load = TorchTensorRtRuntime

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from sensor_msgs.msg import CompressedImage, Image
 
 from qdtrack_model.boxes import clip_boxes
-from qdtrack_model.pipeline import reduction_of
+from qdtrack_model.fitting import reduction_of
 from qdtrack_model.sensors.encodings import REDUCTIONS, compressed_image, jpeg_size
 from qdtrack_model.structures import Array, Detections
 from qdtrack_ros.input.bridge import bridged_image

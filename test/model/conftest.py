@@ -93,7 +93,7 @@ class BlobRuntime:
 
     name = "blobs"
     device = "cpu"
-    on_gpu = False
+    on_gpu = takes_gpu_images = False
 
     def __init__(self, input_size: tuple[int, int] = (96, 160)) -> None:
         self.config = OneShotConfig(classes=("pedestrian",), input_size=input_size, embedding_size=2)

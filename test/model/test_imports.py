@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 VALUES = {"structures", "config", "boxes", "atomic"}
-INFERENCE = VALUES | {"cache", "checkpoints", "tracking", "runtimes", "pipeline"}
+INFERENCE = VALUES | {"fitting", "cache", "checkpoints", "tracking", "runtimes", "pipeline"}
 SENSORS = {
     "sensors",
     *(
@@ -51,6 +51,7 @@ ALLOWED: dict[str, set[str]] = {
     "cache": {"atomic"},
     "config": {"mappings", "tracker_config"},
     "boxes": {"structures"},
+    "fitting": VALUES,
     "atomic": set(),
     "sensors": {"structures"},
     "sensors.attention": {"structures", "config"},
@@ -70,7 +71,7 @@ ALLOWED: dict[str, set[str]] = {
     "tracking": VALUES | {"tracking.assignment"},
     "tracking.assignment": {"structures"},
     "checkpoints": VALUES | {"cache", "networks"},
-    "runtimes": VALUES | {"cache", "checkpoints", "networks"},
+    "runtimes": VALUES | {"cache", "checkpoints", "fitting", "networks"},
     "pipeline": (INFERENCE | {"sensors.registration"}) - {"pipeline"},
     "validation": INFERENCE | {"data", "evaluation"},
     "object_embeddings": INFERENCE | {"data"},

@@ -25,7 +25,8 @@ from qdtrack_model.config import (
     TaoConfig,
     TrackerConfig,
 )
-from qdtrack_model.pipeline import Letterbox, Pipeline, Preprocessor
+from qdtrack_model.fitting import Letterbox, Preprocessor
+from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.runtimes import Options, Runtime
 from qdtrack_model.sensors.registration import Registration
 from qdtrack_model.structures import Array, Detections

@@ -29,7 +29,7 @@ class BlobRuntime:
 
     name = "blobs"
     device = "cpu"
-    on_gpu = False
+    on_gpu = takes_gpu_images = False
     config = OneShotConfig(input_size=(192, 320))
 
     memory = 0

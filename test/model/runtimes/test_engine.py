@@ -1,13 +1,10 @@
 """How an engine is fed and freed, with stand-ins for the driver and for TensorRT: neither can be had without a GPU.
 
-The stand-in driver has real memory, so that a copy in the wrong direction, of the wrong size or too late shows; it
-keeps count of what is not freed. The engine finds one object where the first pixel says.
+The engine finds one object where the first pixel says.
 """
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,10 +14,16 @@ import pytest
 
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.config import OneShotConfig, QuasiDenseConfig
+from qdtrack_model.pipeline import Pipeline
 from qdtrack_model.runtimes import Options, gpu
-from qdtrack_model.runtimes.cuda import CudaError, call, check
+from qdtrack_model.runtimes.cuda.calls import CudaError
+from qdtrack_model.runtimes.cuda.fitting import FittedOnGpu
+from qdtrack_model.runtimes.cuda.stream import check
 from qdtrack_model.runtimes.engine import EngineRuntime
 from qdtrack_model.runtimes.engine_builder import EngineError
+from qdtrack_model.tracking import QuasiDenseTracker
+
+from .cuda.driver import Driver
 
 cuda_bindings = pytest.importorskip("cuda.bindings", reason='pip install "qdtrack[tensorrt-rtx]"')
 
@@ -30,103 +33,6 @@ SHAPES = {
     "labels": ((2, 3), np.int64), "embeddings": ((2, 3, 4), np.float32),
 }  # fmt: skip
 CHECKPOINT = Checkpoint(Path("small.safetensors"), CONFIG, QuasiDenseConfig(), {})
-
-
-class Driver:
-    """The functions of ``cuda.bindings.runtime`` that are used, on host memory."""
-
-    def __init__(self, room: int = 1 << 30, capture: bool = True) -> None:
-        from cuda.bindings import runtime
-
-        self.cudaError_t, self.cudaMemcpyKind = runtime.cudaError_t, runtime.cudaMemcpyKind
-        self.cudaStreamCaptureMode, self.cudaStreamNonBlocking = runtime.cudaStreamCaptureMode, 1
-        self.cudaGetErrorString = runtime.cudaGetErrorString
-        self.ok, self.full = (self.cudaError_t.cudaSuccess,), (self.cudaError_t.cudaErrorMemoryAllocation, None)
-        self.room, self.capture = room, capture
-        self.memory: dict[int, Any] = {}
-        self.objects: set[str] = set()
-        self.recording: list[Callable[[], object]] | None = None
-        self.pending: list[Callable[[], object]] = []
-        self.launches = 0
-
-    def cudaMalloc(self, size: int) -> tuple[Any, ...]:
-        if size > self.room:
-            return self.full
-        block = (ctypes.c_uint8 * size)()
-        self.memory[ctypes.addressof(block)] = block
-        return (*self.ok, ctypes.addressof(block))
-
-    cudaMallocHost = cudaMalloc
-
-    def cudaFree(self, address: int) -> tuple[Any, ...]:
-        del self.memory[address]
-        return self.ok
-
-    cudaFreeHost = cudaFree
-
-    def cudaStreamCreateWithFlags(self, flags: int) -> tuple[Any, ...]:
-        self.objects.add("stream")
-        return (*self.ok, 7)
-
-    def cudaStreamDestroy(self, stream: int) -> tuple[Any, ...]:
-        self.objects.remove("stream")
-        return self.ok
-
-    def enqueue(self, work: Callable[[], object]) -> None:
-        (self.pending if self.recording is None else self.recording).append(work)
-
-    def cudaMemcpyAsync(self, target: int, source: int, size: int, kind: Any, stream: int) -> tuple[Any, ...]:
-        assert {target, source} <= self.memory.keys() and stream == 7
-        self.enqueue(lambda: ctypes.memmove(target, source, size))
-        return self.ok
-
-    def cudaStreamSynchronize(self, stream: int) -> tuple[Any, ...]:
-        for work in self.pending:
-            work()
-        self.pending = []
-        return self.ok
-
-    def cudaStreamBeginCapture(self, stream: int, mode: Any) -> tuple[Any, ...]:
-        self.recording = []
-        return self.ok
-
-    def cudaStreamEndCapture(self, stream: int) -> tuple[Any, ...]:
-        graph, self.recording = self.recording, None
-        if not self.capture:
-            return (self.cudaError_t.cudaErrorStreamCaptureInvalidated, None)
-        self.objects.add("graph")
-        return (*self.ok, graph)
-
-    def cudaGraphInstantiate(self, graph: Any, flags: int) -> tuple[Any, ...]:
-        self.objects.add("instance")
-        return (*self.ok, graph)
-
-    def cudaGraphDestroy(self, graph: Any) -> tuple[Any, ...]:
-        self.objects.remove("graph")
-        return self.ok
-
-    def cudaGraphExecDestroy(self, graph: Any) -> tuple[Any, ...]:
-        assert self.memory, "freed before the recording that uses it"
-        self.objects.remove("instance")
-        return self.ok
-
-    def cudaGraphLaunch(self, graph: Any, stream: int) -> tuple[Any, ...]:
-        self.launches += 1
-        self.pending += graph
-        return self.ok
-
-    def cudaGetLastError(self) -> tuple[Any, ...]:
-        return self.ok
-
-    def break_down(self, at: str) -> None:
-        """From the next call of ``at`` on every call fails, as it is after an illegal access to memory."""
-
-        def fail(*_: Any) -> tuple[Any, ...]:
-            for name in filter(lambda name: name.startswith("cuda"), vars(Driver)):
-                setattr(self, name, fail)
-            return (self.cudaError_t.cudaErrorIllegalAddress, None)
-
-        setattr(self, at, fail)
 
 
 class Context:
@@ -142,8 +48,7 @@ class Context:
         return np.frombuffer(memoryview(self.driver.memory[self.addresses[name]]), kind).reshape(shape)
 
     def execute_async_v3(self, stream: int) -> bool:
-        assert stream == 7
-        self.driver.enqueue(self.run)
+        self.driver.enqueue(stream, self.run)
         return True
 
     def run(self) -> None:
@@ -222,14 +127,9 @@ def plan(tmp_path: Path) -> Path:
     return path
 
 
-def install(monkeypatch: pytest.MonkeyPatch, driver: Driver) -> Driver:
-    monkeypatch.setattr("cuda.bindings.runtime", driver)
-    return driver
-
-
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
-    return install(monkeypatch, Driver())
+    return Driver(monkeypatch)
 
 
 def images(*corners: tuple[int, int]) -> np.ndarray[Any, Any]:
@@ -242,7 +142,7 @@ def images(*corners: tuple[int, int]) -> np.ndarray[Any, Any]:
 def test_each_image_gets_its_own_detections(
     monkeypatch: pytest.MonkeyPatch, plan: Path, capture: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    driver = install(monkeypatch, Driver(capture=capture))
+    driver = Driver(monkeypatch, capture=capture)
     runtime = EngineRuntime(package(driver), plan, CHECKPOINT, Options("tensorrt", "fp16", batch=2))
     runtime.warm_up()
     before = driver.launches
@@ -278,7 +178,7 @@ def test_each_image_gets_its_own_detections(
 def test_what_cannot_be_loaded_is_one_line_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, plan: Path, faults: dict[str, Any], room: int, message: str
 ) -> None:
-    driver = install(monkeypatch, Driver(room))
+    driver = Driver(monkeypatch, room)
     with pytest.raises(EngineError, match=message) as caught:
         EngineRuntime(package(driver, **faults), plan, CHECKPOINT, Options("tensorrt", "fp16", batch=2))
     assert "\n" not in str(caught.value) and (str(plan) in str(caught.value)) == ("start" not in faults)
@@ -324,7 +224,7 @@ def test_a_recording_that_cannot_begin_is_done_without(
 def test_a_network_that_cannot_be_recorded_is_told(
     driver: Driver, plan: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(Context, "is_stream_capturable", lambda self, stream: stream != 7, raising=False)
+    monkeypatch.setattr(Context, "is_stream_capturable", lambda self, stream: False, raising=False)
     runtime = EngineRuntime(package(driver), plan, CHECKPOINT, Options("tensorrt", "fp16", batch=2))
     assert "no CUDA graph, tensorrt cannot run this network while recording" in caplog.text
     assert runtime.infer(images((1, 2)))[0].boxes.tolist() == [[1, 2, 11, 12]]
@@ -339,21 +239,25 @@ def test_checking_leaves_nothing(driver: Driver) -> None:
         check()
 
 
-def test_every_call_takes_what_it_is_given() -> None:
-    """By the real bindings: a wrong type or number of arguments raises, before any driver is asked."""
-    from cuda.bindings import runtime
-
-    if gpu.find() is not None:
-        pytest.skip("made-up addresses would do harm on a GPU")
-    stream, graph, instance = runtime.cudaStream_t(0), runtime.cudaGraph_t(0), runtime.cudaGraphExec_t(0)
-    kind, mode = runtime.cudaMemcpyKind, runtime.cudaStreamCaptureMode
-    for arguments in (
-        ("cudaStreamCreateWithFlags", runtime.cudaStreamNonBlocking), ("cudaStreamDestroy", stream),
-        ("cudaMalloc", 100), ("cudaFree", 100), ("cudaMallocHost", 100), ("cudaFreeHost", 100),
-        ("cudaMemcpyAsync", 100, 200, 1, kind.cudaMemcpyHostToDevice, stream), ("cudaStreamSynchronize", stream),
-        ("cudaStreamBeginCapture", stream, mode.cudaStreamCaptureModeThreadLocal), ("cudaStreamEndCapture", stream),
-        ("cudaGraphInstantiate", graph, 0), ("cudaGraphDestroy", graph), ("cudaGraphLaunch", instance, stream),
-        ("cudaGraphExecDestroy", instance),
-    ):  # fmt: skip
-        with pytest.raises(CudaError, match=f"the GPU refuses this: .*{arguments[0]}"):
-            call("this", *arguments)
+def test_images_fitted_in_on_the_gpu_never_leave_it(
+    driver: Driver, plan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "find", lambda: gpu.Gpu("Imagined", (8, 9), 13000, 20))
+    runtime = EngineRuntime(package(driver), plan, CHECKPOINT, Options("tensorrt", "fp16", batch=2))
+    pipeline = Pipeline(runtime, QuasiDenseTracker(QuasiDenseConfig()))
+    if not driver.kernels:
+        pytest.skip("needs NVRTC and g++")
+    ahead = pipeline.fit([*images((1, 2), (3, 4), (5, 6))])
+    assert isinstance(ahead.batch, FittedOnGpu)
+    for corner in ((7, 8), (9, 10), (11, 12)):
+        now, ahead = ahead, pipeline.fit([*images(corner)])  # while the one before is to be looked at
+        expected = now.batch.pixels()[:, 0, 0, :2]
+        copied = driver.copied
+        found = pipeline.infer(now)
+        # To the network's input, and the results back: no image is uploaded again.
+        results = sum(buffer.size for name, buffer in runtime._buffers.items() if name != "images")
+        assert driver.copied - copied == len(found) * 64 * 96 * 3 + (0 if runtime._recording else results)
+        for one, (x, y) in zip(found, expected.tolist(), strict=True):
+            assert one.boxes.tolist() == [[x, y, x + 10, y + 10]]
+    pipeline.close()
+    assert not driver.memory and not driver.objects

@@ -11,7 +11,7 @@ import pytest
 
 from qdtrack_model import checkpoints, runtimes
 from qdtrack_model.checkpoints import Checkpoint, CheckpointError
-from qdtrack_model.pipeline import Preprocessor
+from qdtrack_model.fitting import Preprocessor
 from qdtrack_model.runtimes import Options
 from qdtrack_model.runtimes.graph import GraphError, export_onnx, graph_of, uninterrupted
 from qdtrack_model.structures import Array

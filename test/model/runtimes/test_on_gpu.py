@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from qdtrack_model import checkpoints, runtimes
-from qdtrack_model.pipeline import Preprocessor
+from qdtrack_model.fitting import Preprocessor
 from qdtrack_model.runtimes import Options, gpu
-from qdtrack_model.runtimes.cuda import Buffer, Stream
+from qdtrack_model.runtimes.cuda.fitting import preprocessor
+from qdtrack_model.runtimes.cuda.memory import Buffer
+from qdtrack_model.runtimes.cuda.stream import Stream
 from qdtrack_model.structures import Detections
 from qdtrack_model.synthetic import Scene, SceneConfig
 
@@ -49,6 +51,24 @@ def test_a_gpu_finds_the_same(
     assert "no CUDA graph" not in caplog.text
     for one, other in zip(found, expected, strict=True):
         assert_same(confident(one), confident(other), share, pixels, tolerance, 10 * tolerance)
+
+
+@pytest.mark.parametrize("runtime", runtimes.ON_GPU)
+def test_images_fitted_in_there_give_the_same(runtime: str) -> None:
+    if (missing := runtimes.module_of(runtime).missing()) is not None:
+        pytest.skip(missing)
+    checkpoint, scene = checkpoints.load("street"), Scene(SceneConfig(seed=9))
+    fit = preprocessor(checkpoint.config)
+    if isinstance(fit, Preprocessor):
+        pytest.skip("the GPU cannot fit images in: NVRTC or cuda-bindings are missing")
+    images = [scene.frame(80).image, scene.frame(120).image[:, :1001], scene.frame(160).image[::2]]
+    expected, fitted = Preprocessor(checkpoint.config)(images)[0], fit(images)[0]
+    assert np.abs(fitted.pixels().astype(int) - expected).max() <= 1
+    loaded = runtimes.load(checkpoint, Options(runtime, "fp32", batch=2))
+    for one, other in zip(loaded.infer(fitted), loaded.infer(expected), strict=True):
+        assert_same(confident(one), confident(other), 1.0, 0.05, 1e-3, 1e-2)
+    loaded.close()
+    fit.close()
 
 
 def test_copies_wait_for_each_other_and_can_be_recorded() -> None:

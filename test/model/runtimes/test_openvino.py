@@ -10,7 +10,7 @@ import pytest
 
 from qdtrack_model import checkpoints, runtimes
 from qdtrack_model.boxes import box_iou
-from qdtrack_model.pipeline import Preprocessor
+from qdtrack_model.fitting import Preprocessor
 from qdtrack_model.runtimes import Options
 from qdtrack_model.runtimes.graph import GraphError, graph_of
 from qdtrack_model.structures import Array

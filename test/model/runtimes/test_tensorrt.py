@@ -21,7 +21,7 @@ from qdtrack_model.cache import read_manifest
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.commands import INTERRUPTED
 from qdtrack_model.runtimes import Options, RuntimeUnavailable, engine_builder, gpu, tensorrt, tensorrt_rtx
-from qdtrack_model.runtimes.cuda import CudaError
+from qdtrack_model.runtimes.cuda.calls import CudaError
 from qdtrack_model.runtimes.engine_builder import EngineError, build_engine, import_package, lacking
 from qdtrack_model.runtimes.graph import GraphError, graph_of
 from qdtrack_model.runtimes.quantization import quantize_for_gpu
@@ -255,7 +255,7 @@ def test_tensorrt_before_10_is_refused(
 ) -> None:
     monkeypatch.setattr(tensorrt, "lacking", lambda *_: None)
     monkeypatch.setattr(tensorrt, "import_package", lambda _: SimpleNamespace(__version__=version))
-    monkeypatch.setattr(tensorrt.cuda, "missing", lambda driver: None)
+    monkeypatch.setattr(tensorrt.calls, "missing", lambda driver: None)
     monkeypatch.setattr(gpu, "find", lambda: gpu.Gpu("Orin", (8, 7), 12060, 16))
     missing = tensorrt.missing()
     assert missing is None if told is None else missing is not None and missing.startswith(told)
@@ -285,7 +285,7 @@ def test_a_gpu_that_cannot_be_used_is_told_before_an_engine_is_built(
     def build(*_: object) -> None:
         raise AssertionError("minutes were spent")
 
-    monkeypatch.setattr(module.cuda, "check", fail)
+    monkeypatch.setattr(module.stream, "check", fail)
     monkeypatch.setattr(module, "build", build)
     with pytest.raises(CudaError, match="it fell off the bus"):
         module.load(checkpoint, Options(module.__name__.rpartition(".")[2], "fp16"))

@@ -18,8 +18,8 @@ from qdtrack_model.commands import INTERRUPTED
 from qdtrack_model.config import OneShotConfig, QDTrackConfig, QuasiDenseConfig
 from qdtrack_model.data.detections import SceneDetections
 from qdtrack_model.data.sources import open_source
+from qdtrack_model.fitting import Preprocessor
 from qdtrack_model.networks import QDTrack, build
-from qdtrack_model.pipeline import Preprocessor
 
 from .scene import write_folder
 

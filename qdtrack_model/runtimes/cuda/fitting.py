@@ -1,0 +1,283 @@
+"""Images fitted into the network's input on the GPU: raw pixels go there, and the processor is spared the resizing."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from qdtrack_model.config import ModelConfig
+from qdtrack_model.fitting import Letterbox, Preprocessor, check_image, plan
+from qdtrack_model.runtimes import gpu
+from qdtrack_model.runtimes.cuda.calls import CudaError, call
+from qdtrack_model.runtimes.cuda.kernel import ADDRESS, NUMBER, Kernel, compiled
+from qdtrack_model.runtimes.cuda.memory import Buffer, Memory
+from qdtrack_model.runtimes.cuda.stream import Event, Stream, copy
+from qdtrack_model.runtimes.interface import RuntimeUnavailable
+from qdtrack_model.structures import Array
+
+log = logging.getLogger(__name__)
+
+_SOURCE = Path(__file__).with_name("resize.cu")
+_PARTS = 2048  # of a pixel, as OpenCV counts
+_UINT8, _MIXES = np.dtype(np.uint8), np.dtype((np.int32, 4))
+
+
+def preprocessor(config: ModelConfig) -> Preprocessor | GpuPreprocessor:
+    """What fits images in for a network on the GPU: the GPU too, where it does so as OpenCV, else the processor."""
+    on_cpu, found = Preprocessor(config), gpu.find()
+    if found is None:
+        return on_cpu
+    try:
+        on_gpu = GpuPreprocessor(config, found.compute)
+        try:
+            _compare(on_gpu, on_cpu)
+        except BaseException:
+            on_gpu.close()
+            raise
+    except (ImportError, CudaError, RuntimeUnavailable) as error:
+        log.info("images are fitted in by the processor, which takes it about a millisecond each: %s", error)
+        return on_cpu
+    return on_gpu
+
+
+def _compare(on_gpu: GpuPreprocessor, on_cpu: Preprocessor) -> None:
+    """Raise RuntimeUnavailable where the two do not give the same images, but for roundings."""
+    noise = np.random.default_rng(0)
+    height, width = on_gpu.config.input_size
+    # Shrunk to less than half, enlarged, and as it is.
+    for size in ((5 * height // 2, width // 2 + 1), (height // 2 + 1, width // 3, 3), (height, width, 3)):
+        image = noise.integers(0, 256, size, np.uint8)
+        found, expected = on_gpu([image])[0].pixels(), on_cpu([image])[0]
+        difference = int(np.abs(found.astype(int) - expected).max())
+        if difference > 1:
+            raise RuntimeUnavailable(f"the GPU fits an image of {size} in otherwise than OpenCV, by {difference}")
+
+
+@dataclass(frozen=True, eq=False)
+class FittedOnGpu:
+    """The input of a network, (B, height, width, 3) uint8, on the GPU.
+
+    Args:
+        device: its address.
+        shape: as above.
+        ready: the moment from which on it is there.
+    """
+
+    device: int
+    shape: tuple[int, ...]
+    ready: Event
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, part: slice) -> FittedOnGpu:
+        begin, end, _ = part.indices(len(self))
+        first = self.device + begin * int(np.prod(self.shape[1:]))
+        return FittedOnGpu(first, (end - begin, *self.shape[1:]), self.ready)
+
+    def copy_to(self, device: int, stream: int) -> None:
+        """Enqueue a copy of it to an address in a stream, by its handle."""
+        self.ready.hold_up(stream)
+        copy(stream, device, self.device, int(np.prod(self.shape)))
+
+    def pixels(self) -> Array:
+        """The same in host memory."""
+        with contextlib.ExitStack() as resources:
+            stream = Stream()
+            resources.callback(stream.close)
+            buffer = Buffer("images to be looked at", self.shape, _UINT8)
+            resources.callback(buffer.close)
+            self.copy_to(buffer.device, stream.handle)
+            stream.download(buffer)
+            stream.synchronize()
+            return buffer.array.copy()
+
+
+class GpuPreprocessor:
+    """As :class:`Preprocessor`, on the GPU, and to the bit as there where OpenCV is the same.
+
+    Args:
+        config: of the network.
+        compute: compute capability of the GPU, such as ``8.9``.
+
+    Raises:
+        CudaError: the GPU refuses something.
+        RuntimeUnavailable: the kernel cannot be compiled here.
+    """
+
+    def __init__(self, config: ModelConfig, compute: str) -> None:
+        self.config = config
+        code = _code(compute)
+        with contextlib.ExitStack() as resources:
+            _use_gpu()
+            self._stream = Stream()
+            resources.callback(self._stream.close)
+            self._kernel = Kernel(code, "resize", (ADDRESS,) * 4 + (NUMBER,) * 6)
+            resources.callback(self._kernel.close)
+            self._blank = Buffer("an empty image", (*config.input_size, 3), _UINT8)
+            resources.callback(self._blank.close)
+            self._blank.array[...] = config.padding
+            self._stream.upload(self._blank)
+            self._stream.synchronize()
+            # Two in turn: the network may still read one.
+            self._slot, self._other = (_Slot(self._blank.size) for _ in range(2))
+            resources.callback(self._slot.close)
+            resources.callback(self._other.close)
+            self._resources = resources.pop_all()
+
+    def __call__(self, images: Sequence[Array]) -> tuple[FittedOnGpu, list[Letterbox]]:
+        """Fit images in; as of :class:`Preprocessor`, but on the way to the GPU when this returns.
+
+        Raises:
+            CudaError: the GPU refuses something.
+            ValueError: another shape or dtype, or no pixels.
+        """
+        for image in images:
+            check_image(image)
+        self._slot, self._other = self._other, self._slot
+        slot = self._slot
+        _use_gpu()
+        slot.make_room(len(images))
+        letterboxes = [self._fit(image, slot, place) for place, image in enumerate(images)]
+        slot.ready.record(self._stream)
+        return FittedOnGpu(slot.device, (len(images), *self.config.input_size, 3), slot.ready), letterboxes
+
+    def _fit(self, image: Array, slot: _Slot, place: int) -> Letterbox:
+        size = (image.shape[1], image.shape[0])
+        channels = 1 if image.ndim == 2 else 3
+        sizes, letterbox = plan(size, self.config)
+        mixes = _mixes(size, tuple(sizes))
+        columns = slot.send(place, mixes, image, self._stream)
+        source, canvas = columns + mixes.nbytes, slot.device + place * self._blank.size
+        if slot.filled[place] != sizes[-1]:
+            self._stream.copy(canvas, self._blank.device, self._blank.size)
+            slot.filled[place] = sizes[-1]
+        halves = slot.halves(place, size, channels) if len(sizes) > 1 else 0
+        for number, made in enumerate(sizes, start=1):
+            last = number == len(sizes)
+            target, row, values = (canvas, self.config.input_size[1], 3) if last else (halves, made[0], channels)
+            rows = columns + made[0] * _MIXES.itemsize
+            self._kernel.launch(
+                self._stream.handle, *made, source, target, columns, rows, size[0], channels, row, values, *made
+            )
+            source, size, halves = target, made, halves + made[0] * made[1] * channels
+            columns = rows + made[1] * _MIXES.itemsize
+        return letterbox
+
+    def close(self) -> None:
+        """Free the GPU's memory; nothing that it gave can be used any more."""
+        self._resources.close()
+
+
+class _Slot:
+    """The network's input for images that go through it together, and what they come from.
+
+    Attributes:
+        device: address of the input.
+        filled: how much of each image there, (width, height), is not padding.
+        ready: when the last ones are there.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.ready = Event()
+        self.filled: list[tuple[int, int]] = []
+        self._size = size  # of an image in the input [bytes]
+        self._shared = bool(_attribute("cudaDevAttrIntegrated"))
+        self._input: Memory | None = None
+        self._raw: list[Buffer | None] = []
+        self._halves: list[Memory | None] = []
+
+    @property
+    def device(self) -> int:
+        assert self._input is not None
+        return self._input.device
+
+    def make_room(self, count: int) -> None:
+        """For so many images, which replace those that were here."""
+        self.ready.wait()  # those may still be on their way, where the network took them no more
+        if count <= len(self.filled):
+            return
+        if self._input is not None:
+            self._input.close()
+        self._input = None
+        self._input = Memory(f"{count} images", count * self._size)
+        self.filled = [(0, 0)] * count
+        self._raw += [None] * (count - len(self._raw))
+        self._halves += [None] * (count - len(self._halves))
+
+    def send(self, place: int, mixes: Array, image: Array, stream: Stream) -> int:
+        """Enqueue what the kernel reads of an image, ``mixes`` and behind them the pixels: their address."""
+        size, raw = mixes.nbytes + image.nbytes, self._raw[place]
+        if raw is None or raw.size < size:
+            if raw is not None:
+                self._raw[place] = None
+                raw.close()
+            raw = self._raw[place] = Buffer(f"an image of {image.shape[:2]}", (size,), _UINT8, self._shared)
+        raw.array[: mixes.nbytes] = mixes.reshape(-1).view(np.uint8)
+        np.copyto(raw.array[mixes.nbytes : size].reshape(image.shape), image)
+        stream.upload(raw, size)
+        return raw.device
+
+    def halves(self, place: int, size: tuple[int, int], channels: int) -> int:
+        """Address of room for an image of ``size`` halved again and again, one behind the other."""
+        wanted, halves = (size[0] + 2) * (size[1] + 2) * channels, self._halves[place]  # a third of it, if not slim
+        if halves is None or halves.size < wanted:
+            if halves is not None:
+                self._halves[place] = None
+                halves.close()
+            halves = self._halves[place] = Memory(f"halves of an image of {size}", wanted)
+        return halves.device
+
+    def close(self) -> None:
+        for memory in (self._input, *self._raw, *self._halves):
+            if memory is not None:
+                memory.close()
+        self.ready.close()
+
+
+@cache
+def _code(compute: str) -> bytes:
+    return compiled(_SOURCE.read_text(encoding="utf-8"), _SOURCE.name, compute)
+
+
+def _use_gpu() -> None:
+    """Make the calling thread one that uses the GPU: kernels, unlike copies, do not do so by themselves."""
+    call("to be used", "cudaSetDevice", 0)
+
+
+def _attribute(name: str) -> int:
+    from cuda.bindings import runtime
+
+    return int(call("to tell what it is", "cudaDeviceGetAttribute", getattr(runtime.cudaDeviceAttr, name), 0))
+
+
+@lru_cache(maxsize=64)
+def _mixes(size: tuple[int, int], sizes: tuple[tuple[int, int], ...]) -> Array:
+    """For each of ``sizes`` which columns, then which rows, of the one before are mixed, (N, 4) int32."""
+    found = []
+    for made in sizes:
+        found += [_mix(size[0], made[0], at_borders=0.0), _mix(size[1], made[1], at_borders=None)]
+        size = made
+    return np.concatenate(found)
+
+
+def _mix(source: int, target: int, at_borders: float | None) -> Array:
+    """Of which two of ``source`` pixels each of ``target`` is mixed, and of how many of 2048 parts of each.
+
+    As OpenCV has it: centres are in the middle of pixels; at a border columns have all parts of one pixel, rows parts
+    of twice the same.
+    """
+    place = ((np.arange(target) + 0.5) * (1.0 / (target / source)) - 0.5).astype(np.float32)
+    first = np.floor(place)
+    part = place - first
+    if at_borders is not None:
+        part[(first < 0) | (first >= source - 1)] = at_borders
+    both = np.stack([first, first + 1]).clip(0, source - 1)
+    parts = np.rint(np.stack([np.float32(1) - part, part]) * np.float32(_PARTS))
+    return np.concatenate([both, parts]).T.astype(np.int32)
