@@ -205,34 +205,45 @@ def stages_of(network: QDTrack, images: Array, precision: str) -> dict[str, floa
 
 
 def fitting_in(config: ModelConfig) -> dict[str, float]:
-    """Milliseconds of a core that an image costs: fitted in by the processor or the GPU, or copied and no more."""
+    """Milliseconds of a core that an image or a JPEG costs, by the processor or the GPU, and until it is there."""
     cv2.setNumThreads(1)  # as in the node
+    street = Scene(SceneConfig(seed=7)).frame(0).image
     found: dict[str, float] = {}
-    noise = np.random.default_rng(0)
-    for name, size in (("720p", (720, 1280, 3)), ("1080p", (1080, 1920, 3))):
-        images = [noise.integers(0, 256, size, np.uint8) for _ in range(8)]
-        there = np.empty(size, np.uint8)
-
-        def copy(given: Sequence[Array], there: Array = there) -> tuple[Array, None]:
-            np.copyto(there, given[0])
-            return there, None
-
-        ways: dict[str, Any] = {"copied": copy, "by the processor": Preprocessor(config)}
+    for name, size in (("720p", (1280, 720)), ("1080p", (1920, 1080))):
+        images = [np.roll(cv2.resize(street, size), 100 * index, axis=1) for index in range(8)]
+        jpegs = [bytes(cv2.imencode(".jpg", image)[1]) for image in images]
+        there = np.empty_like(images[0])
+        found[f"{name} copied"] = of_a_core(lambda index: np.copyto(there, images[index]))  # noqa: B023
+        fitters: dict[str, Any] = {"by the processor": Preprocessor(config)}
         if isinstance(fit := preprocessor(config), GpuPreprocessor):
-            ways["by the GPU"] = fit
-        for way, fit in ways.items():
-            spent, whole = [], []
-            for index in range(200):
-                begin, core = time.perf_counter(), time.thread_time()
-                fitted, _ = fit([images[index % len(images)]])
-                spent.append(1e3 * (time.thread_time() - core))
+            fitters["by the GPU"] = fit
+        for way, fit in fitters.items():
+
+            def one(index: int, fit: Any = fit, images: Sequence[Array] = images) -> Any:
+                return fit([images[index]])[0]
+
+            def jpeg(index: int, fit: Any = fit, jpegs: Sequence[bytes] = jpegs) -> Any:
+                picture = fit.decode(jpegs[index])
+                if picture is None:
+                    picture = cv2.imdecode(np.frombuffer(jpegs[index], np.uint8), cv2.IMREAD_COLOR)
+                return fit([picture])[0]
+
+            for kind, call in (("", one), (" JPEG", jpeg)):
+                found[f"{name}{kind} {way}"] = of_a_core(call)
                 if way == "by the GPU":
-                    fitted.ready.wait()
-                    whole.append(1e3 * (time.perf_counter() - begin))
-            found[f"{name} {way}"] = float(np.median(spent[20:]))
-            if whole:
-                found[f"{name} {way}, until it is there"] = float(np.median(whole[20:]))
+                    waiting = per_call(lambda: call(0).ready.wait())  # noqa: B023
+                    found[f"{name}{kind} {way}, until it is there"] = float(np.median(waiting))
     return found
+
+
+def of_a_core(call: Callable[[int], Any]) -> float:
+    """Milliseconds of the processor's time that a call takes, given 0 to 7 in turn; the median of a hundred."""
+    spent = []
+    for index in range(110):
+        begin = time.thread_time()
+        call(index % 8)
+        spent.append(1e3 * (time.thread_time() - begin))
+    return float(np.median(spent[10:]))
 
 
 def clock(cuda: bool) -> Callable[[], float]:

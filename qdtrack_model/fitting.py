@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from qdtrack_model.config import ModelConfig
 from qdtrack_model.structures import Array, Detections
 
 
-def check_image(image: Array) -> None:
+def check_image(image: Any) -> None:
     """Raise ValueError unless ``image`` is uint8, (H, W, 3) or (H, W), and not empty."""
     shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
     expected = "expected uint8 of shape (height, width, 3) in BGR order, or (height, width) grey"
@@ -143,6 +144,9 @@ class Preprocessor:
             image = cv2.resize(image, size)
         canvas[:height, :width] = image[:, :, None] if image.ndim == 2 else image
         return letterbox
+
+    def decode(self, content: bytes) -> None:
+        """None: pictures are decoded elsewhere."""
 
     def close(self) -> None:
         """Nothing to free."""

@@ -21,6 +21,7 @@ from qdtrack_model.tracking import Tracker
 if TYPE_CHECKING:
     from qdtrack_model.runtimes import Options, Runtime
     from qdtrack_model.runtimes.cuda.fitting import GpuPreprocessor
+    from qdtrack_model.runtimes.cuda.jpeg import GpuPicture
     from qdtrack_model.runtimes.interface import GpuImages
 
 
@@ -155,7 +156,11 @@ class Pipeline:
         """
         return self.infer(self.fit(images))
 
-    def fit(self, images: Sequence[Array]) -> Fitted:
+    def decode(self, content: bytes) -> GpuPicture | None:
+        """A colour JPEG decoded on the GPU, to be given to :meth:`fit`; None where it has to be decoded elsewhere."""
+        return self._preprocess.decode(content)
+
+    def fit(self, images: Sequence[Array | GpuPicture]) -> Fitted:
         """The first half of :meth:`detect`: images, as there, made ready for the network.
 
         Those fitted in before may be in :meth:`infer` meanwhile, in another thread; not those before these.
@@ -164,7 +169,7 @@ class Pipeline:
             ValueError: an image has another shape or dtype, or no pixels.
         """
         started = perf_counter()
-        batch, letterboxes = self._preprocess(images)
+        batch, letterboxes = self._preprocess(images)  # type: ignore[arg-type]  # pictures on the GPU are its own
         return Fitted(batch, letterboxes, perf_counter() - started)
 
     def infer(self, fitted: Fitted) -> list[Detections]:

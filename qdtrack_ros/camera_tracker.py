@@ -21,7 +21,7 @@ from qdtrack_model.tracking.handover import Handover
 from qdtrack_ros import parameters
 from qdtrack_ros.input.camera import Camera
 from qdtrack_ros.input.silence import describe_silence
-from qdtrack_ros.input.source_image import ImageMessage, SourceImage
+from qdtrack_ros.input.source_image import Decode, ImageMessage, SourceImage
 from qdtrack_ros.input.stamps import stamp_nanoseconds, stamp_seconds
 from qdtrack_ros.input.video import VideoInput, header_of, is_video
 from qdtrack_ros.operation.diagnostics import read_camera
@@ -35,7 +35,7 @@ from qdtrack_ros.reason import reason
 from qdtrack_ros.showing import Showing
 from qdtrack_ros.throttle import Throttle
 from qdtrack_ros.worker import Worker
-from qdtrack_ros.world.ego_motion import EgoMotion, UnknownMotion
+from qdtrack_ros.world.ego_motion import ByImage, EgoMotion, UnknownMotion
 from qdtrack_ros.world.objects import Objects
 from qdtrack_ros.world.world import World
 
@@ -184,15 +184,20 @@ class CameraTracker:
 
     # ---- images, in the worker's threads: one accepts the next image while another finishes the one before
 
-    def accept(self, delivered: Delivered) -> Accepted | None:
-        """The image in a message if it is to be tracked; None, counted, when it is repeated, late or unusable."""
+    def accept(self, delivered: Delivered, decode: Decode) -> Accepted | None:
+        """The image in a message if it is to be tracked; None, counted, when it is repeated, late or unusable.
+
+        Args:
+            delivered: the message.
+            decode: decodes JPEGs on the GPU, where it can.
+        """
         message = delivered.message
         wait = (time.time_ns() - delivered.arrival) * 1e-9
         packets = self._video.take(message) if is_video(message) else []
         kept = self._keep(delivered, packets)
         started = perf_counter()
         try:
-            image = self._read(message, packets)
+            image = self._read(message, packets, decode)
         except InvalidImage as error:
             self._count_unusable(error.problem, f"image not used: {error}")
             return None
@@ -205,10 +210,11 @@ class CameraTracker:
         ready = perf_counter()
         return Accepted(header, image, moment, kept, {"wait": wait, "decode": ready - started}, ready)
 
-    def _read(self, message: ImageMessage, packets: list[tuple[ImageMessage, int]]) -> SourceImage:
+    def _read(self, message: ImageMessage, packets: list[tuple[ImageMessage, int]], decode: Decode) -> SourceImage:
         if packets:
             return SourceImage.decoded(message, self._video.picture(packets))
-        return SourceImage.read(message, self._network.input_size)
+        here = isinstance(self._ego_motion, ByImage)  # it looks at the pixels, too
+        return SourceImage.read(message, self._network.input_size, None if here else decode)
 
     def _keep(self, delivered: Delivered, packets: list[tuple[ImageMessage, int]]) -> list[Kept]:
         """Keep an image, whatever becomes of it: one that cannot be tracked is what a bug report is about.

@@ -17,6 +17,7 @@ from rclpy.node import Node
 from qdtrack_model.config import ConfigError
 from qdtrack_model.pipeline import Fitted, Pipeline
 from qdtrack_model.runtimes import Options, gpu
+from qdtrack_model.runtimes.cuda.jpeg import GpuPicture
 from qdtrack_model.structures import Array, Detections
 from qdtrack_ros import parameters
 from qdtrack_ros.reason import reason
@@ -161,7 +162,11 @@ class Network:
         takes = self.health in (Health.WORKING, Health.PROBATION)
         return "" if takes else f"the network is {self.health.value}: {self._trouble}"
 
-    def fit(self, images: Sequence[Array]) -> Fitted:
+    def decode(self, content: bytes) -> GpuPicture | None:
+        """A colour JPEG decoded on the GPU; as :meth:`Pipeline.decode`."""
+        return self.pipeline.decode(content)
+
+    def fit(self, images: Sequence[Array | GpuPicture]) -> Fitted:
         """Images ready to go through it together; as :meth:`Pipeline.fit`."""
         return self.pipeline.fit(images)
 

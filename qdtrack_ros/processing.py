@@ -87,7 +87,7 @@ class Processing:
     def _accept(self, items: list[Delivered]) -> _Taken | None:
         """The images of messages, each of another camera, that are to be tracked, fitted in; None where none is."""
         each = map if len(items) == 1 else self._decoders.map  # of one camera alone no thread is worth its while
-        accepted = each(_accepted, items)
+        accepted = each(self._accepted, items)
         images = [(one.camera, image) for one, image in zip(items, accepted, strict=True) if image is not None]
         if not images:
             return None
@@ -95,6 +95,14 @@ class Processing:
             return _Taken(images, self._network.fit([image.image.pixels for _, image in images]))
         except Exception as error:  # images must not end the node
             _fail(images, error)
+            return None
+
+    def _accepted(self, one: Delivered) -> Accepted | None:
+        """The image of a message if it is to be tracked; an error is the camera's to count."""
+        try:
+            return one.camera.accept(one, self._network.decode)
+        except Exception as error:
+            one.camera.fail(error)
             return None
 
     def _detect(self, taken: _Taken | None) -> list[_Seen]:
@@ -128,12 +136,3 @@ class Processing:
 def _fail(images: list[_Image], error: Exception) -> None:
     for camera, _ in images:
         camera.fail(error)
-
-
-def _accepted(one: Delivered) -> Accepted | None:
-    """The image of a message if it is to be tracked; an error is the camera's to count."""
-    try:
-        return one.camera.accept(one)
-    except Exception as error:
-        one.camera.fail(error)
-        return None

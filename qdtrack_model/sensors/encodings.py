@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from qdtrack_model.sensors.image_headers import announced_size, is_cut_off_jpeg
+from qdtrack_model.sensors.image_headers import announced_size, is_colour_jpeg, is_cut_off_jpeg
 from qdtrack_model.sensors.messages import CompressedMessage, InvalidImage, RawMessage, shown
 from qdtrack_model.structures import Array
 
@@ -143,6 +143,16 @@ def jpeg_size(message: CompressedMessage) -> tuple[int, int] | None:
     if content[:2] != b"\xff\xd8" or message.format.startswith("bayer_"):
         return None
     return announced_size(content)
+
+
+def colour_jpeg(message: CompressedMessage) -> bytes | None:
+    """A whole colour JPEG, of which every decoder makes one picture; None for all else, also for what is refused."""
+    content = bytes(message.data)
+    size = None if is_cut_off_jpeg(content) else jpeg_size(message)
+    source = message.format.partition(";")[0].strip()
+    if size is None or not 0 < size[0] * size[1] <= _MOST_PIXELS or "compressedDepth" in message.format:
+        return None
+    return content if is_colour_jpeg(content) and not _refusal(source) else None
 
 
 def _refusal(encoding: str) -> str:

@@ -47,6 +47,16 @@ def _is_turned(data: bytes) -> bool:
     return False
 
 
+def is_colour_jpeg(data: bytes) -> bool:
+    """Whether it is a JPEG of three colours with 8 bits each, as cameras send them."""
+    frames = [place for marker, place in _jpeg_segments(data) if marker in _FRAMES]
+    return (
+        len(frames) == 1
+        and data[frames[0] + 4 : frames[0] + 5] == b"\x08"
+        and data[frames[0] + 9 : frames[0] + 10] == b"\x03"
+    )
+
+
 def is_cut_off_jpeg(data: bytes) -> bool:
     """Whether a JPEG lacks its end marker.
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
+import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
 from qdtrack_model.boxes import clip_boxes
 from qdtrack_model.fitting import reduction_of
-from qdtrack_model.sensors.encodings import REDUCTIONS, compressed_image, jpeg_size
+from qdtrack_model.runtimes.cuda.jpeg import GpuPicture
+from qdtrack_model.sensors.encodings import REDUCTIONS, colour_jpeg, compressed_image, jpeg_size
 from qdtrack_model.structures import Array, Detections
 from qdtrack_ros.input.bridge import bridged_image
 
+Decode: TypeAlias = Callable[[bytes], GpuPicture | None]
 ImageMessage: TypeAlias = Image | CompressedImage | Any  # or a packet of a video, whose type not every robot has
 
 
@@ -28,27 +32,37 @@ def image_array(message: ImageMessage) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class SourceImage:
-    """The pixels of an image message; a JPEG that would be reduced for the network is decoded so.
+    """The pixels of an image message; a JPEG that would be reduced for the network is decoded so, if not by the GPU.
 
     Attributes:
         message: the image as it came.
-        pixels: uint8, (H, W, 3) BGR or (H, W) grey; both sides of the image divided by ``reduction``, rounded up.
+        pixels: uint8, (H, W, 3) BGR or (H, W) grey, here or on the GPU; both sides of the image divided by
+            ``reduction``, rounded up.
         reduction: 1 where the pixels are all there are.
         size: width and height of the image.
     """
 
     message: ImageMessage
-    pixels: Array
+    pixels: Array | GpuPicture
     reduction: int
     size: tuple[int, int]
 
     @classmethod
-    def read(cls, message: ImageMessage, input_size: tuple[int, int]) -> SourceImage:
-        """The image in a message, for a network with an input of ``input_size`` (height, width).
+    def read(cls, message: ImageMessage, input_size: tuple[int, int], decode: Decode | None = None) -> SourceImage:
+        """The image in a message.
+
+        Args:
+            message: whatever a camera sends.
+            input_size: (height, width) of the input of the network that it is for.
+            decode: decodes a colour JPEG on the GPU, or gives None.
 
         Raises:
             InvalidImage: an encoding that is no camera image, or a broken message.
         """
+        content = colour_jpeg(message) if decode and isinstance(message, CompressedImage) else None
+        picture = decode(content) if decode and content else None
+        if picture is not None:
+            return cls(message, picture, 1, (picture.shape[1], picture.shape[0]))
         size = jpeg_size(message) if isinstance(message, CompressedImage) else None
         reduction = min(reduction_of(size, input_size), max(REDUCTIONS)) if size and all(size) else 1
         if size and reduction > 1:
@@ -62,8 +76,8 @@ class SourceImage:
 
     @cached_property
     def whole(self) -> Array:
-        """All pixels."""
-        return self.pixels if self.reduction == 1 else image_array(self.message)
+        """All pixels, here."""
+        return self.pixels if isinstance(self.pixels, np.ndarray) and self.reduction == 1 else image_array(self.message)
 
     def to_source(self, detections: Detections, clip: bool) -> Detections:
         """Detections in :attr:`pixels` as ones in the image; ``clip`` says whether boxes end at its border."""

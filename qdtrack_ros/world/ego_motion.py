@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+import numpy as np
 from std_msgs.msg import Header
 
 from qdtrack_model.sensors.camera_model import CameraModel, InvalidCameraInfo
@@ -53,7 +54,8 @@ class ByImage:
     def __call__(
         self, header: Header, image: SourceImage, boxes: Array, model: Callable[[], CameraModel]
     ) -> Array | None:
-        return self._registration(image.pixels, image.size, boxes)
+        pixels = image.pixels if isinstance(image.pixels, np.ndarray) else image.whole
+        return self._registration(pixels, image.size, boxes)
 
 
 class ByRotation:

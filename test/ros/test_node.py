@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import itertools
 import threading
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -25,11 +26,14 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from qdtrack_model.drawing.overlay import draw
+from qdtrack_model.fitting import Letterbox, Preprocessor
+from qdtrack_model.runtimes.cuda.jpeg import GpuPicture
 from qdtrack_model.structures import Array
 from qdtrack_ros.input.camera import Camera
 from qdtrack_ros.node import TrackerNode
 from qdtrack_ros.operation.monitor import Counts
 from qdtrack_ros.output.conversions import image_message, tracks_from_message
+from qdtrack_ros.world.ego_motion import ByImage
 
 SUCCESS, ERROR = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.ERROR
 RED, GREEN = (40, 40, 250), (40, 250, 40)
@@ -130,6 +134,38 @@ def test_compressed_images_and_standard_detections(bench: Bench) -> None:
     wait_until(lambda: len(labels) == 2, "label info with the camera's frame")
     assert [one.header.frame_id for one in labels] == ["", header(0).frame_id]
     assert labels[1].class_map == labels[0].class_map
+
+
+class PicturesElsewhere(Preprocessor):
+    """Decodes JPEGs as a GPU would: what the node gets of a picture are its size and whose it is."""
+
+    def decode(self, content: bytes) -> GpuPicture:  # type: ignore[override]
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        return GpuPicture(0, pixels.shape, 0, pixels)
+
+    def __call__(self, images: Sequence[Array | GpuPicture]) -> tuple[Array, list[Letterbox]]:
+        self.seen = [type(image) for image in images]
+        return super().__call__([image.owner if isinstance(image, GpuPicture) else image for image in images])
+
+
+@pytest.mark.parametrize("bench", [{}, {"ego_motion": "image"}], indirect=True, ids=["alone", "ego motion"])
+def test_jpegs_decoded_on_the_gpu_are_tracked_and_drawn(bench: Bench) -> None:
+    overlays: list[Image] = []
+    bench.other.create_subscription(Image, "tracker/overlay", overlays.append, 10)
+    bench.start()
+    pipeline = bench.node._network.pipeline
+    pipeline._preprocess = preprocess = PicturesElsewhere(pipeline.runtime.config)
+    wait_until(lambda: bench.node.count_subscribers("tracker/overlay") > 0, "subscriber of overlays")
+    for number in range(3):
+        data = array.array("B", cv2.imencode(".jpg", walk(number))[1].tobytes())
+        bench.jpeg.publish(CompressedImage(header=header(number), format="jpeg", data=data))
+        wait_until(lambda n=number: len(bench.tracks) == n + 1, "tracks")
+        by_image = isinstance(bench.node._cameras[0]._ego_motion, ByImage)
+        assert preprocess.seen == [np.ndarray if by_image else GpuPicture]  # where its pixels are needed here, too
+    assert [len(message.tracks) for message in bench.tracks] == [2, 2, 2]
+    assert (bench.tracks[0].image_width, bench.tracks[0].image_height) == (640, 360)
+    wait_until(lambda: len(overlays) > 0, "an overlay")
+    assert (overlays[0].width, overlays[0].height) == (640, 360)
 
 
 def test_only_the_topic_that_delivers_is_kept(bench: Bench) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ import numpy as np
 from qdtrack_model.config import ModelConfig
 from qdtrack_model.fitting import Letterbox, Preprocessor, check_image, plan
 from qdtrack_model.runtimes import gpu
-from qdtrack_model.runtimes.cuda.calls import CudaError, call
+from qdtrack_model.runtimes.cuda.calls import CudaError, call, free
+from qdtrack_model.runtimes.cuda.jpeg import GpuPicture, JpegDecoder, decoder
 from qdtrack_model.runtimes.cuda.kernel import ADDRESS, NUMBER, Kernel, compiled
 from qdtrack_model.runtimes.cuda.memory import Buffer, Memory
 from qdtrack_model.runtimes.cuda.stream import Event, Stream, copy
@@ -130,9 +132,13 @@ class GpuPreprocessor:
             resources.callback(self._slot.close)
             resources.callback(self._other.close)
             self._resources = resources.pop_all()
+        self._first_jpeg = threading.Lock()
 
-    def __call__(self, images: Sequence[Array]) -> tuple[FittedOnGpu, list[Letterbox]]:
+    def __call__(self, images: Sequence[Array | GpuPicture]) -> tuple[FittedOnGpu, list[Letterbox]]:
         """Fit images in; as of :class:`Preprocessor`, but on the way to the GPU when this returns.
+
+        Args:
+            images: as there, or what :meth:`decode` gave.
 
         Raises:
             CudaError: the GPU refuses something.
@@ -148,30 +154,47 @@ class GpuPreprocessor:
         slot.ready.record(self._stream)
         return FittedOnGpu(slot.device, (len(images), *self.config.input_size, 3), slot.ready), letterboxes
 
-    def _fit(self, image: Array, slot: _Slot, place: int) -> Letterbox:
-        size = (image.shape[1], image.shape[0])
-        channels = 1 if image.ndim == 2 else 3
+    def decode(self, content: bytes) -> GpuPicture | None:
+        """A colour JPEG decoded on the GPU; None where it has to be decoded elsewhere. Any thread may ask."""
+        _use_gpu()
+        with self._first_jpeg:
+            decode = self._decoder
+        return decode(content, self._stream.handle) if decode is not None else None
+
+    @cached_property
+    def _decoder(self) -> JpegDecoder | None:
+        return decoder(self._stream)  # not before there are JPEGs: it takes memory
+
+    def _fit(self, image: Array | GpuPicture, slot: _Slot, place: int) -> Letterbox:
+        size, channels = (image.shape[1], image.shape[0]), 1 if len(image.shape) == 2 else 3
         sizes, letterbox = plan(size, self.config)
         mixes = _mixes(size, tuple(sizes))
-        columns = slot.send(place, mixes, image, self._stream)
-        source, canvas = columns + mixes.nbytes, slot.device + place * self._blank.size
+        columns = slot.send(place, mixes, image if isinstance(image, np.ndarray) else None, self._stream)
+        if isinstance(image, np.ndarray):
+            source, row = columns + mixes.nbytes, size[0] * channels
+        else:
+            source, row = image.device, image.row
+        canvas = slot.device + place * self._blank.size
         if slot.filled[place] != sizes[-1]:
             self._stream.copy(canvas, self._blank.device, self._blank.size)
             slot.filled[place] = sizes[-1]
         halves = slot.halves(place, size, channels) if len(sizes) > 1 else 0
-        for number, made in enumerate(sizes, start=1):
+        for number, (width, height) in enumerate(sizes, start=1):
             last = number == len(sizes)
-            target, row, values = (canvas, self.config.input_size[1], 3) if last else (halves, made[0], channels)
-            rows = columns + made[0] * _MIXES.itemsize
+            target, values = (canvas, 3) if last else (halves, channels)
+            target_row = (self.config.input_size[1] if last else width) * values
+            rows = columns + width * _MIXES.itemsize
             self._kernel.launch(
-                self._stream.handle, *made, source, target, columns, rows, size[0], channels, row, values, *made
-            )
-            source, size, halves = target, made, halves + made[0] * made[1] * channels
-            columns = rows + made[1] * _MIXES.itemsize
+                self._stream.handle, width, height,
+                source, target, columns, rows, row, channels, target_row, values, width, height,
+            )  # fmt: skip
+            source, row, halves = target, target_row, halves + width * height * channels
+            columns = rows + height * _MIXES.itemsize
         return letterbox
 
     def close(self) -> None:
         """Free the GPU's memory; nothing that it gave can be used any more."""
+        free("cudaStreamSynchronize", self._stream.handle)  # nothing may be on its way into what is freed
         self._resources.close()
 
 
@@ -211,16 +234,17 @@ class _Slot:
         self._raw += [None] * (count - len(self._raw))
         self._halves += [None] * (count - len(self._halves))
 
-    def send(self, place: int, mixes: Array, image: Array, stream: Stream) -> int:
-        """Enqueue what the kernel reads of an image, ``mixes`` and behind them the pixels: their address."""
-        size, raw = mixes.nbytes + image.nbytes, self._raw[place]
+    def send(self, place: int, mixes: Array, image: Array | None, stream: Stream) -> int:
+        """Enqueue what the kernel reads of an image, ``mixes`` and behind them pixels that are not there yet: where."""
+        size, raw = mixes.nbytes + (0 if image is None else image.nbytes), self._raw[place]
         if raw is None or raw.size < size:
             if raw is not None:
                 self._raw[place] = None
                 raw.close()
-            raw = self._raw[place] = Buffer(f"an image of {image.shape[:2]}", (size,), _UINT8, self._shared)
+            raw = self._raw[place] = Buffer(f"{size} bytes of an image", (size,), _UINT8, self._shared)
         raw.array[: mixes.nbytes] = mixes.reshape(-1).view(np.uint8)
-        np.copyto(raw.array[mixes.nbytes : size].reshape(image.shape), image)
+        if image is not None:
+            np.copyto(raw.array[mixes.nbytes : size].reshape(image.shape), image)
         stream.upload(raw, size)
         return raw.device
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from qdtrack_model.runtimes.cuda.calls import CudaError
 from qdtrack_model.runtimes.interface import RuntimeUnavailable
 
+log = logging.getLogger(__name__)
+
 BLOCK = (32, 8)  # threads: a row of them reads pixels side by side
+ADDRESS, NUMBER = ctypes.c_void_p, ctypes.c_int  # kinds of arguments
 
 
 def compiled(source: str, name: str, compute: str) -> bytes:
@@ -74,7 +78,7 @@ class Kernel:
 
     def close(self) -> None:
         """Unload it."""
-        self._call("cuModuleUnload", self._module)
-
-
-ADDRESS, NUMBER = ctypes.c_void_p, ctypes.c_int
+        try:
+            self._call("cuModuleUnload", self._module)
+        except CudaError as error:  # as when other things are freed
+            log.warning("%s", error)

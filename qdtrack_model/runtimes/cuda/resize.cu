@@ -3,7 +3,7 @@
 
 extern "C" __global__ void resize(
     const unsigned char *source, unsigned char *target, const int4 *columns, const int4 *rows, // x, y: which; z, w: parts
-    int source_width, int source_channels, int target_width, int target_channels, // of whole rows, in pixels; 1 or 3
+    int source_row, int source_channels, int target_row, int target_channels, // bytes from row to row; 1 or 3
     int width, int height) // of what is made
 {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
@@ -11,9 +11,9 @@ extern "C" __global__ void resize(
         return;
     }
     const int4 column = columns[x], row = rows[y];
-    const unsigned char *upper = source + (size_t)row.x * source_width * source_channels;
-    const unsigned char *lower = source + (size_t)row.y * source_width * source_channels;
-    unsigned char *pixel = target + ((size_t)y * target_width + x) * target_channels;
+    const unsigned char *upper = source + (size_t)row.x * source_row;
+    const unsigned char *lower = source + (size_t)row.y * source_row;
+    unsigned char *pixel = target + (size_t)y * target_row + x * target_channels;
     for (int channel = 0; channel < target_channels; channel++) {
         const int from = source_channels == 1 ? 0 : channel; // grey is three times the same
         const int left = column.x * source_channels + from, right = column.y * source_channels + from;

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from qdtrack_model.sensors.encodings import ENCODINGS, compressed_image, raw_image
+from qdtrack_model.sensors.encodings import ENCODINGS, colour_jpeg, compressed_image, raw_image
 from qdtrack_model.sensors.messages import InvalidImage
 from qdtrack_model.structures import Array
 
@@ -323,6 +323,26 @@ def test_rubbish_between_the_headers_of_a_jpeg_is_skipped() -> None:
     message.data = message.data[:-2]
     with pytest.raises(InvalidImage, match="truncated JPEG"):
         compressed_image(message)
+
+
+@pytest.mark.parametrize("flags", [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)], ids=["baseline", "progressive"])
+@pytest.mark.parametrize("kind", ["jpeg", "bgr8; jpeg compressed bgr8", ""])
+def test_a_colour_jpeg_may_be_decoded_by_others(kind: str, flags: tuple[int, ...]) -> None:
+    message = compressed(smooth(60, 80, 3), ".jpg", kind, *flags)
+    assert colour_jpeg(message) == message.data
+
+
+def test_what_is_no_usual_jpeg_is_not_for_other_decoders() -> None:
+    colour, grey = compressed(smooth(60, 80, 3), ".jpg"), compressed(smooth(60, 80), ".jpg")
+    others = [grey, compressed(smooth(60, 80, 3), ".png"), SimpleNamespace(format="jpeg", data=b"")]
+    others += [SimpleNamespace(format="jpeg", data=colour.data[:size]) for size in (2, 100, len(colour.data) - 2)]
+    others += [
+        SimpleNamespace(format=kind, data=colour.data)
+        for kind in ("bayer_rggb8; jpeg compressed bayer_rggb8", "16UC1; jpeg compressed", "16UC1; compressedDepth png")
+    ]
+    huge = colour.data.replace(bytes([0, 60, 0, 80]), bytes([62, 128, 250, 0]), 1)
+    others += [SimpleNamespace(format="jpeg", data=huge)]
+    assert [colour_jpeg(message) for message in others] == [None] * len(others)
 
 
 @pytest.mark.parametrize("ending", [".png", ".webp", ".tiff", ".bmp"])

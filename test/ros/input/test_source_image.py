@@ -16,6 +16,7 @@ from std_msgs.msg import Header
 
 from qdtrack_model.config import QuasiDenseConfig
 from qdtrack_model.pipeline import Pipeline
+from qdtrack_model.runtimes.cuda.jpeg import GpuPicture
 from qdtrack_model.structures import Array
 from qdtrack_model.tracking import QuasiDenseTracker
 from qdtrack_ros.input.source_image import SourceImage, image_array
@@ -77,3 +78,22 @@ def test_grey_jpegs_are_reduced_too() -> None:
     read = SourceImage.read(jpeg_message(grey, Header()), INPUT)
     assert read.pixels.shape == (360, 640, 3)
     assert np.abs(read.pixels[:, :, 0].astype(int) - cv2.resize(grey, (640, 360))).mean() < 2
+
+
+def test_a_colour_jpeg_is_decoded_by_the_gpu_where_it_can() -> None:
+    picture = GpuPicture(4096, (721, 1281, 3), 3840, None)
+    asked: list[bytes] = []
+
+    def decode(content: bytes) -> GpuPicture | None:
+        asked.append(content)
+        return picture if len(asked) == 1 else None
+
+    message = jpeg_message(street(1281, 721), Header())
+    read = SourceImage.read(message, INPUT, decode)
+    assert read.pixels is picture and (read.reduction, read.size) == (1, (1281, 721))
+    np.testing.assert_array_equal(read.whole, image_array(message))  # for whoever draws on it
+    assert asked == [message.data.tobytes()]
+    again = SourceImage.read(message, INPUT, decode)  # now it cannot
+    assert (again.reduction, again.size, len(asked)) == (2, (1281, 721), 2)
+    for other in (image_message(street(640, 360), Header()), jpeg_message(street(640, 360)[:, :, 0], Header())):
+        assert isinstance(SourceImage.read(other, INPUT, decode).pixels, np.ndarray) and len(asked) == 2

@@ -83,7 +83,7 @@ class Driver:
             "cudaStreamNonBlocking", "cudaEventDisableTiming", "cudaHostAllocMapped",
         ):  # fmt: skip
             setattr(self, name, getattr(runtime, name))
-        self.CUresult, self.cuGetErrorString = driver.CUresult, driver.cuGetErrorString
+        self.CUresult = driver.CUresult
         self.ok: tuple[Any, ...] = (runtime.cudaError_t.cudaSuccess,)
         self.full = (runtime.cudaError_t.cudaErrorMemoryAllocation, None)
         self.fine: tuple[Any, ...] = (driver.CUresult.CUDA_SUCCESS,)
@@ -152,6 +152,7 @@ class Driver:
         return (*self.ok, handle)
 
     def cudaStreamDestroy(self, stream: int) -> tuple[Any, ...]:
+        self._do(stream, self.streams[stream].enqueued)
         self.objects.remove(f"stream {stream}")
         return self.ok
 
@@ -231,6 +232,9 @@ class Driver:
 
     # ---- kernels
 
+    def cuGetErrorString(self, status: Any) -> tuple[Any, ...]:
+        return (*self.fine, b"an illegal memory access was encountered")
+
     def cuModuleLoadData(self, code: bytes) -> tuple[Any, ...]:
         assert code.startswith(b"\x7fELF")
         self.objects.add("module")
@@ -267,8 +271,10 @@ class Driver:
         """From the next call of ``at`` on every call fails, as it is after an illegal access to memory."""
 
         def fail(*_: Any) -> tuple[Any, ...]:
-            for name in filter(lambda name: name.startswith("cuda"), vars(Driver)):
-                setattr(self, name, fail)
+            for name in (name for name in vars(Driver) if name.startswith("cu") and "ErrorString" not in name):
+                kernels = not name.startswith("cuda")
+                setattr(self, name, (lambda *_: (broken, None)) if kernels else fail)
             return (self.cudaError_t.cudaErrorIllegalAddress, None)  # type: ignore[attr-defined]
 
+        broken = self.CUresult.CUDA_ERROR_ILLEGAL_ADDRESS
         setattr(self, at, fail)

@@ -114,7 +114,7 @@ def test_what_is_no_image_is_refused_and_nothing_lost(fit: GpuPreprocessor) -> N
 def test_memory_that_runs_out_is_one_clear_error_and_the_next_image_fits(driver: Driver, fit: GpuPreprocessor) -> None:
     fit([noise(96, 160, 3)])
     driver.room = 100_000
-    with pytest.raises(CudaError, match=r"the GPU refuses .* for an image of \(480, 640\): out of memory"):
+    with pytest.raises(CudaError, match=r"the GPU refuses \d+ bytes .* of an image: out of memory"):
         fit([noise(480, 640, 3)])
     found, _ = fit([noise(96, 160, 3)])
     np.testing.assert_array_equal(found.pixels()[0], noise(96, 160, 3))
@@ -137,6 +137,17 @@ def test_a_fault_while_it_is_made_leaves_nothing(driver: Driver, monkeypatch: py
     made = preprocessor(CONFIG)
     made.close()
     assert not driver.memory and not driver.objects
+
+
+@needs_compilers
+def test_a_fault_of_the_gpu_is_one_line_and_closing_still_closes(driver: Driver) -> None:
+    fit = GpuPreprocessor(CONFIG, "8.9")
+    fit([noise(96, 160, 3)])
+    driver.break_down("cudaMemcpyAsync")
+    for _ in range(2):
+        with pytest.raises(CudaError, match=r"^the GPU refuses .*illegal memory access"):
+            fit([noise(96, 160, 3)])
+    fit.close()
 
 
 @needs_compilers
