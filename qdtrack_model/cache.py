@@ -74,6 +74,12 @@ def fault(path: Path, identity: Identity) -> str | None:
     return None
 
 
+def kept(stem: str, suffix: str, identity: Identity) -> Path | None:
+    """The file that :func:`keep` made of ``identity``, or somebody copied here; None where there is none to be used."""
+    path = path_of(stem, suffix, identity)
+    return path if fault(path, identity) is None else None
+
+
 def keep(stem: str, suffix: str, identity: Identity, build: Callable[[Path], None]) -> Path:
     """The file built from ``identity``, built where it is not there yet.
 

@@ -35,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--compute-capability", type=_capability, metavar="X.Y",
         help="of the GPU to build for (default: the one here); with tensorrt_rtx no GPU is needed then",
     )  # fmt: skip
+    parser.add_argument(
+        "--portable", action="store_true",
+        help="one engine for many GPUs, to be copied to robots: of tensorrt_rtx for all that it knows, of tensorrt and "
+        "torch_tensorrt for compute capability 8.0 or newer and later versions of TensorRT, where it may be slower",
+    )  # fmt: skip
 
 
 def main(args: argparse.Namespace) -> int:
@@ -42,8 +47,9 @@ def main(args: argparse.Namespace) -> int:
     logging.getLogger("qdtrack_model").setLevel(logging.INFO)
     checkpoint = checkpoints.load(args.weights)
     batch = args.batch or (checkpoint.graph.batch if checkpoint.graph else 1)
-    runtime = args.runtime or ("tensorrt_rtx" if args.compute_capability else _best())
-    options = Options(runtime, args.precision, batch=batch)
+    elsewhere = args.compute_capability or (args.portable and gpu.find() is None)
+    runtime = args.runtime or ("tensorrt_rtx" if elsewhere else _best())
+    options = Options(runtime, args.precision, batch=batch, portable=args.portable)
     path, options = runtimes.build(checkpoint, options, args.compute_capability, progress=True)
     manifest = read_manifest(path) or {}
     print(f"engine: {path}")

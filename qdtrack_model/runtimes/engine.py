@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from qdtrack_model.atomic import atomic_write
+from qdtrack_model.cache import Identity, kept
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes import gpu
 from qdtrack_model.runtimes.cuda.calls import CudaError
 from qdtrack_model.runtimes.cuda.memory import Buffer
 from qdtrack_model.runtimes.cuda.stream import PIECEWISE, Recording, Stream
-from qdtrack_model.runtimes.engine_builder import EngineError, create, listen
+from qdtrack_model.runtimes.engine_builder import EngineError, create, engine_identity, listen
 from qdtrack_model.runtimes.graph import OUTPUTS
 from qdtrack_model.runtimes.interface import GpuImages, Options, check_images, to_detections
 from qdtrack_model.structures import Array, Detections
@@ -23,6 +25,32 @@ from qdtrack_model.structures import Array, Detections
 log = logging.getLogger(__name__)
 
 INPUT = "images"
+
+
+def load_engine(
+    trt: Any, checkpoint: Checkpoint, options: Options, own: Identity, portable: Identity, build: Callable[[], Path]
+) -> EngineRuntime:
+    """The engine for the GPU here; where there is none but a portable one, that; where there is none, it is built.
+
+    Args:
+        trt: the package ``tensorrt`` or ``tensorrt_rtx``.
+        checkpoint: weights or a graph.
+        options: with which precision and batch.
+        own: the GPUs that the first is good for.
+        portable: those of the second; with ``version`` where it is for later ones, too, and so brings a runtime.
+        build: makes the first, or gives it where it is there.
+    """
+
+    def there(target: Identity) -> Path | None:
+        return kept(checkpoint.path.stem, ".engine", engine_identity(trt, checkpoint, options, target))
+
+    path = there(portable) if there(own) is None else None
+    if path is not None:
+        try:
+            return EngineRuntime(trt, path, checkpoint, options, host_code="version" in portable)
+        except EngineError as error:  # as of a later version than is here
+            log.warning("%s; one for this GPU is taken instead", error)
+    return EngineRuntime(trt, build(), checkpoint, options)
 
 
 class EngineRuntime:
@@ -33,6 +61,7 @@ class EngineRuntime:
         path: the engine.
         checkpoint: what it was built from.
         options: with which precision and batch.
+        host_code: whether it brings a runtime of its own, to be executed: engines for later versions do.
 
     Raises:
         EngineError: the engine cannot be loaded or run here; memory may be short.
@@ -40,8 +69,9 @@ class EngineRuntime:
 
     on_gpu = takes_gpu_images = True
 
-    def __init__(self, trt: Any, path: Path, checkpoint: Checkpoint, options: Options) -> None:
+    def __init__(self, trt: Any, path: Path, checkpoint: Checkpoint, options: Options, host_code: bool = False) -> None:
         found = gpu.find()
+        self._host_code = host_code
         self.name = trt.__name__
         self.config = checkpoint.config
         self.device = f"{found.name if found else 'no GPU'}, {options.precision}"
@@ -82,6 +112,8 @@ class EngineRuntime:
     def _open(self) -> None:
         """Load the engine and make a context to run it in."""
         self._runtime = create(self._trt, "Runtime", self._messages)
+        if self._host_code:
+            self._runtime.engine_host_code_allowed = True
         self._engine = self._runtime.deserialize_cuda_engine(self._path.read_bytes())
         if self._engine is None:
             raise EngineError(

@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -59,17 +59,23 @@ def import_package(name: str) -> Any:
         ) from None
 
 
+def engine_identity(trt: Any, checkpoint: Checkpoint, options: Options, target: Identity) -> Identity:
+    """What an engine depends on: ``target``, the GPUs that it is good for, and what they have in common."""
+    of_graph = graph_identity(checkpoint, options.precision, options.batch)
+    return {**of_graph, "runtime": trt.__name__, "version": trt.__version__, **target}
+
+
 def keep_engine(
-    trt: Any, checkpoint: Checkpoint, options: Options, target: Identity, capability: str | None, progress: bool
+    trt: Any, checkpoint: Checkpoint, options: Options, target: Identity, capabilities: Sequence[str], progress: bool
 ) -> Path:
-    """The engine in the cache, built where it is not there yet; what it depends on besides ``target`` is added.
+    """The engine in the cache, built where it is not there yet.
 
     Args:
         trt: the package ``tensorrt`` or ``tensorrt_rtx``.
         checkpoint: weights, which are exported where their graph is not in the cache yet, or a graph.
         options: precision, one of PRECISIONS, and batch.
-        target: the GPUs that it is good for.
-        capability: as of :func:`build_engine`.
+        target: as of :func:`engine_identity`.
+        capabilities: as of :func:`build_engine`.
         progress: show a bar.
 
     Raises:
@@ -77,14 +83,13 @@ def keep_engine(
         EngineError: the engine cannot be built.
         GraphError: a graph of another precision or batch, or weights where int8-fp16 needs a graph.
     """
-    of_graph = graph_identity(checkpoint, options.precision, options.batch)
-    identity = {**of_graph, "runtime": trt.__name__, "version": trt.__version__, **target}
+    identity = engine_identity(trt, checkpoint, options, target)
 
     def build(path: Path) -> None:
         log.info("graph of %s in %s, exported where it is not yet", checkpoint.path.name, options.precision)
         graph = graph_of(checkpoint, options.precision, options.batch)
         log.info("engine of %s by %s %s", graph.name, trt.__name__, trt.__version__)
-        build_engine(trt, graph, path, capability, progress, options.goes_on)
+        build_engine(trt, graph, path, capabilities, progress, options.goes_on, options.portable)
 
     return keep(checkpoint.path.stem, ".engine", identity, permitted(build, checkpoint, options))
 
@@ -129,9 +134,10 @@ def build_engine(
     trt: Any,
     graph: Path,
     path: Path,
-    capability: str | None,
+    capabilities: Sequence[str],
     progress: bool,
     goes_on: Callable[[], bool] = lambda: True,
+    portable: bool = False,
 ) -> None:
     """Build the engine of ``graph`` (.onnx) and write it to ``path``.
 
@@ -139,9 +145,10 @@ def build_engine(
         trt: the package.
         graph: its types decide the precision of every layer (the network is strongly typed).
         path: file to write.
-        capability: compute capability to build for, such as ``8.9``; that of the GPU here where None.
+        capabilities: compute capabilities to build for, such as ``8.9``; that of the GPU here where there are none.
         progress: show a bar.
         goes_on: asked at every step; False ends the build.
+        portable: where it is built for the GPU here, for all others from Ampere on, too, and for later versions.
 
     Raises:
         EngineError: the graph cannot be read, an operation is not supported, or the build fails.
@@ -158,11 +165,15 @@ def build_engine(
     config.clear_flag(trt.BuilderFlag.TF32)  # fp32 shall mean fp32; who wants speed takes half precision
     if hasattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION"):  # of TensorRT for RTX: what a CUDA graph asks for
         config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
-    if capability is not None:
-        config.num_compute_capabilities = 1
-        config.set_compute_capability(getattr(trt.ComputeCapability, "SM" + capability.replace(".", "")), 0)
+    if capabilities:
+        config.num_compute_capabilities = len(capabilities)
+        for place, capability in enumerate(capabilities):
+            config.set_compute_capability(getattr(trt.ComputeCapability, "SM" + capability.replace(".", "")), place)
+    elif portable:
+        config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
+        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     timings = path.parent / f"{product}-{trt.__version__}.timings"
-    if capability is None:  # TensorRT for RTX times nothing while it builds for another GPU
+    if not capabilities:  # TensorRT for RTX times nothing while it builds for another GPU
         reuse_timings(config, timings)
     monitor = _monitor(trt, progress, goes_on)
     config.progress_monitor = monitor
@@ -181,7 +192,7 @@ def build_engine(
     if plan is None:
         raise EngineError(f"{graph}: {product} {trt.__version__} cannot build its engine: {messages.first_error()}")
     path.write_bytes(memoryview(plan))
-    if capability is None:
+    if not capabilities:
         keep_timings(config, timings)
 
 

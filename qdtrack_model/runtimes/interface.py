@@ -48,6 +48,7 @@ class Options:
         batch: images that go through the network together.
         fallback: where the runtime cannot be loaded, take another.
         build: build the engine of a compiled runtime where there is none yet; if not, that fails.
+        portable: build it for other GPUs, too; whatever there is already is taken either way.
         goes_on: asked now and then while an engine is built; False ends it, where the runtime can be ended.
     """
 
@@ -57,6 +58,7 @@ class Options:
     batch: int = 1
     fallback: bool = False
     build: bool = True
+    portable: bool = False
     goes_on: Callable[[], bool] = _always
 
     def __post_init__(self) -> None:

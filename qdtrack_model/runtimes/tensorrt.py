@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from qdtrack_model.cache import Identity
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes import gpu
 from qdtrack_model.runtimes.cuda import calls, stream
-from qdtrack_model.runtimes.engine import EngineRuntime
+from qdtrack_model.runtimes.engine import EngineRuntime, load_engine
 from qdtrack_model.runtimes.engine_builder import PRECISIONS, import_package, keep_engine, lacking
 from qdtrack_model.runtimes.interface import Options, RuntimeUnavailable, release
 
 __all__ = ["PRECISIONS", "build", "load", "missing"]
 
 INSTALL = "TensorRT is not installed: it comes with JetPack, for other machines pip install tensorrt"
+GPUS = "compute capability 8.0 or newer"  # of portable engines
 OLDEST = 10  # networks are strongly typed from then on
 
 
@@ -48,10 +51,19 @@ def build(checkpoint: Checkpoint, options: Options, capability: str | None = Non
             f"compute capability: got {capability}, but TensorRT builds for the GPU it runs on, a {found.name} with "
             f"{found.compute}; build there, or take tensorrt_rtx"
         )
-    return keep_engine(import_package("tensorrt"), checkpoint, options, found.identity(), None, progress)
+    trt = import_package("tensorrt")
+    target = _portable(trt) if options.portable else found.identity()
+    return keep_engine(trt, checkpoint, options, target, (), progress)
+
+
+def _portable(trt: Any) -> Identity:
+    """What a portable engine is good for: also later versions of TensorRT, up to the next major one."""
+    return {"gpus": GPUS, "version": f"{release(trt.__version__)[0]}, that of the build or newer"}
 
 
 def load(checkpoint: Checkpoint, options: Options) -> EngineRuntime:
     """The engine, built where needed, on the GPU."""
     stream.check()
-    return EngineRuntime(import_package("tensorrt"), build(checkpoint, options), checkpoint, options)
+    trt, found = import_package("tensorrt"), gpu.find()
+    own = found.identity() if found else {}
+    return load_engine(trt, checkpoint, options, own, _portable(trt), lambda: build(checkpoint, options))

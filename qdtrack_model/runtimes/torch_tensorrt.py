@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qdtrack_model.cache import keep
+from qdtrack_model.cache import Identity, keep, kept
 from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.runtimes import gpu
 from qdtrack_model.runtimes.engine_builder import import_package, lacking
 from qdtrack_model.runtimes.graph import deployed, graph_identity, uninterrupted
 from qdtrack_model.runtimes.interface import Options, RuntimeUnavailable, permitted
+from qdtrack_model.runtimes.tensorrt import GPUS
 from qdtrack_model.runtimes.torch import TorchRuntime, plain_faults
 from qdtrack_model.runtimes.torch import missing as torch_missing
 
@@ -45,11 +47,17 @@ def build(checkpoint: Checkpoint, options: Options, capability: str | None = Non
         raise ValueError(
             f"compute capability: got {capability}, Torch-TensorRT builds for the GPU here, {found.compute}"
         )
-    packages = {name: import_package(name).__version__ for name in ("torch", "torch_tensorrt", "tensorrt")}
-    of_graph = graph_identity(checkpoint, options.precision, options.batch)
-    identity = {**of_graph, "runtime": "torch_tensorrt", **packages, **found.identity()}
     build = permitted(lambda path: _compile(checkpoint, options, path), checkpoint, options)
-    return keep(checkpoint.path.stem, ".pt2", identity, build)
+    return keep(checkpoint.path.stem, ".pt2", _identity(checkpoint, options, found), build)
+
+
+def _identity(checkpoint: Checkpoint, options: Options, found: gpu.Gpu) -> Identity:
+    """What a compiled network depends on; a portable one neither on the version of TensorRT nor on the very GPU."""
+    of_graph = graph_identity(checkpoint, options.precision, options.batch)
+    names = ("torch", "torch_tensorrt") if options.portable else ("torch", "torch_tensorrt", "tensorrt")
+    packages = {name: import_package(name).__version__ for name in names}
+    target = {"gpus": GPUS} if options.portable else found.identity()
+    return {**of_graph, "runtime": "torch_tensorrt", **packages, **target}
 
 
 def _compile(checkpoint: Checkpoint, options: Options, path: Path) -> None:
@@ -69,6 +77,8 @@ def _compile(checkpoint: Checkpoint, options: Options, path: Path) -> None:
             require_full_compilation=True,
             min_block_size=1,
             disable_tf32=True,
+            hardware_compatible=options.portable,
+            version_compatible=options.portable,
             # By default these lie in a folder of /tmp, for whoever comes first.
             timing_cache_path=str(path.parent / f"torch_tensorrt-{compiler.__version__}.timings"),
         )
@@ -86,10 +96,18 @@ class TorchTensorRtRuntime(TorchRuntime):
     name = "torch_tensorrt"
 
     def _prepare(self, checkpoint: Checkpoint, options: Options) -> Callable[[], Sequence[Tensor]]:
-        package = build(checkpoint, options)
+        package = self._known(checkpoint, options) or build(checkpoint, options)
         import_package("torch_tensorrt").runtime.set_cudagraphs_mode(True)
         module = self._torch.export.load(package).module()
         return lambda: self._fetch(module(self._images))
+
+    @staticmethod
+    def _known(checkpoint: Checkpoint, options: Options) -> Path | None:
+        """What was compiled for the GPU here, or else a portable one, where there is one."""
+        found = gpu.find()
+        ways = (replace(options, portable=portable) for portable in (False, True)) if found else ()
+        files = (kept(checkpoint.path.stem, ".pt2", _identity(checkpoint, way, found)) for way in ways if found)
+        return next((path for path in files if path is not None), None)
 
 
 load = TorchTensorRtRuntime

@@ -168,3 +168,9 @@ def test_a_fault_of_the_gpu_is_one_clear_error(
     monkeypatch.setattr(runtime, "_call", fail)
     with pytest.raises(RuntimeUnavailable, match=f"^torch, 1x64x96x3 in fp32: {reason}"):
         runtime.infer(IMAGES)
+
+
+@pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
+def test_it_builds_nothing_portable(checkpoint: Checkpoint) -> None:
+    with pytest.raises(ValueError, match=r"^portable: AOTInductor compiles for the GPU or the CPU here, and no other"):
+        runtimes.build(checkpoint, Options("aotinductor", portable=True))

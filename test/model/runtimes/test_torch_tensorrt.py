@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import operator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -112,3 +113,23 @@ def test_what_it_cannot_compile_is_one_clear_error(
     with pytest.raises(ValueError, match=r"got 8\.9, Torch-TensorRT builds for the GPU here, 9\.0"):
         runtimes.build(checkpoint, Options("torch_tensorrt"), "8.9")
     assert not list(own_cache.glob("*.pt2"))
+
+
+def test_what_was_compiled_for_other_gpus_too_is_taken_where_there_is_nothing_better(
+    checkpoint: checkpoints.Checkpoint, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = {"torch": "2.13.0", "torch_tensorrt": "2.13.0", "tensorrt": "11.0.0"}
+    monkeypatch.setattr(torch_tensorrt, "import_package", lambda name: SimpleNamespace(__version__=versions[name]))
+    monkeypatch.setattr(torch_tensorrt, "missing", lambda: None)
+    monkeypatch.setattr(gpu, "find", lambda: gpu.Gpu("A100", (8, 0), 13000, 108))
+    monkeypatch.setattr(torch_tensorrt, "_compile", lambda checkpoint, options, path: path.write_text(str(options)))
+    known, options = torch_tensorrt.TorchTensorRtRuntime._known, Options("torch_tensorrt", "fp16")
+    assert known(checkpoint, options) is None
+    portable = runtimes.build(checkpoint, replace(options, portable=True))[0]
+    own = runtimes.build(checkpoint, options)[0]
+    assert portable != own == known(checkpoint, options)
+    versions["tensorrt"] = "11.4.1"
+    monkeypatch.setattr(gpu, "find", lambda: gpu.Gpu("H200", (9, 0), 13000, 132))
+    assert known(checkpoint, options) == portable
+    versions["torch_tensorrt"] = "2.14.0"
+    assert known(checkpoint, options) is None
