@@ -14,6 +14,7 @@ from time import perf_counter
 
 import numpy as np
 from sensor_msgs.msg import Image
+from sides import sides
 
 from qdtrack_model.sensors.encodings import raw_image
 from qdtrack_model.structures import Array
@@ -30,10 +31,10 @@ def timed(convert: Callable[[Image], Array], message: Image) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", default="1920x1080", metavar="WIDTHxHEIGHT")
+    parser.add_argument("--size", type=sides, default="1920x1080", metavar="WIDTHxHEIGHT")
     parser.add_argument("--repeat", type=int, default=30)
     args = parser.parse_args()
-    width, height = (int(side) for side in args.size.split("x"))
+    width, height = args.size
     for encoding, size in BYTES.items():
         pixels = np.random.default_rng(0).integers(0, 256, height * width * size, dtype=np.uint8)
         data = array.array("B", pixels.tobytes())
@@ -46,7 +47,7 @@ def main() -> None:
                 assert convert is not None
                 times[name].append(timed(convert, message))
         shown = "   ".join(f"{name} {np.median(taken):7.3f}" for name, taken in times.items())
-        print(f"{encoding:<12} {args.size}   {shown}   ms", flush=True)
+        print(f"{encoding:<12} {width}x{height}   {shown}   ms", flush=True)
 
 
 if __name__ == "__main__":

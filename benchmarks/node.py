@@ -41,6 +41,7 @@ from rclpy.executors import ExternalShutdownException, ShutdownException, Single
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sides import sides
 from std_msgs.msg import Header
 from tqdm import tqdm
 from visualization_msgs.msg import MarkerArray
@@ -167,7 +168,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cameras", type=int, default=1)
     parser.add_argument("--rate", type=float, default=30.0, help="images a second of each camera")
-    parser.add_argument("--size", default="1920x1080", help="of the images")
+    parser.add_argument("--size", type=sides, default="1920x1080", metavar="WIDTHxHEIGHT", help="of the images")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--busy", type=float, default=0.0, help="milliseconds that the network takes for an image")
     parser.add_argument("--gpu", action="store_true", help="two images in hand, as where the network is on a GPU")
@@ -175,7 +176,8 @@ def main() -> int:
     parser.add_argument("--viewers", action="store_true", help="look at overlay, markers and annotations")
     args = parser.parse_args()
     jpegs = street_jpegs(args.size)
-    print(f"{args.cameras} x {args.rate:g} images/s, {args.size}, {np.mean([len(j) for j in jpegs]) / 1e3:.0f} KB each")
+    shown = "{}x{}".format(*args.size)
+    print(f"{args.cameras} x {args.rate:g} images/s, {shown}, {np.mean([len(j) for j in jpegs]) / 1e3:.0f} KB each")
     rclpy.init()
     node = Node("driver", namespace=NAMESPACE)
     executor = SingleThreadedExecutor()
@@ -196,11 +198,10 @@ def _spin(executor: SingleThreadedExecutor) -> None:
         executor.spin()
 
 
-def street_jpegs(size: str, count: int = 24) -> list[bytes]:
-    """Pictures of a synthetic street as JPEGs."""
-    width, height = (int(side) for side in size.split("x"))
+def street_jpegs(size: tuple[int, int], count: int = 24) -> list[bytes]:
+    """Pictures of a synthetic street as JPEGs, of (width, height)."""
     scene = Scene(SceneConfig(seed=7))
-    images = (cv2.resize(scene.frame(4 * number).image, (width, height)) for number in range(count))
+    images = (cv2.resize(scene.frame(4 * number).image, size) for number in range(count))
     return [cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes() for image in images]
 
 
@@ -211,9 +212,8 @@ def message_of(jpeg: bytes, raw: bool) -> Image | CompressedImage:
     return CompressedImage(format="jpeg", data=array.array("B", jpeg))
 
 
-def calibration(size: str) -> CameraInfo:
+def calibration(width: int, height: int) -> CameraInfo:
     """A pinhole camera, without which there are no markers."""
-    width, height = (int(side) for side in size.split("x"))
     middle = (float(width), 0.0, width / 2, 0.0, 0.0, float(width), height / 2, 0.0, 0.0, 0.0, 1.0, 0.0)
     return CameraInfo(width=width, height=height, p=middle)
 
@@ -235,7 +235,7 @@ def run(args: argparse.Namespace, node: Node, jpegs: Sequence[bytes]) -> None:
     receivers = [Receiver(node, f"tracker/{name}/tracks") for name in names]
     ages = Ages(node)
     messages = [message_of(data, args.raw) for data in jpegs]
-    info = calibration(args.size)
+    info = calibration(*args.size)
     parameters = {"cameras": names, "weights": f"{args.busy}@{'gpu' if args.gpu else 'cpu'}"}
     with (
         tempfile.TemporaryDirectory() as folder,

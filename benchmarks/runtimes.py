@@ -27,11 +27,13 @@ import torch
 from costs import costs_of
 from floor import peaks, work_of
 from models import deviation, exact, open_model, resized, street_images
+from sides import sides
 from tables import markdown
 
 from qdtrack_model import checkpoints, runtimes
 from qdtrack_model.checkpoints import Checkpoint
-from qdtrack_model.config import QDTrackConfig
+from qdtrack_model.checkpoints.presets import read_preset
+from qdtrack_model.config import ConfigError, QDTrackConfig
 from qdtrack_model.runtimes import gpu
 from qdtrack_model.structures import Detections
 
@@ -244,12 +246,6 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return {"machine": machine(args.threads), "rounds": args.rounds, "peak": peak, "notes": notes, "rows": rows}
 
 
-def size_of(text: str) -> tuple[int, int]:
-    """HEIGHTxWIDTH as two numbers."""
-    height, _, width = text.partition("x")
-    return int(height), int(width)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=["street", "light", "mot17"])
@@ -260,7 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--sampling", type=int, help="of presets' RoIAlign, 0 adaptive [theirs]; torchvision's is 2")
-    parser.add_argument("--size", type=size_of, metavar="HEIGHTxWIDTH", help="instead of the models' own input sizes")
+    parser.add_argument("--size", type=sides, metavar="HEIGHTxWIDTH", help="instead of the models' own input sizes")
     parser.add_argument("--numerics", action="store_true", help="compare detections with the network in float64")
     parser.add_argument("--profile", action="store_true", help="say what the time of each goes into")
     parser.add_argument("--markdown", type=Path, help="write the tables to this file")
@@ -270,6 +266,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.worker:
         work(args.worker)
         return 0
+    for name in args.models:
+        if name not in checkpoints.SHIPPED and not Path(name).is_file():
+            try:
+                read_preset(name)
+            except ConfigError as error:
+                shipped = ", ".join(checkpoints.SHIPPED)
+                parser.error(f"--models: {error}; or shipped weights ({shipped}), or a file of weights or a graph")
     with tempfile.TemporaryDirectory() as folder:
         report = measure(args, Path(folder))
     text = markdown(report)

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import av
 import numpy as np
+from sides import sides
 
 from qdtrack_model.sensors.video import Packet, VideoStream
 from qdtrack_model.synthetic import Scene, SceneConfig
@@ -40,14 +41,13 @@ def encoded(codec: str, size: tuple[int, int], pictures: int, megabits: float) -
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--codecs", nargs="+", choices=ENCODERS, default=list(ENCODERS))
-    parser.add_argument("--size", default="1280x720", metavar="WIDTHxHEIGHT")
+    parser.add_argument("--size", type=sides, default="1280x720", metavar="WIDTHxHEIGHT")
     parser.add_argument("--rate", type=float, default=4, metavar="MBIT/S")
     parser.add_argument("--pictures", type=int, default=100)
     args = parser.parse_args()
-    width, height = (int(side) for side in args.size.split("x"))
     for codec in args.codecs:
         stream, decoding, converting = VideoStream(), [], []
-        for data in encoded(codec, (width, height), args.pictures, args.rate):
+        for data in encoded(codec, args.size, args.pictures, args.rate):
             begun = thread_time()
             pixels = stream.decode(Packet.of(SimpleNamespace(format=codec, data=data)))
             decoded = thread_time()
@@ -56,7 +56,7 @@ def main() -> None:
             converting.append(thread_time() - decoded)
         for name, seconds in (("packet", decoding), ("pixels", converting)):
             middle, high = 1000 * np.percentile(seconds, [50, 95])
-            print(f"{codec} {args.size} {name:<7} CPU median {middle:6.2f} ms  p95 {high:6.2f} ms")
+            print(f"{codec} {args.size[0]}x{args.size[1]} {name:<7} CPU median {middle:6.2f} ms  p95 {high:6.2f} ms")
 
 
 if __name__ == "__main__":

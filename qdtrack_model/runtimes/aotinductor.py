@@ -161,8 +161,8 @@ class AotInductorRuntime(TorchRuntime):
 
     def _capture(self, model: Callable[[Tensor], Sequence[Tensor]]) -> Callable[[], Sequence[Tensor]]:
         """Network and copies recorded once: a replay is one launch instead of one for each of hundreds of kernels."""
-        torch, images = self._torch, self._images
-        stream = torch.cuda.Stream()
+        torch, images, stream = self._torch, self._images, self._stream
+        assert stream is not None
         stream.wait_stream(torch.cuda.current_stream())  # where the images were made
         with torch.inference_mode(), torch.cuda.stream(stream):
             for _ in range(3):  # kernels are loaded and chosen at the first calls, which cannot be recorded

@@ -95,8 +95,12 @@ class TorchRuntime:
         self._host = torch.zeros(size, dtype=torch.uint8, pin_memory=cuda)
         self._images = self._host.to(self._device)  # what the network reads; on the CPU the same
         self._fetched: list[Tensor] = []
+        # The default stream would wait for all others, and they for it.
+        self._stream = torch.cuda.Stream() if cuda else None
         with plain_faults(self._task):
             self._call = self._prepare(checkpoint, options)
+            if cuda:
+                torch.cuda.synchronize()
         self.memory = 0
 
     def _prepare(self, checkpoint: Checkpoint, options: Options) -> Callable[[], Sequence[Tensor]]:
@@ -140,7 +144,7 @@ class TorchRuntime:
             check_images(images, self.config)
         rows: list[Any] = []
         for at in range(0, len(images), self._batch):
-            with self._torch.inference_mode(), plain_faults(self._task):
+            with self._torch.inference_mode(), plain_faults(self._task), self._torch.cuda.stream(self._stream):
                 self._feed(images[at : at + self._batch])
                 outputs = [output.numpy() for output in self._call()]
             rows += [to_detections(row, self.config.score_floor) for row in zip(*outputs, strict=True)]
