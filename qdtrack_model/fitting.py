@@ -108,6 +108,8 @@ class Preprocessor:
         config: of the network.
     """
 
+    decodes = False
+
     def __init__(self, config: ModelConfig) -> None:
         self._config = config
         # Two in turn: the network may still read one.

@@ -37,11 +37,13 @@ class Fitted:
         batch: the network's input (B, height, width, 3), here or on the GPU; valid until the next but one is made.
         letterboxes: the way back for each image.
         seconds: that fitting them in took.
+        pipeline: that they were fitted in for, and no other.
     """
 
     batch: Array | GpuImages
     letterboxes: list[Letterbox]
     seconds: float
+    pipeline: Pipeline
 
 
 class Pipeline:
@@ -156,6 +158,11 @@ class Pipeline:
         """
         return self.infer(self.fit(images))
 
+    @property
+    def decodes(self) -> bool:
+        """Whether :meth:`decode` may give pictures."""
+        return self._preprocess.decodes
+
     def decode(self, content: bytes) -> GpuPicture | None:
         """A colour JPEG decoded on the GPU, to be given to :meth:`fit`; None where it has to be decoded elsewhere."""
         return self._preprocess.decode(content)
@@ -170,7 +177,7 @@ class Pipeline:
         """
         started = perf_counter()
         batch, letterboxes = self._preprocess(images)  # type: ignore[arg-type]  # pictures on the GPU are its own
-        return Fitted(batch, letterboxes, perf_counter() - started)
+        return Fitted(batch, letterboxes, perf_counter() - started, self)
 
     def infer(self, fitted: Fitted) -> list[Detections]:
         """The second half of :meth:`detect`: what the network sees in what :meth:`fit` gave."""

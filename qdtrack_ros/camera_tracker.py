@@ -184,12 +184,10 @@ class CameraTracker:
 
     # ---- images, in the worker's threads: one accepts the next image while another finishes the one before
 
-    def accept(self, delivered: Delivered, decode: Decode) -> Accepted | None:
+    def accept(self, delivered: Delivered, decode: Decode | None) -> Accepted | None:
         """The image in a message if it is to be tracked; None, counted, when it is repeated, late or unusable.
 
-        Args:
-            delivered: the message.
-            decode: decodes JPEGs on the GPU, where it can.
+        ``decode`` decodes JPEGs on the GPU, where one does.
         """
         message = delivered.message
         wait = (time.time_ns() - delivered.arrival) * 1e-9
@@ -210,7 +208,9 @@ class CameraTracker:
         ready = perf_counter()
         return Accepted(header, image, moment, kept, {"wait": wait, "decode": ready - started}, ready)
 
-    def _read(self, message: ImageMessage, packets: list[tuple[ImageMessage, int]], decode: Decode) -> SourceImage:
+    def _read(
+        self, message: ImageMessage, packets: list[tuple[ImageMessage, int]], decode: Decode | None
+    ) -> SourceImage:
         if packets:
             return SourceImage.decoded(message, self._video.picture(packets))
         here = isinstance(self._ego_motion, ByImage)  # it looks at the pixels, too

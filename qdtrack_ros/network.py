@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from enum import Enum
 from typing import Any
 
@@ -154,6 +154,8 @@ class Network:
         self._failed, self._log = failed, log
         self._failures = 0  # in a row
         self._open = True
+        self._changed = threading.Condition()  # held while the pipeline, its users or its health change
+        self._users = 0  # threads that are in the pipeline
         self._loading: Loading | None = None
 
     @property
@@ -162,13 +164,46 @@ class Network:
         takes = self.health in (Health.WORKING, Health.PROBATION)
         return "" if takes else f"the network is {self.health.value}: {self._trouble}"
 
-    def decode(self, content: bytes) -> GpuPicture | None:
-        """A colour JPEG decoded on the GPU; as :meth:`Pipeline.decode`."""
-        return self.pipeline.decode(content)
+    @contextmanager
+    def _using(self) -> Iterator[Pipeline]:
+        """The pipeline, which is not closed meanwhile; raises NetworkDown where it takes no images."""
+        with self._changed:
+            if self.down:
+                raise NetworkDown(self.down)
+            self._users += 1
+            pipeline = self.pipeline
+        try:
+            yield pipeline
+        finally:
+            with self._changed:
+                self._users -= 1
+                self._changed.notify_all()
+
+    @property
+    def decode(self) -> Callable[[bytes], GpuPicture | None] | None:
+        """Decodes a colour JPEG on the GPU, as :meth:`Pipeline.decode`; None where that decodes nothing."""
+        return self._decode if self.pipeline.decodes else None
+
+    def _decode(self, content: bytes) -> GpuPicture | None:
+        with self._using() as pipeline:
+            return pipeline.decode(content)
 
     def fit(self, images: Sequence[Array | GpuPicture]) -> Fitted:
-        """Images ready to go through it together; as :meth:`Pipeline.fit`."""
-        return self.pipeline.fit(images)
+        """Images ready to go through it together; as :meth:`Pipeline.fit`.
+
+        Raises:
+            NetworkDown: it is being rebuilt, or has failed for good.
+            ValueError: an image has another shape or dtype, or no pixels.
+            Exception: whatever a GPU raises that fits images in.
+        """
+        try:
+            with self._using() as pipeline:
+                return pipeline.fit(images)
+        except (NetworkDown, ValueError):
+            raise
+        except Exception as error:
+            self._count(error)
+            raise
 
     def infer(self, fitted: Fitted) -> list[Detections]:
         """What the network sees in them; as :meth:`Pipeline.infer`.
@@ -177,16 +212,22 @@ class Network:
             NetworkDown: it is being rebuilt, or has failed for good.
             Exception: whatever the runtime raises.
         """
-        if self.down:
-            raise NetworkDown(self.down)
         try:
-            found = self.pipeline.infer(fitted)
+            with self._using() as pipeline:
+                if fitted.pipeline is not pipeline:
+                    raise NetworkDown("the network was rebuilt since this image was fitted in")
+                found = pipeline.infer(fitted)
+        except NetworkDown:
+            raise
         except Exception as error:
             self._count(error)
             raise
-        self._failures = 0
-        if self.health is Health.PROBATION:
-            self.health, self._trouble = Health.WORKING, ""
+        with self._changed:
+            self._failures = 0
+            again = self.health is Health.PROBATION
+            if again:
+                self.health, self._trouble = Health.WORKING, ""
+        if again:
             self._log.info("the network works again")
         return found
 
@@ -199,20 +240,24 @@ class Network:
             self.pipeline.close()
 
     def _count(self, error: Exception) -> None:
-        self._failures += 1
-        if self._failures < self._limit:
-            return
-        self._failures = 0
-        self._trouble = f"inference failed {self._limit} times in a row: {reason(error)}"
-        if self._rebuilds and self.health is Health.WORKING:
+        with self._changed:
+            self._failures += 1
+            if self.down or self._failures < self._limit:
+                return
+            self._failures = 0
+            self._trouble = f"inference failed {self._limit} times in a row: {reason(error)}"
+            rebuilds = self._rebuilds and self.health is Health.WORKING
+            self.health = Health.REBUILDING if rebuilds else Health.FAILED
+        if rebuilds:
             self._log.error(f"{self._trouble}; rebuilding the network")
-            self.health = Health.REBUILDING
             self._loading = Loading(self._reload)
             self._loading.then(self._rebuilt)
         else:
             self._fail(f"{self._trouble}{' after it was rebuilt' * self._rebuilds}")
 
     def _reload(self) -> Pipeline:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._users)
         self._open = False
         try:
             self.pipeline.close()  # first: its memory may be needed
@@ -223,7 +268,8 @@ class Network:
     def _rebuilt(self, outcome: Future[Pipeline]) -> None:
         error = outcome.exception()
         if error is None:
-            self.pipeline, self.health, self._open = outcome.result(), Health.PROBATION, True
+            with self._changed:
+                self.pipeline, self.health, self._open, self._failures = outcome.result(), Health.PROBATION, True, 0
             self._log.info("the network is rebuilt")
         elif isinstance(error, Exception) and not isinstance(error, Abandoned):
             self._fail(f"{self._trouble}; it could not be rebuilt: {reason(error)}")

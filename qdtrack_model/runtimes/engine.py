@@ -17,7 +17,7 @@ from qdtrack_model.runtimes import gpu
 from qdtrack_model.runtimes.cuda.calls import CudaError
 from qdtrack_model.runtimes.cuda.memory import Buffer
 from qdtrack_model.runtimes.cuda.stream import PIECEWISE, Recording, Stream
-from qdtrack_model.runtimes.engine_builder import EngineError, create, engine_identity, listen
+from qdtrack_model.runtimes.engine_builder import EngineError, UnfitEngine, create, engine_identity, listen
 from qdtrack_model.runtimes.graph import OUTPUTS
 from qdtrack_model.runtimes.interface import GpuImages, Options, check_images, to_detections
 from qdtrack_model.structures import Array, Detections
@@ -48,7 +48,7 @@ def load_engine(
     if path is not None:
         try:
             return EngineRuntime(trt, path, checkpoint, options, host_code="version" in portable)
-        except EngineError as error:  # as of a later version than is here
+        except UnfitEngine as error:  # as of a later version than is here
             log.warning("%s; one for this GPU is taken instead", error)
     return EngineRuntime(trt, build(), checkpoint, options)
 
@@ -116,14 +116,14 @@ class EngineRuntime:
             self._runtime.engine_host_code_allowed = True
         self._engine = self._runtime.deserialize_cuda_engine(self._path.read_bytes())
         if self._engine is None:
-            raise EngineError(
+            raise UnfitEngine(
                 f"{self._path}: {self.name} {self._trt.__version__} cannot load this engine: "
                 f"{self._messages.first_error()}; delete it to have it built again"
             )
         height, width = self.config.input_size
         shape = tuple(self._engine.get_tensor_shape(INPUT))
         if shape != (self._batch, height, width, 3):
-            raise EngineError(f"{self._path}: takes images {shape}, expected {(self._batch, height, width, 3)}")
+            raise UnfitEngine(f"{self._path}: takes images {shape}, expected {(self._batch, height, width, 3)}")
         self._context = self._make_context()
         if self._context is None:
             raise EngineError(

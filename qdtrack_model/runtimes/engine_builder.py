@@ -36,6 +36,10 @@ class EngineError(RuntimeError):
     """An engine that cannot be built, loaded or run; the text says which, why, and what to do."""
 
 
+class UnfitEngine(EngineError):
+    """An engine that this version of TensorRT cannot load, or for another input."""
+
+
 def lacking(package: str, remedy: str) -> str | None:
     """``remedy`` where the package is not installed."""
     with contextlib.suppress(ModuleNotFoundError):  # of a part of a package, where the whole is not there

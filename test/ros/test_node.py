@@ -139,6 +139,8 @@ def test_compressed_images_and_standard_detections(bench: Bench) -> None:
 class PicturesElsewhere(Preprocessor):
     """Decodes JPEGs as a GPU would: what the node gets of a picture are its size and whose it is."""
 
+    decodes = True
+
     def decode(self, content: bytes) -> GpuPicture:  # type: ignore[override]
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
         return GpuPicture(0, pixels.shape, 0, pixels)

@@ -118,8 +118,7 @@ class GpuPreprocessor:
         code = _code(compute)
         with contextlib.ExitStack() as resources:
             _use_gpu()
-            self._stream = Stream()
-            resources.callback(self._stream.close)
+            self._stream = _stream()
             self._kernel = Kernel(code, "resize", (ADDRESS,) * 4 + (NUMBER,) * 6)
             resources.callback(self._kernel.close)
             self._blank = Buffer("an empty image", (*config.input_size, 3), _UINT8)
@@ -150,9 +149,15 @@ class GpuPreprocessor:
         slot = self._slot
         _use_gpu()
         slot.make_room(len(images))
+        slot.sources = images
         letterboxes = [self._fit(image, slot, place) for place, image in enumerate(images)]
         slot.ready.record(self._stream)
         return FittedOnGpu(slot.device, (len(images), *self.config.input_size, 3), slot.ready), letterboxes
+
+    @property
+    def decodes(self) -> bool:
+        """Whether :meth:`decode` may give pictures; it is not known before the first."""
+        return self.__dict__.get("_decoder", True) is not None
 
     def decode(self, content: bytes) -> GpuPicture | None:
         """A colour JPEG decoded on the GPU; None where it has to be decoded elsewhere. Any thread may ask."""
@@ -195,6 +200,7 @@ class GpuPreprocessor:
     def close(self) -> None:
         """Free the GPU's memory; nothing that it gave can be used any more."""
         free("cudaStreamSynchronize", self._stream.handle)  # nothing may be on its way into what is freed
+        self.__dict__.pop("_decoder", None)
         self._resources.close()
 
 
@@ -205,11 +211,13 @@ class _Slot:
         device: address of the input.
         filled: how much of each image there, (width, height), is not padding.
         ready: when the last ones are there.
+        sources: what they come from, which must be there as long.
     """
 
     def __init__(self, size: int) -> None:
         self.ready = Event()
         self.filled: list[tuple[int, int]] = []
+        self.sources: Sequence[object] = ()
         self._size = size  # of an image in the input [bytes]
         self._shared = bool(_attribute("cudaDevAttrIntegrated"))
         self._input: Memory | None = None
@@ -224,11 +232,12 @@ class _Slot:
     def make_room(self, count: int) -> None:
         """For so many images, which replace those that were here."""
         self.ready.wait()  # those may still be on their way, where the network took them no more
+        self.sources = ()
         if count <= len(self.filled):
             return
         if self._input is not None:
             self._input.close()
-        self._input = None
+        self._input, self.filled = None, []
         self._input = Memory(f"{count} images", count * self._size)
         self.filled = [(0, 0)] * count
         self._raw += [None] * (count - len(self._raw))
@@ -259,6 +268,7 @@ class _Slot:
         return halves.device
 
     def close(self) -> None:
+        self.sources = ()
         for memory in (self._input, *self._raw, *self._halves):
             if memory is not None:
                 memory.close()
@@ -268,6 +278,12 @@ class _Slot:
 @cache
 def _code(compute: str) -> bytes:
     return compiled(_SOURCE.read_text(encoding="utf-8"), _SOURCE.name, compute)
+
+
+@cache
+def _stream() -> Stream:
+    """The stream in which images come to the GPU, of the whole process: pictures are freed in it, whenever that is."""
+    return Stream()
 
 
 def _use_gpu() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
+import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from qdtrack_model.runtimes.cuda.calls import call
 from qdtrack_model.runtimes.cuda.memory import Buffer
 from qdtrack_model.runtimes.cuda.stream import Stream
 from qdtrack_model.runtimes.interface import RuntimeUnavailable
@@ -23,6 +25,7 @@ log = logging.getLogger(__name__)
 _PICTURE = Path(__file__).parents[1] / "street.jpg"
 # Grey levels in the mean: decoders round, and spread colours, differently by about one.
 _TOLERANCE = 2.0
+_KEPT = 1 << 28  # bytes of decoded pictures: forty of 1080p
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,16 +52,21 @@ class JpegDecoder:
     Raises:
         ImportError: nvImageCodec is not installed.
         RuntimeError: it cannot start.
+        TypeError, AttributeError: it is too old.
     """
 
     def __init__(self) -> None:
+        os.environ.setdefault("PYNVIMGCODEC_VERBOSITY", "0")  # it writes past our log, again for each picture
         codec: Any = importlib.import_module("nvidia.nvimgcodec")
         kinds = codec.BackendKind
         self._codec, self._turn = codec, threading.Lock()
         self._decoder = codec.Decoder(
             device_id=0,
             backends=[codec.Backend(kind) for kind in (kinds.HW_GPU_ONLY, kinds.GPU_ONLY, kinds.HYBRID_CPU_GPU)],
-            options=":fancy_upsampling=1",  # colours between their samples are interpolated, as libjpeg does
+            max_num_cpu_threads=1,  # one picture at a time
+            # Colours between their samples are interpolated, as libjpeg does; no part of small pictures is decoded by
+            # the processor.
+            options=":fancy_upsampling=1 nvjpeg_cuda_decoder:hybrid_huffman_threshold=0",
         )
         self._how = codec.DecodeParams(
             apply_exif_orientation=False, color_spec=codec.ColorSpec.SRGB, sample_format=codec.SampleFormat.I_BGR
@@ -89,12 +97,22 @@ def decoder(stream: Stream) -> JpegDecoder | None:
     """A decoder that does as OpenCV's, within roundings; None where there is none here, and the log says why."""
     try:
         made = JpegDecoder()
+        _keep_memory()
         _compare(made, stream)
-    except (ImportError, RuntimeError) as error:
+    except (ImportError, RuntimeError, TypeError, AttributeError) as error:  # the last two of versions before 0.9
         reason = "nvImageCodec is not installed" if isinstance(error, ImportError) else str(error).splitlines()[0]
         log.info("JPEGs are decoded by the processor, which takes it milliseconds each: %s", reason)
         return None
     return made
+
+
+def _keep_memory() -> None:
+    """Have the GPU's driver keep the memory of pictures that are gone for those to come."""
+    from cuda.bindings import driver, runtime
+
+    pool = call("its pool of memory", "cudaDeviceGetDefaultMemPool", 0)
+    attribute = runtime.cudaMemPoolAttr.cudaMemPoolAttrReleaseThreshold
+    call("to keep memory", "cudaMemPoolSetAttribute", pool, attribute, driver.cuuint64_t(_KEPT))
 
 
 def _compare(made: JpegDecoder, stream: Stream) -> None:

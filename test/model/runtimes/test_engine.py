@@ -260,4 +260,4 @@ def test_images_fitted_in_on_the_gpu_never_leave_it(
         for one, (x, y) in zip(found, expected.tolist(), strict=True):
             assert one.boxes.tolist() == [[x, y, x + 10, y + 10]]
     pipeline.close()
-    assert not driver.memory and not driver.objects
+    assert not driver.left()

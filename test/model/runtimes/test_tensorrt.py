@@ -24,7 +24,7 @@ from qdtrack_model.checkpoints import Checkpoint
 from qdtrack_model.commands import INTERRUPTED
 from qdtrack_model.runtimes import Options, RuntimeUnavailable, engine, engine_builder, gpu, tensorrt, tensorrt_rtx
 from qdtrack_model.runtimes.cuda.calls import CudaError
-from qdtrack_model.runtimes.engine_builder import EngineError, build_engine, import_package, lacking
+from qdtrack_model.runtimes.engine_builder import EngineError, UnfitEngine, build_engine, import_package, lacking
 from qdtrack_model.runtimes.graph import GraphError, graph_of
 from qdtrack_model.runtimes.interface import release
 from qdtrack_model.runtimes.quantization import quantize_for_gpu
@@ -170,7 +170,7 @@ def robot(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, gpu.Gpu], None]:
     ) -> tuple[str, bool]:
         built = path.read_text()
         if release(built) > release(trt.__version__):
-            raise EngineError(f"{path.name}: tensorrt {trt.__version__} cannot load this engine: a later version")
+            raise UnfitEngine(f"{path.name}: tensorrt {trt.__version__} cannot load this engine: a later version")
         return built, host_code
 
     monkeypatch.setattr(tensorrt, "lacking", lambda *_: None)

@@ -58,7 +58,7 @@ class Codec(ModuleType):
     Attributes:
         padded: whether rows end at multiples of 256 bytes.
         wrong: by how many grey levels it decodes otherwise than OpenCV.
-        answer: ``picture``, or what it does instead: ``none``, ``raises``, ``broken``.
+        answer: ``picture``, or what it does instead: ``none``, ``raises``, ``broken``, ``old``.
         decoded: how many pictures.
     """
 
@@ -75,8 +75,11 @@ class Codec(ModuleType):
                 assert (apply_exif_orientation, color_spec, sample_format) == (False, "sRGB", "BGR")
 
         class Decoder:
-            def __init__(self, device_id: int, backends: list[Any], options: str) -> None:
-                assert device_id == 0 and BackendKind.CPU_ONLY not in backends and options == ":fancy_upsampling=1"
+            def __init__(self, device_id: int, max_num_cpu_threads: int, backends: list[Any], options: str) -> None:
+                assert (device_id, max_num_cpu_threads) == (0, 1) and BackendKind.CPU_ONLY not in backends
+                assert options == ":fancy_upsampling=1 nvjpeg_cuda_decoder:hybrid_huffman_threshold=0"
+                if codec.answer == "old":
+                    raise TypeError("__init__(): incompatible constructor arguments")
                 if codec.answer == "broken":
                     raise RuntimeError("CUDA Runtime failure: '#35'\nmore")
 

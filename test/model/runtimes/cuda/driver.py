@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from qdtrack_model.runtimes.cuda import kernel
+from qdtrack_model.runtimes.cuda import fitting, kernel
 
 # What CUDA C++ has and C++ has not, and a grid of threads one after the other.
 _HOST = r"""
@@ -95,6 +95,10 @@ class Driver:
         self.events: dict[int, tuple[int, int]] = {}  # the stream, and how much of it comes before
         self.recording: list[Callable[[], object]] | None = None
         self.launches = self.kernels = self.copied = 0
+        self.cuuint64_t = driver.cuuint64_t
+        self.cudaMemPoolAttr = runtime.cudaMemPoolAttr
+        self.kept = 0  # bytes in the pool of freed memory
+        fitting._stream.cache_clear()  # of another driver
         patch.setattr("cuda.bindings.runtime", self)
         patch.setattr("cuda.bindings.driver", self)
 
@@ -133,7 +137,20 @@ class Driver:
         self.enqueue(stream, lambda: ctypes.memmove(target, source, size))
         return self.ok
 
+    def left(self) -> set[object]:
+        """What is there still, but for the stream that stays as long as the process."""
+        of_process = {f"stream {fitting._stream().handle}"} if fitting._stream.cache_info().currsize else set()
+        return {*self.memory, *(self.objects - of_process)}
+
     # ---- the device
+
+    def cudaDeviceGetDefaultMemPool(self, device: int) -> tuple[Any, ...]:
+        return (*self.ok, "pool")
+
+    def cudaMemPoolSetAttribute(self, pool: str, attribute: Any, value: Any) -> tuple[Any, ...]:
+        assert pool == "pool" and attribute == self.cudaMemPoolAttr.cudaMemPoolAttrReleaseThreshold
+        self.kept = int(value)
+        return self.ok
 
     def cudaSetDevice(self, device: int) -> tuple[Any, ...]:
         assert device == 0

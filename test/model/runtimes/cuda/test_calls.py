@@ -51,10 +51,16 @@ def test_every_call_takes_what_it_is_given() -> None:
     if gpu.find() is not None:
         pytest.skip("made-up addresses would do harm on a GPU")
     stream, graph, instance = runtime.cudaStream_t(0), runtime.cudaGraph_t(0), runtime.cudaGraphExec_t(0)
+    threshold, driver = (
+        runtime.cudaMemPoolAttr.cudaMemPoolAttrReleaseThreshold,
+        pytest.importorskip("cuda.bindings.driver"),
+    )
     event, integrated = runtime.cudaEvent_t(0), runtime.cudaDeviceAttr.cudaDevAttrIntegrated
     kind, mode = runtime.cudaMemcpyKind, runtime.cudaStreamCaptureMode
     for arguments in (
-        ("cudaSetDevice", 0), ("cudaDeviceGetAttribute", integrated, 0),
+        ("cudaSetDevice", 0), ("cudaDeviceGetDefaultMemPool", 0),
+        ("cudaMemPoolSetAttribute", runtime.cudaMemPool_t(0), threshold, driver.cuuint64_t(1)),
+        ("cudaDeviceGetAttribute", integrated, 0),
         ("cudaStreamCreateWithFlags", runtime.cudaStreamNonBlocking), ("cudaStreamDestroy", stream),
         ("cudaMalloc", 100), ("cudaFree", 100), ("cudaMallocHost", 100), ("cudaFreeHost", 100),
         ("cudaHostAlloc", 100, runtime.cudaHostAllocMapped), ("cudaHostGetDevicePointer", 100, 0),

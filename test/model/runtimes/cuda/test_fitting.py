@@ -55,7 +55,7 @@ def fit(driver: Driver) -> Iterator[GpuPreprocessor]:
     made = GpuPreprocessor(CONFIG, "8.9")
     yield made
     made.close()
-    assert not driver.memory and not driver.objects
+    assert not driver.left()
 
 
 @needs_compilers
@@ -114,10 +114,14 @@ def test_what_is_no_image_is_refused_and_nothing_lost(fit: GpuPreprocessor) -> N
 def test_memory_that_runs_out_is_one_clear_error_and_the_next_image_fits(driver: Driver, fit: GpuPreprocessor) -> None:
     fit([noise(96, 160, 3)])
     driver.room = 100_000
-    with pytest.raises(CudaError, match=r"the GPU refuses \d+ bytes .* of an image: out of memory"):
-        fit([noise(480, 640, 3)])
-    found, _ = fit([noise(96, 160, 3)])
-    np.testing.assert_array_equal(found.pixels()[0], noise(96, 160, 3))
+    for images, what in (([noise(480, 640, 3)], "of an image"), ([noise(96, 160, 3)] * 3, "for 3 images")):
+        with pytest.raises(CudaError, match=rf"the GPU refuses \d+ bytes .*{what}: out of memory"):
+            fit(images)
+        for _ in range(2):  # either slot
+            driver.room = 1 << 30
+            found, _ = fit([noise(96, 160, 3)])
+            driver.room = 100_000
+            np.testing.assert_array_equal(found.pixels()[0], noise(96, 160, 3))
 
 
 @needs_compilers
@@ -136,7 +140,7 @@ def test_a_fault_while_it_is_made_leaves_nothing(driver: Driver, monkeypatch: py
     monkeypatch.setattr(gpu, "find", lambda: gpu.Gpu("Imagined", (8, 9), 13000, 20))
     made = preprocessor(CONFIG)
     made.close()
-    assert not driver.memory and not driver.objects
+    assert not driver.left()
 
 
 @needs_compilers
@@ -166,7 +170,7 @@ def test_it_is_taken_where_it_does_as_opencv(
         assert isinstance(preprocessor(CONFIG), Preprocessor)
     fitting._mixes.cache_clear()
     assert "by the processor, which takes it about a millisecond each: the GPU fits an image of" in caplog.text
-    assert not driver.memory and not driver.objects
+    assert not driver.left()
 
 
 @needs_compilers

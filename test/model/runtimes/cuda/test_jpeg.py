@@ -52,7 +52,7 @@ def fit(codec: Codec, driver: Driver) -> Iterator[GpuPreprocessor]:
     yield made
     made.close()
     gc.collect()
-    assert not driver.memory and not driver.objects
+    assert not driver.left()
 
 
 @pytest.mark.parametrize("padded", [True, False], ids=["padded rows", "dense rows"])
@@ -70,6 +70,14 @@ def test_a_picture_on_the_gpu_is_fitted_in_as_by_opencv(
     assert driver.copied - copied < 96 * 160 * 3 + 30_000, "the pixels stay where they are"
     np.testing.assert_array_equal(found.pixels(), expected)
     assert letterbox == way_back
+
+
+def test_a_picture_is_there_until_the_gpu_has_read_it(fit: GpuPreprocessor, driver: Driver) -> None:
+    content = jpeg(200, 300)
+    found, _ = fit([fit.decode(content)])  # type: ignore[list-item]
+    gc.collect()  # nobody but the preprocessor has the picture now
+    np.testing.assert_array_equal(found.pixels(), Preprocessor(CONFIG)([pixels(content)])[0])
+    assert driver.kept == 1 << 28
 
 
 def test_pictures_and_images_go_together(fit: GpuPreprocessor) -> None:
@@ -93,6 +101,7 @@ def test_what_nvjpeg_cannot_decode_is_left_to_others(fit: GpuPreprocessor, codec
     ("answer", "wrong", "reason"),
     [
         ("broken", 0, "CUDA Runtime failure: '#35'"),
+        ("old", 0, "__init__(): incompatible constructor arguments"),
         ("none", 0, "nvJPEG does not decode street.jpg, a picture of ours"),
         ("picture", 9, "nvJPEG decodes otherwise than OpenCV, by "),
     ],
@@ -103,14 +112,15 @@ def test_a_decoder_that_does_otherwise_is_not_taken(
     codec.answer, codec.wrong = answer, wrong
     with caplog.at_level(logging.INFO):
         fit = GpuPreprocessor(CONFIG, "8.9")
-        assert [fit.decode(jpeg(96, 160)) for _ in range(3)] == [None] * 3
+        assert fit.decodes  # for all that is known
+        assert [fit.decode(jpeg(96, 160)) for _ in range(3)] == [None] * 3 and not fit.decodes
     told = f"JPEGs are decoded by the processor, which takes it milliseconds each: {reason}"
     assert caplog.text.count(told) == 1
     found, _ = fit([pixels(jpeg(96, 160))])
     np.testing.assert_array_equal(found.pixels()[0], pixels(jpeg(96, 160)))
     fit.close()
     gc.collect()
-    assert not driver.memory and not driver.objects
+    assert not driver.left()
 
 
 def test_without_nvimagecodec_the_log_says_so(
