@@ -80,7 +80,7 @@ def kept(stem: str, suffix: str, identity: Identity) -> Path | None:
     return path if fault(path, identity) is None else None
 
 
-def keep(stem: str, suffix: str, identity: Identity, build: Callable[[Path], None]) -> Path:
+def keep(stem: str, suffix: str, identity: Identity, build: Callable[[Path], None], anew: bool = False) -> Path:
     """The file built from ``identity``, built where it is not there yet.
 
     Two processes that start at once build once. The file appears whole or not at all.
@@ -90,6 +90,7 @@ def keep(stem: str, suffix: str, identity: Identity, build: Callable[[Path], Non
         suffix: its ending, such as ``.onnx``.
         identity: everything that the content depends on, as JSON has it.
         build: writes the file to a path; what it raises is passed on.
+        anew: build it also where it is there.
 
     Raises:
         CacheError: the folder cannot be written, or is full.
@@ -98,13 +99,13 @@ def keep(stem: str, suffix: str, identity: Identity, build: Callable[[Path], Non
     folder = path.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK) and fault(path, identity) is None:
+        if not anew and not os.access(folder, os.W_OK) and fault(path, identity) is None:
             return path  # made ahead of time, in a place that is read-only now
         with (folder / f"{path.name}.lock").open("w") as lock:
             _lock(lock, path)
             problem = fault(path, identity)
-            if problem is not None:
-                if path.exists():
+            if anew or problem is not None:
+                if path.exists() and problem is not None:
                     log.warning("%s is built again: %s", path, problem)
                 _build(path, identity, build)
     except OSError as error:

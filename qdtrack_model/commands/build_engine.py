@@ -40,6 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="one engine for many GPUs, to be copied to robots: of tensorrt_rtx for all that it knows, of tensorrt and "
         "torch_tensorrt for compute capability 8.0 or newer and later versions of TensorRT, where it may be slower",
     )  # fmt: skip
+    parser.add_argument(
+        "--optimization-level", type=int, choices=range(6), metavar="0-5",
+        help="build anew, TensorRT trying more or less to make it fast, in more or less time (its own: 3)",
+    )  # fmt: skip
 
 
 def main(args: argparse.Namespace) -> int:
@@ -49,7 +53,9 @@ def main(args: argparse.Namespace) -> int:
     batch = args.batch or (checkpoint.graph.batch if checkpoint.graph else 1)
     elsewhere = args.compute_capability or (args.portable and gpu.find() is None)
     runtime = args.runtime or ("tensorrt_rtx" if elsewhere else _best())
-    options = Options(runtime, args.precision, batch=batch, portable=args.portable)
+    options = Options(
+        runtime, args.precision, batch=batch, portable=args.portable, optimization_level=args.optimization_level
+    )
     path, options = runtimes.build(checkpoint, options, args.compute_capability, progress=True)
     manifest = read_manifest(path) or {}
     print(f"engine: {path}")

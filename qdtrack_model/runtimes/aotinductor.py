@@ -92,6 +92,8 @@ def build(checkpoint: Checkpoint, options: Options, capability: str | None = Non
         raise RuntimeUnavailable(absent)
     if options.portable:
         raise ValueError("portable: AOTInductor compiles for the GPU or the CPU here, and no other")
+    if options.optimization_level is not None:
+        raise ValueError("optimization level: AOTInductor has none, TensorRT's runtimes have")
     if capability is not None and (found is None or capability != found.compute):
         place = f"the GPU here, {found.compute}" if found else "the CPU where there is no GPU"
         raise ValueError(f"compute capability: got {capability}, AOTInductor compiles for {place}")

@@ -93,9 +93,10 @@ def keep_engine(
         log.info("graph of %s in %s, exported where it is not yet", checkpoint.path.name, options.precision)
         graph = graph_of(checkpoint, options.precision, options.batch)
         log.info("engine of %s by %s %s", graph.name, trt.__name__, trt.__version__)
-        build_engine(trt, graph, path, capabilities, progress, options.goes_on, options.portable)
+        build_engine(trt, graph, path, capabilities, progress, options)
 
-    return keep(checkpoint.path.stem, ".engine", identity, permitted(build, checkpoint, options))
+    anew = options.optimization_level is not None
+    return keep(checkpoint.path.stem, ".engine", identity, permitted(build, checkpoint, options), anew)
 
 
 def listen(trt: Any) -> Any:
@@ -139,9 +140,8 @@ def build_engine(
     graph: Path,
     path: Path,
     capabilities: Sequence[str],
-    progress: bool,
-    goes_on: Callable[[], bool] = lambda: True,
-    portable: bool = False,
+    progress: bool = False,
+    options: Options | None = None,
 ) -> None:
     """Build the engine of ``graph`` (.onnx) and write it to ``path``.
 
@@ -151,13 +151,14 @@ def build_engine(
         path: file to write.
         capabilities: compute capabilities to build for, such as ``8.9``; that of the GPU here where there are none.
         progress: show a bar.
-        goes_on: asked at every step; False ends the build.
-        portable: where it is built for the GPU here, for all others from Ampere on, too, and for later versions.
+        options: whether it goes on, how much is tried, and whether an engine for the GPU here is for all others from
+            Ampere on, too, and for later versions.
 
     Raises:
         EngineError: the graph cannot be read, an operation is not supported, or the build fails.
         KeyboardInterrupt: the build was stopped.
     """
+    options = options or Options()
     messages = listen(trt)
     product = trt.__name__
     builder = create(trt, "Builder", messages)
@@ -173,13 +174,15 @@ def build_engine(
         config.num_compute_capabilities = len(capabilities)
         for place, capability in enumerate(capabilities):
             config.set_compute_capability(getattr(trt.ComputeCapability, "SM" + capability.replace(".", "")), place)
-    elif portable:
+    elif options.portable:
         config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+    if options.optimization_level is not None:
+        config.builder_optimization_level = options.optimization_level
     timings = path.parent / f"{product}-{trt.__version__}.timings"
     if not capabilities:  # TensorRT for RTX times nothing while it builds for another GPU
         reuse_timings(config, timings)
-    monitor = _monitor(trt, progress, goes_on)
+    monitor = _monitor(trt, progress, options.goes_on)
     config.progress_monitor = monitor
     # In a thread of its own: Python then takes Ctrl-C, and the monitor ends the build in good order.
     with ThreadPoolExecutor(1) as pool:
@@ -191,7 +194,7 @@ def build_engine(
             raise
         finally:
             monitor.stop()
-    if plan is None and not goes_on():
+    if plan is None and not options.goes_on():
         raise EngineError(f"{graph}: building its engine was stopped")
     if plan is None:
         raise EngineError(f"{graph}: {product} {trt.__version__} cannot build its engine: {messages.first_error()}")

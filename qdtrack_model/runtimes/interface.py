@@ -49,6 +49,7 @@ class Options:
         fallback: where the runtime cannot be loaded, take another.
         build: build the engine of a compiled runtime where there is none yet; if not, that fails.
         portable: build it for other GPUs, too; whatever there is already is taken either way.
+        optimization_level: how much TensorRT tries to make it fast, 0 to 5, where it is built anew for that.
         goes_on: asked now and then while an engine is built; False ends it, where the runtime can be ended.
     """
 
@@ -59,6 +60,7 @@ class Options:
     fallback: bool = False
     build: bool = True
     portable: bool = False
+    optimization_level: int | None = None
     goes_on: Callable[[], bool] = _always
 
     def __post_init__(self) -> None:

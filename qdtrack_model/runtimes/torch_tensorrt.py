@@ -48,7 +48,8 @@ def build(checkpoint: Checkpoint, options: Options, capability: str | None = Non
             f"compute capability: got {capability}, Torch-TensorRT builds for the GPU here, {found.compute}"
         )
     build = permitted(lambda path: _compile(checkpoint, options, path), checkpoint, options)
-    return keep(checkpoint.path.stem, ".pt2", _identity(checkpoint, options, found), build)
+    identity, anew = _identity(checkpoint, options, found), options.optimization_level is not None
+    return keep(checkpoint.path.stem, ".pt2", identity, build, anew)
 
 
 def _identity(checkpoint: Checkpoint, options: Options, found: gpu.Gpu) -> Identity:
@@ -79,6 +80,7 @@ def _compile(checkpoint: Checkpoint, options: Options, path: Path) -> None:
             disable_tf32=True,
             hardware_compatible=options.portable,
             version_compatible=options.portable,
+            optimization_level=options.optimization_level,
             # By default these lie in a folder of /tmp, for whoever comes first.
             timing_cache_path=str(path.parent / f"torch_tensorrt-{compiler.__version__}.timings"),
         )

@@ -174,3 +174,5 @@ def test_a_fault_of_the_gpu_is_one_clear_error(
 def test_it_builds_nothing_portable(checkpoint: Checkpoint) -> None:
     with pytest.raises(ValueError, match=r"^portable: AOTInductor compiles for the GPU or the CPU here, and no other"):
         runtimes.build(checkpoint, Options("aotinductor", portable=True))
+    with pytest.raises(ValueError, match=r"^optimization level: AOTInductor has none"):
+        runtimes.build(checkpoint, Options("aotinductor", optimization_level=5))

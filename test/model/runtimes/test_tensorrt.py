@@ -160,10 +160,8 @@ def robot(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, gpu.Gpu], None]:
         monkeypatch.setattr(tensorrt, "import_package", lambda _: package)
         monkeypatch.setattr(gpu, "find", lambda: found)
 
-    def build(
-        trt: Any, graph: Path, path: Path, capabilities: Any, progress: bool, goes_on: Any, portable: bool
-    ) -> None:
-        path.write_text(f"{trt.__version__} {gpu.find()}{' portable' if portable else ''}")
+    def build(trt: Any, graph: Path, path: Path, capabilities: Any, progress: bool, options: Options) -> None:
+        path.write_text(f"{trt.__version__} {gpu.find()}{' portable' if options.portable else ''}")
 
     def run(
         trt: Any, path: Path, checkpoint: Checkpoint, options: Options, host_code: bool = False
@@ -245,8 +243,28 @@ def test_what_portable_means_reaches_the_builder(
 
     monkeypatch.setattr(trt, "Builder", Builder)
     with pytest.raises(EngineError, match="cannot build its engine"):
-        build_engine(trt, graph_of(checkpoint, "fp16"), tmp_path / "small.engine", (), False, portable=True)
+        build_engine(trt, graph_of(checkpoint, "fp16"), tmp_path / "small.engine", (), options=Options(portable=True))
     assert flags == [True]
+
+
+@needs_tensorrt_rtx
+def test_an_engine_is_built_anew_for_another_optimization_level(
+    checkpoint: Checkpoint, own_cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    trt, levels = import_package("tensorrt_rtx"), []
+
+    class Builder(trt.Builder):  # type: ignore[misc, name-defined]
+        def build_serialized_network(self, network: object, config: Any) -> Any:
+            levels.append(config.builder_optimization_level)
+            return super().build_serialized_network(network, config)
+
+    monkeypatch.setattr(trt, "Builder", Builder)
+    options = Options("tensorrt_rtx", "fp16")
+    for level in (None, None, 5, 1):
+        path, _ = runtimes.build(checkpoint, replace(options, optimization_level=level), "8.9")
+    assert levels == [3, 5, 1] and len(list(own_cache.glob("*.engine"))) == 1
+    assert runtimes.build(checkpoint, options, "8.9")[0] == path and len(levels) == 3
+    assert "is built again" not in caplog.text
 
 
 @needs_tensorrt_rtx
@@ -325,8 +343,8 @@ def test_an_engine_can_be_recorded(checkpoint: Checkpoint, tmp_path: Path, monke
 def test_a_build_can_be_ended_and_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="building its engine was stopped"):
         build_engine(
-            import_package("tensorrt_rtx"), graph_of(checkpoint, "fp16"), tmp_path / "small.engine", ["8.9"], False,
-            goes_on=lambda: False,
+            import_package("tensorrt_rtx"), graph_of(checkpoint, "fp16"), tmp_path / "small.engine", ["8.9"],
+            options=Options(goes_on=lambda: False),
         )  # fmt: skip
     assert list(tmp_path.iterdir()) == []
     refusing = Options("tensorrt_rtx", "fp16", build=False, batch=3)
