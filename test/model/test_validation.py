@@ -31,6 +31,8 @@ BlobImage = Callable[..., tuple[Array, Array]]
 class TwoClasses:
     """Squares are pedestrians but for the one at the bottom, which is a vehicle."""
 
+    takes_gpu_images = False
+
     def __init__(self, blobs: Runtime) -> None:
         self._blobs = blobs
         self.config = MODEL

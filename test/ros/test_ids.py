@@ -44,7 +44,7 @@ class Played:
         [camera] = self.node._cameras
         self._message.header.stamp = Time(sec=self.stamp)
         self.stamp += 1
-        accepted = camera.accept(Delivered(camera, self._message, time.time_ns()))
+        accepted = camera.accept(Delivered(camera, self._message, time.time_ns()), None)
         assert accepted is not None
         published: list[Tracks] = []
         camera.publishers.publish = lambda frame, options: published.append(frame.tracks)  # type: ignore[method-assign]
