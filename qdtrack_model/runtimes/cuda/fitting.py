@@ -302,12 +302,12 @@ def _mixes(size: tuple[int, int], sizes: tuple[tuple[int, int], ...]) -> Array:
     """For each of ``sizes`` which columns, then which rows, of the one before are mixed, (N, 4) int32."""
     found = []
     for made in sizes:
-        found += [_mix(size[0], made[0], at_borders=0.0), _mix(size[1], made[1], at_borders=None)]
+        found += [_mix(size[0], made[0], columns=True), _mix(size[1], made[1], columns=False)]
         size = made
     return np.concatenate(found)
 
 
-def _mix(source: int, target: int, at_borders: float | None) -> Array:
+def _mix(source: int, target: int, columns: bool) -> Array:
     """Of which two of ``source`` pixels each of ``target`` is mixed, and of how many of 2048 parts of each.
 
     As OpenCV has it: centres are in the middle of pixels; at a border columns have all parts of one pixel, rows parts
@@ -316,8 +316,8 @@ def _mix(source: int, target: int, at_borders: float | None) -> Array:
     place = ((np.arange(target) + 0.5) * (1.0 / (target / source)) - 0.5).astype(np.float32)
     first = np.floor(place)
     part = place - first
-    if at_borders is not None:
-        part[(first < 0) | (first >= source - 1)] = at_borders
+    if columns:
+        part[(first < 0) | (first >= source - 1)] = 0
     both = np.stack([first, first + 1]).clip(0, source - 1)
     parts = np.rint(np.stack([np.float32(1) - part, part]) * np.float32(_PARTS))
     return np.concatenate([both, parts]).T.astype(np.int32)
