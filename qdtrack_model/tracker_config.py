@@ -43,6 +43,7 @@ class QuasiDenseConfig:
     recover_span: float = 1.0  # ... and the track was seen no longer ago
 
     min_hits: int = 1  # a track is reported from so many detections of it on
+    report_score: float = 0.0  # ... and while their mean score, in which a new one weighs `momentum`, is no less
     gallery_span: float = 0.0  # a forgotten track may be found again by its appearance for so long; 0: never
     gallery_score: float = 0.8  # ... at this cosine of two embeddings
 
@@ -52,7 +53,7 @@ class QuasiDenseConfig:
     def __post_init__(self) -> None:
         fractions = (
             "init_score", "object_score", "match_score", "momentum", "discard_score", "backdrop_iou", "class_iou",
-            "gate_cosine", "velocity_momentum", "recover_iou", "recover_score", "gallery_score",
+            "gate_cosine", "velocity_momentum", "recover_iou", "recover_score", "report_score", "gallery_score",
         )  # fmt: skip
         require_range(self, fractions, 0, 1)
         spans = ("backdrop_span", "gate_growth", "prior", "recover_span", "gallery_span")

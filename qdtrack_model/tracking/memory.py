@@ -54,6 +54,7 @@ class TrackMemory:
     first_seen: Array
     last_seen: Array
     hits: Array
+    mean_scores: Array
 
     def __init__(self) -> None:
         self._gallery = Gallery()
@@ -65,19 +66,21 @@ class TrackMemory:
         momentum: float,
         velocity_momentum: float,
         min_hits: int = 1,
+        report_score: float = 0.0,
         gallery: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         """Set how it remembers.
 
         Args:
             span: a track unseen for so long is forgotten, in the unit of the times given to :meth:`advance`.
-            momentum: weight of a new embedding in the remembered one.
+            momentum: weight of a new embedding in the remembered one; of a new score in the mean, at least.
             velocity_momentum: weight of the newest velocity in the smoothed one.
             min_hits: detections from which on a track is told of.
+            report_score: least mean score at which it is.
             gallery: span and score of the :class:`Gallery` in which forgotten tracks are kept.
         """
         self.span = span
-        self.min_hits = min_hits
+        self.min_hits, self.report_score = min_hits, report_score
         self._gallery.span, self._gallery.score = gallery
         self.momentum = momentum
         self.velocity_momentum = velocity_momentum
@@ -106,6 +109,7 @@ class TrackMemory:
             "first_seen": column(np.float64),
             "last_seen": column(np.float64),
             "hits": column(np.int64),
+            "mean_scores": column(np.float32),
         }
         self._resize(0)
 
@@ -150,7 +154,7 @@ class TrackMemory:
 
     def _forget(self, rows: Array) -> None:
         """Forget the rows of a boolean mask; those that were told of may be found again in the gallery."""
-        told = rows & (self.hits >= max(self.min_hits, 2))
+        told = rows & self._told() & (self.hits > 1)
         if told.any():
             columns = (self.ids, self.labels, self.embeddings, self.first_seen, self.last_seen)
             self._gallery.add(*(column[told] for column in columns))
@@ -193,6 +197,7 @@ class TrackMemory:
         self.embeddings[rows] = embeddings
         self.velocities[rows] = 0
         self.hits[rows] = np.where(fresh, 1, max(self.min_hits, 2))
+        self.mean_scores[rows] = scores
         self.next_id += np.count_nonzero(fresh)
         return rows
 
@@ -214,15 +219,22 @@ class TrackMemory:
         self.embeddings[rows] = mixed
         self.last_seen[rows] = self.time
         self.hits[rows] += 1
+        means = self.mean_scores[rows]
+        self.mean_scores[rows] = means + np.maximum(1 / self.hits[rows], self.momentum) * (scores - means)
+
+    def _told(self) -> Array:
+        """Which tracks (T,) are told of."""
+        told: Array = (self.hits >= self.min_hits) & (self.mean_scores >= self.report_score)
+        return told
 
     def observed(self, rows: Array) -> Tracks:
         """The tracks of the given rows that are told of, all seen at this time, in that order."""
-        rows = rows[self.hits[rows] >= self.min_hits]
+        rows = rows[self._told()[rows]]
         return self._tracks(rows, _STATES.take(self.hits[rows] > 1))
 
     def remembered(self) -> Tracks:
         """The tracks not seen at this time, each with the box where it was last seen, moved on with the camera."""
-        rows = np.flatnonzero((self.last_seen != self.time) & (self.hits >= self.min_hits))
+        rows = np.flatnonzero((self.last_seen != self.time) & self._told())
         return self._tracks(rows, np.full(len(rows), TrackState.LOST, np.uint8))
 
     def _tracks(self, rows: Array, states: Array) -> Tracks:

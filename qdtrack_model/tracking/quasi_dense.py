@@ -102,8 +102,14 @@ class QuasiDenseTracker:
     def configure(self, config: QuasiDenseConfig) -> None:
         """Go on with other settings; what is remembered stays, for as long as they say."""
         self.config = config
-        gallery = (config.gallery_span, config.gallery_score)
-        self._memory.configure(config.memory_span, config.momentum, config.velocity_momentum, config.min_hits, gallery)
+        self._memory.configure(
+            config.memory_span,
+            config.momentum,
+            config.velocity_momentum,
+            config.min_hits,
+            config.report_score,
+            gallery=(config.gallery_span, config.gallery_score),
+        )
 
     @property
     def next_id(self) -> int:

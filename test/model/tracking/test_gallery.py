@@ -1,4 +1,4 @@
-"""Confirmation of tracks, and the gallery in which forgotten ones are found again by appearance."""
+"""Which tracks are told of, and the gallery in which forgotten ones are found again by appearance."""
 
 from __future__ import annotations
 
@@ -95,3 +95,31 @@ def test_what_was_not_told_of_is_not_remembered_aloud() -> None:
     made = tracker(min_hits=2)
     run(made, seen(ANNA), seen(ANNA, BEN), NOBODY)
     assert made.remembered().ids.tolist() == [0]
+
+
+def scored(*scores: float) -> list[Detections]:
+    """Anna alone, each time where she was."""
+    return [Detections([[0, 50, 40, 150]], [score], [0], ANNA[None]) for score in scores]
+
+
+@pytest.mark.parametrize(
+    ("momentum", "told"),
+    [
+        (0.0, [True, True, False, False, True]),  # mean of all: .8, .6, .467, .45, .54
+        (0.5, [True, True, False, False, True]),  # .8, .6, .4, .4, .65
+        (1.0, [True, False, False, False, True]),  # the newest alone
+    ],
+)
+def test_tracks_are_told_of_while_their_mean_score_is_high_enough(momentum: float, told: list[bool]) -> None:
+    frames = scored(0.8, 0.4, 0.2, 0.4, 0.9)
+    settings = {"momentum": momentum, "object_score": 0.1, "init_score": 0.5}
+    assert run(tracker(**settings), *frames) == [[0]] * 5
+    assert run(tracker(**settings, report_score=0.5), *frames) == [[0] if one else [] for one in told]
+
+
+def test_what_is_no_longer_told_of_is_neither_remembered_aloud_nor_found_again() -> None:
+    made = tracker(momentum=0.0, object_score=0.05, report_score=0.5)
+    run(made, *scored(0.9, 0.2, 0.1), NOBODY)
+    assert not len(made.remembered())
+    assert run(tracker(momentum=0.0, object_score=0.05, report_score=0.5), *scored(0.9, 0.2, 0.1), *[NOBODY] * 5,
+               *scored(0.9))[-1] == [1]  # fmt: skip
