@@ -41,7 +41,7 @@ ONE = Workers()
 METRICS = ("hota", "idf1", "mota", "assa")
 _QUASI_DENSE = {
     "init_score": (0.2, 0.95), "object_score": (0.1, 0.8), "match_score": (0.2, 0.8), "momentum": (0.05, 1.0),
-    "backdrop_iou": (0.1, 0.7), "class_iou": (0.3, 0.9), "discard_score": (0.2, 0.8),
+    "backdrop_iou": (0.1, 0.7), "class_iou": (0.3, 0.9), "discard_score": (0.2, 0.8), "report_score": (0.0, 0.8),
 }  # fmt: skip
 SPACES: dict[str, dict[str, tuple[float, float]]] = {  # kind of tracker -> setting -> least and greatest value
     "quasi_dense": _QUASI_DENSE,
