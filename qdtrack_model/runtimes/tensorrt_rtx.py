@@ -50,7 +50,10 @@ def build(checkpoint: Checkpoint, options: Options, capability: str | None = Non
     trt, found = import_package("tensorrt_rtx"), gpu.find()
     if options.portable:
         if capability is not None:
-            raise ValueError(f"compute capability: got {capability}, a portable engine is for {PORTABLE['capability']}")
+            raise ValueError(
+                f"compute capability: got {capability}, a portable engine is for {PORTABLE['capability']}: leave one "
+                "of the two away"
+            )
         return keep_engine(trt, checkpoint, options, PORTABLE, CAPABILITIES, progress)
     if capability is None and found is None:
         raise RuntimeUnavailable("no NVIDIA GPU here to build for; say for which with --compute-capability, as in 8.9")
