@@ -55,6 +55,7 @@ class TrackMemory:
     last_seen: Array
     hits: Array
     mean_scores: Array
+    told_of: Array
 
     def __init__(self) -> None:
         self._gallery = Gallery()
@@ -73,7 +74,7 @@ class TrackMemory:
 
         Args:
             span: a track unseen for so long is forgotten, in the unit of the times given to :meth:`advance`.
-            momentum: weight of a new embedding in the remembered one; of a new score in the mean, at least.
+            momentum: weight of a new embedding in the remembered one, and least weight of a new score in the mean.
             velocity_momentum: weight of the newest velocity in the smoothed one.
             min_hits: detections from which on a track is told of.
             report_score: least mean score at which it is.
@@ -110,6 +111,7 @@ class TrackMemory:
             "last_seen": column(np.float64),
             "hits": column(np.int64),
             "mean_scores": column(np.float32),
+            "told_of": column(bool),
         }
         self._resize(0)
 
@@ -154,7 +156,7 @@ class TrackMemory:
 
     def _forget(self, rows: Array) -> None:
         """Forget the rows of a boolean mask; those that were told of may be found again in the gallery."""
-        told = rows & self._told() & (self.hits > 1)
+        told = rows & self.told_of & (self.hits > 1)
         if told.any():
             columns = (self.ids, self.labels, self.embeddings, self.first_seen, self.last_seen)
             self._gallery.add(*(column[told] for column in columns))
@@ -198,6 +200,7 @@ class TrackMemory:
         self.velocities[rows] = 0
         self.hits[rows] = np.where(fresh, 1, max(self.min_hits, 2))
         self.mean_scores[rows] = scores
+        self.told_of[rows] = ~fresh
         self.next_id += np.count_nonzero(fresh)
         return rows
 
@@ -222,19 +225,19 @@ class TrackMemory:
         means = self.mean_scores[rows]
         self.mean_scores[rows] = means + np.maximum(1 / self.hits[rows], self.momentum) * (scores - means)
 
-    def _told(self) -> Array:
-        """Which tracks (T,) are told of."""
-        told: Array = (self.hits >= self.min_hits) & (self.mean_scores >= self.report_score)
-        return told
-
     def observed(self, rows: Array) -> Tracks:
         """The tracks of the given rows that are told of, all seen at this time, in that order."""
-        rows = rows[self._told()[rows]]
+        rows = rows[(self.hits[rows] >= self.min_hits) & (self.mean_scores[rows] >= self.report_score)]
+        self.told_of[rows] = True
         return self._tracks(rows, _STATES.take(self.hits[rows] > 1))
 
     def remembered(self) -> Tracks:
-        """The tracks not seen at this time, each with the box where it was last seen, moved on with the camera."""
-        rows = np.flatnonzero((self.last_seen != self.time) & self._told())
+        """The tracks that were told of, and either are not seen at this time or score too little by now.
+
+        Each has the box where it was last seen, moved on with the camera.
+        """
+        now = (self.last_seen == self.time) & (self.mean_scores >= self.report_score)
+        rows = np.flatnonzero(self.told_of & ~now)
         return self._tracks(rows, np.full(len(rows), TrackState.LOST, np.uint8))
 
     def _tracks(self, rows: Array, states: Array) -> Tracks:

@@ -166,7 +166,10 @@ class QuasiDenseTracker:
         return tracks
 
     def remembered(self) -> Tracks:
-        """The tracks not seen in the newest frame (state LOST), where they were last seen, moved on with the camera."""
+        """The tracks not seen in the newest frame (state LOST), where they were last seen, moved on with the camera.
+
+        Those whose detections score too little by now (``report_score``) are among them.
+        """
         return self._memory.remembered()
 
     def _without_duplicates(self, detections: Detections) -> _Candidates:

@@ -117,9 +117,17 @@ def test_tracks_are_told_of_while_their_mean_score_is_high_enough(momentum: floa
     assert run(tracker(**settings, report_score=0.5), *frames) == [[0] if one else [] for one in told]
 
 
-def test_what_is_no_longer_told_of_is_neither_remembered_aloud_nor_found_again() -> None:
+def test_what_scores_too_little_by_now_is_lost_until_it_scores_enough() -> None:
     made = tracker(momentum=0.0, object_score=0.05, report_score=0.5)
-    run(made, *scored(0.9, 0.2, 0.1), NOBODY)
+    run(made, *scored(0.9, 0.2, 0.1))
+    assert [(one, state) for one, state in zip(made.remembered().ids, made.remembered().states, strict=True)] == [
+        (0, TrackState.LOST)
+    ]
+    assert [made.update(frame, 3 + n).ids.tolist() for n, frame in enumerate(scored(0.9, 0.9))] == [[0], [0]]
     assert not len(made.remembered())
-    assert run(tracker(momentum=0.0, object_score=0.05, report_score=0.5), *scored(0.9, 0.2, 0.1), *[NOBODY] * 5,
-               *scored(0.9))[-1] == [1]  # fmt: skip
+
+
+def test_what_never_scored_enough_is_not_remembered_aloud() -> None:
+    made = tracker(init_score=0.3, report_score=0.5)
+    run(made, *scored(0.4), NOBODY)
+    assert not len(made.remembered())

@@ -211,3 +211,13 @@ def test_ids_are_lasting_and_nobody_s_twice(events: list[tuple[str, float, list,
         for identity in newest[camera]:
             sightings[identity][camera] = time
         assert not newest[camera] & set(lost.ids.tolist())
+
+
+def test_who_scores_too_little_for_a_while_keeps_the_id() -> None:
+    handover = Handover(SPAN, SCORE)
+    tracker = QuasiDenseTracker(QuasiDenseConfig(object_score=0.1, init_score=0.45, momentum=0.05, report_score=0.35))
+    told = []
+    for time, score in enumerate((0.5, 0.3, 0.2, 0.2, 0.2, 0.9, 0.9)):
+        seen = tracker.update(people((0, 100, RED, score, 0)), time)
+        told.append(handover.update("a", seen, tracker.remembered(), time)[0].ids.tolist())
+    assert told == [[0], [0], [], [], [], [0], [0]]
