@@ -43,7 +43,7 @@ class QuasiDenseConfig:
     recover_span: float = 1.0  # ... and the track was seen no longer ago
 
     min_hits: int = 1  # a track is reported from so many detections of it on
-    report_score: float = 0.0  # ... and while their mean score, in which a new one weighs `momentum`, is no less
+    report_score: float = 0.0  # ... and while their running mean score is no less; a new one weighs `momentum` or more
     gallery_span: float = 0.0  # a forgotten track may be found again by its appearance for so long; 0: never
     gallery_score: float = 0.8  # ... at this cosine of two embeddings
 

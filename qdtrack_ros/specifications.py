@@ -346,7 +346,7 @@ _TRACKER_DESCRIPTIONS = {
     "recover_score": "Lowest score of a detection that continues a track by overlap.",
     "recover_span": "Longest time unseen after which overlap may continue a track [s].",
     "min_hits": "A track is published from so many detections of it on.",
-    "report_score": "A track is published while the mean score of its latest detections is no less.",
+    "report_score": "A track is published while the running mean of its scores is no less.",
     "gallery_span": "A forgotten track is found again by its looks for so long after it was seen [s]; 0 for never.",
     "gallery_score": "Lowest cosine of two embeddings at which it is.",
     "score_momentum": "TAO tracker: weight of the new score in that of the track.",

@@ -18,8 +18,8 @@ CLIPS = Path(__file__).parents[3] / "shared" / "data"
 # Least MOTA and IDF1. Below what was read, by what another version of a library may move: two points of MOTA; five of
 # IDF1, where a single switch in the middle of a long track costs as much.
 LEAST = {
-    "street": (0.915, 0.93),  # read: .935, .967
-    "street_qdtrack": (0.7, 0.8),  # read: .726, .852
+    "street": (0.82, 0.89),  # read: .844, .918
+    "street_qdtrack": (0.56, 0.7),  # read: .584, .733
     "plaza": (0.92, 0.92),  # read: .944, .973
 }
 
@@ -46,8 +46,8 @@ def check(weights: str, images: Iterable[tuple[int, float, np.ndarray]], truth: 
 
 @pytest.fixture(scope="module")
 def street() -> list[tuple[int, float, np.ndarray, MotBoxes]]:
-    """A scene that no weights have seen: frame, seconds, image, what is in it."""
-    config = SceneConfig(seed=40, frames=24)
+    """A scene that no weights have seen and that chose no settings: frame, seconds, image, what is in it."""
+    config = SceneConfig(seed=50, frames=24)
     return [
         (frame, frame / config.frame_rate, f.image, mot_rows(config, f.truth, frame))
         for frame, f in enumerate(Scene(config), start=1)
