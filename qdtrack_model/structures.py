@@ -22,7 +22,7 @@ class TrackState(IntEnum):
 
     TENTATIVE = 0  # seen once
     ACTIVE = 1  # seen again since
-    LOST = 2  # remembered, not seen in the newest frame
+    LOST = 2  # remembered, not seen in the newest frame or scoring too little by now
 
 
 def _checked(name: str, value: object, dtype: Any, shape: tuple[int | None, ...]) -> Array:

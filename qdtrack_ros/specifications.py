@@ -218,8 +218,8 @@ _GENERAL = (
     ),
     Specification(
         "publish_lost", bool, False,
-        "Publish remembered tracks that are not seen in the image, too (state LOST, with the box they were last seen"
-        " in).",
+        "Publish remembered tracks that are not seen in the image or score too little by now, too (state LOST, with the"
+        " box they were last seen in).",
         "always",
     ),
     Specification("publish_embeddings", bool, False, "Fill the embedding of every track in ~/tracks.", "always"),

@@ -226,7 +226,7 @@ class TrackMemory:
         self.mean_scores[rows] = means + np.maximum(1 / self.hits[rows], self.momentum) * (scores - means)
 
     def observed(self, rows: Array) -> Tracks:
-        """The tracks of the given rows that are told of, all seen at this time, in that order."""
+        """The tracks of the given rows that are told of, all seen at this time, in that order; it is noted which."""
         rows = rows[(self.hits[rows] >= self.min_hits) & (self.mean_scores[rows] >= self.report_score)]
         self.told_of[rows] = True
         return self._tracks(rows, _STATES.take(self.hits[rows] > 1))

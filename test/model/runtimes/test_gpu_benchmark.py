@@ -69,6 +69,21 @@ def test_rows_are_judged(
     assert measuring.judged(measuring.ROWS[0], facts, capability) == verdict
 
 
+@pytest.mark.parametrize(("eager", "verdict"), [(10.5, "passed"), (9.0, "4.5 times as long as r50-aot, ")])
+def test_what_is_compiled_must_be_five_times_as_fast_as_torch(
+    measuring: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eager: float, verdict: str
+) -> None:
+    took = {"r50-aot": 2.0, "r50-torch": eager}
+    monkeypatch.setattr(measuring, "run", lambda row, *_: {"ms_an_image": took[row.name]})
+    monkeypatch.setattr(
+        measuring, "machine", lambda: {"gpu": "H200", "driver": None, "capability": (9, 0), "versions": {}}
+    )
+    command = ["--device", "cpu", "--rows", *took, "--json", str(tmp_path / "figures.json")]
+    assert measuring.main(command) == int(verdict != "passed")
+    compiled, plain = json.loads((tmp_path / "figures.json").read_text())["rows"]
+    assert compiled["verdict"] == "passed" and plain["verdict"].startswith(verdict)
+
+
 def test_rows_have_names_of_their_own(measuring: ModuleType) -> None:
     assert len({row.name for row in measuring.ROWS}) == len(measuring.ROWS)
     small = [measuring.on_cpu(row) for row in measuring.ROWS]

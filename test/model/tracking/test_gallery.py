@@ -120,9 +120,8 @@ def test_tracks_are_told_of_while_their_mean_score_is_high_enough(momentum: floa
 def test_what_scores_too_little_by_now_is_lost_until_it_scores_enough() -> None:
     made = tracker(momentum=0.0, object_score=0.05, report_score=0.5)
     run(made, *scored(0.9, 0.2, 0.1))
-    assert [(one, state) for one, state in zip(made.remembered().ids, made.remembered().states, strict=True)] == [
-        (0, TrackState.LOST)
-    ]
+    assert made.remembered().ids.tolist() == [0]
+    assert made.remembered().states.tolist() == [TrackState.LOST]
     assert [made.update(frame, 3 + n).ids.tolist() for n, frame in enumerate(scored(0.9, 0.9))] == [[0], [0]]
     assert not len(made.remembered())
 
